@@ -1,0 +1,75 @@
+/**
+ * What crosses between the control process and a gateway: small plain messages, nothing else.
+ * Down go routes, keys and drains; up go demand, usage and what the gateway saw of instances.
+ *
+ * Routes are level-based: each message replaces all that was known of one runtime, `null` removes it. A gateway that
+ * has just connected gets a `snapshot` and needs no history. Every `snapshot` and `routes` is answered with
+ * `installed`, so that the control process can tell "written" from "in force".
+ */
+
+export interface InstanceRoute {
+  id: string;
+  /** Always a loopback address for process instances. */
+  host: string;
+  port: number;
+  /** `ready` takes new calls; `draining` only finishes what it has. */
+  state: 'ready' | 'draining';
+}
+
+export interface VersionRoute {
+  version: number;
+  /** Calls an instance takes at the same time, 1–200. */
+  slotsPerInstance: number;
+  instances: InstanceRoute[];
+  /** Why the version cannot be started at present; waiting calls are answered 503 with it. */
+  failure?: string;
+}
+
+export interface EndpointRoute {
+  name: string;
+  /** Shares of new sessions, each > 0, summing to 1. Empty: the runtime has no version to serve. */
+  weights: { version: number; share: number }[];
+  disablePublicNetworkAccess: boolean;
+}
+
+export interface RuntimeRoute {
+  runtimeId: string;
+  name: string;
+  /** `deleting`: new calls stop at once. */
+  state: 'serving' | 'deleting';
+  /** Why nothing is served yet, when no version exists (still creating, or the create failed). */
+  unavailableReason?: string;
+  /** Only these endpoints exist; `Default` and `default` are listed even when no resource of that name exists. */
+  endpoints: EndpointRoute[];
+  /** Every version that a weight names or that still has instances. */
+  versions: VersionRoute[];
+}
+
+/** A key the gateway recognises; only its hash travels. */
+export interface KeyRoute {
+  id: string;
+  /** Hex SHA-256 of the whole `rsk_…` key. */
+  sha256: string;
+}
+
+export type DownMessage =
+  | { type: 'snapshot'; sequence: number; runtimes: RuntimeRoute[]; keys: KeyRoute[] }
+  | { type: 'routes'; sequence: number; runtimeId: string; runtime: RuntimeRoute | null }
+  | { type: 'keys'; keys: KeyRoute[] }
+  /** Stop listening, finish open calls within the time, then say `closed`. */
+  | { type: 'shutdown'; graceMs: number };
+
+export type UpMessage =
+  | { type: 'listening'; host: string; port: number }
+  /** The public address could not be bound. */
+  | { type: 'listen-failed'; reason: string }
+  | { type: 'installed'; sequence: number }
+  /** Sent at once when calls begin to wait, then at most every 50 ms while the numbers change. */
+  | { type: 'demand'; runtimeId: string; version: number; queued: number; inFlight: number }
+  /** Every second, for every instance known: what it is doing and how long it has had nothing to do. */
+  | { type: 'usage'; instances: { id: string; inFlight: number; idleMs: number }[] }
+  /** A draining instance has no call left; repeated after a reconnect. */
+  | { type: 'drained'; instanceId: string }
+  /** A dial was refused or reset before anything was sent; the instance gets no new calls until routes say otherwise. */
+  | { type: 'unreachable'; instanceId: string; reason: string }
+  | { type: 'closed' };
