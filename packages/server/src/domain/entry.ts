@@ -1,0 +1,42 @@
+import type { Entry } from './runtime.ts';
+
+/** The little of a package that tells how it is started. */
+export interface PackageListing {
+  /** Paths of files, relative, with `/`. */
+  files: ReadonlySet<string>;
+  /** `package.json` at the root, parsed; undefined when absent or unreadable. */
+  manifest?: { scripts?: Record<string, unknown>; main?: unknown } | undefined;
+}
+
+const NODE_ENTRIES = ['index', 'server'].flatMap((name) => ['.js', '.mjs', '.cjs'].map((end) => name + end));
+const PYTHON_ENTRIES = ['main.py', 'app.py'];
+
+/** What is looked for, in order; shown when nothing is found. */
+export const ENTRY_SEARCH = [
+  'package.json scripts.start',
+  'package.json main',
+  ...NODE_ENTRIES,
+  ...PYTHON_ENTRIES,
+] as const;
+
+/** How to start a package whose deployer gave no command; undefined when nothing in it says so. */
+export function findEntry({ files, manifest }: PackageListing): Entry | undefined {
+  const start = manifest?.scripts?.start;
+  if (typeof start === 'string' && start.trim() !== '') {
+    return { command: scriptCommand(start.trim()), source: 'package.json scripts.start' };
+  }
+  const main = manifest?.main;
+  if (typeof main === 'string') {
+    const file = main.replace(/^\.\//, '');
+    if (files.has(file)) return { command: ['node', file], source: 'package.json main' };
+  }
+  for (const file of NODE_ENTRIES) if (files.has(file)) return { command: ['node', file], source: file };
+  for (const file of PYTHON_ENTRIES) if (files.has(file)) return { command: ['python3', file], source: file };
+  return undefined;
+}
+
+/** A script of plain words needs no shell, and without one the agent's own exit code and signal come through. */
+function scriptCommand(script: string): string[] {
+  if (/^[\w@%+=:,./ -]+$/.test(script) && !/^\w+=/.test(script)) return script.split(/ +/);
+  return ['sh', '-c', script];
+}

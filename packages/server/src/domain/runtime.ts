@@ -1,0 +1,148 @@
+import type {
+  AgentRuntime,
+  ArtifactType,
+  CodeConfiguration,
+  CreateAgentRuntimeInput,
+  UpdateAgentRuntimeInput,
+} from '@runstead/contract';
+import { SESSION_CONCURRENCY_DEFAULT, SESSION_IDLE_DEFAULT } from '@runstead/contract';
+
+/**
+ * What a runtime is meant to be: the caller's fields with defaults filled in. The package itself is not here, only its
+ * digest; so two specs are compared by value however often a client resends a field.
+ */
+export type RuntimeSpec = Omit<
+  AgentRuntime,
+  | 'agentRuntimeArn'
+  | 'agentRuntimeId'
+  | 'agentRuntimeName'
+  | 'agentRuntimeVersion'
+  | 'artifactType'
+  | 'codeConfiguration'
+  | 'cpu'
+  | 'createdAt'
+  | 'lastUpdatedAt'
+  | 'memory'
+  | 'port'
+  | 'status'
+  | 'statusReason'
+> & {
+  artifactType: ArtifactType;
+  cpu: number;
+  memory: number;
+  port: number;
+  codeConfiguration?: CodeConfiguration | undefined;
+  /** The code package by content; absent for containers and for packages that lie in a bucket. */
+  artifact?: Artifact | undefined;
+};
+
+export interface Artifact {
+  /** Hex SHA-256 of the package's bytes: its name in the blob folder. */
+  digest: string;
+  /** CRC-64/XZ of the bytes as received, decimal; to be compared with the checksum the caller gave. */
+  crc64: string;
+  /** What starts the agent, found in the package; used when the caller gave no command. */
+  entry?: Entry | undefined;
+}
+
+export interface Entry {
+  command: string[];
+  /** The file or script that decided it, such as `package.json scripts.start`. */
+  source: string;
+}
+
+/** Fields that only describe or place a runtime: changing them alone needs no new version. */
+const DESCRIPTIVE = [
+  'description',
+  'systemTags',
+  'workspaceId',
+  'credentialName',
+  'resourceGroupId',
+] as const satisfies readonly (keyof RuntimeSpec)[];
+
+/** The desired configuration of a new runtime. */
+export function createSpec(input: CreateAgentRuntimeInput, artifact: Artifact | undefined): RuntimeSpec {
+  const { agentRuntimeName: _name, codeConfiguration, ...rest } = input;
+  const spec = {
+    networkConfiguration: { networkMode: 'PUBLIC' },
+    sessionConcurrencyLimitPerInstance: SESSION_CONCURRENCY_DEFAULT,
+    sessionIdleTimeoutSeconds: SESSION_IDLE_DEFAULT,
+    ...defined(rest),
+    codeConfiguration: codeConfiguration && withoutPackage(codeConfiguration),
+    artifact,
+  };
+  return defined(spec) as RuntimeSpec;
+}
+
+/**
+ * Merges an update onto the desired configuration: a field that is absent stays, one that is given replaces the old
+ * value whole. The artifact type never changes; a code configuration that brings no package keeps the old one.
+ */
+export function mergeSpec(
+  current: RuntimeSpec,
+  input: UpdateAgentRuntimeInput,
+  artifact: Artifact | undefined,
+): RuntimeSpec {
+  const {
+    agentRuntimeName: _name,
+    artifactType: _artifactType,
+    forceEvictInstances: _evict,
+    codeConfiguration,
+    ...rest
+  } = input;
+  const merged = { ...current, ...defined(rest) } as RuntimeSpec;
+  if (codeConfiguration) {
+    merged.codeConfiguration = withoutPackage(codeConfiguration);
+    if (artifact) merged.artifact = artifact;
+    else if (codeConfiguration.ossBucketName !== undefined) merged.artifact = undefined;
+    else {
+      // No package came with it: the old one stays, with what says where it came from.
+      const { checksum, ossBucketName, ossObjectName } = current.codeConfiguration ?? {};
+      merged.codeConfiguration = defined({
+        language: current.codeConfiguration?.language,
+        checksum,
+        ossBucketName,
+        ossObjectName,
+        ...merged.codeConfiguration,
+      } as CodeConfiguration);
+    }
+  }
+  return defined(merged);
+}
+
+/** Whether both would run the same: then an update needs neither restart nor version. */
+export function runsTheSame(a: RuntimeSpec, b: RuntimeSpec): boolean {
+  return canonicalJson(runningPart(a)) === canonicalJson(runningPart(b));
+}
+
+/** What decides how the agent runs: the artifact by its digest, not by how it was described. */
+function runningPart(spec: RuntimeSpec): object {
+  const part: Record<string, unknown> = { ...spec, artifact: spec.artifact?.digest };
+  for (const field of DESCRIPTIVE) delete part[field];
+  if (spec.codeConfiguration) part.codeConfiguration = { ...spec.codeConfiguration, checksum: undefined };
+  return part;
+}
+
+function withoutPackage(code: NonNullable<CreateAgentRuntimeInput['codeConfiguration']>): CodeConfiguration {
+  const { zipFile: _zipFile, ...rest } = code;
+  return defined(rest);
+}
+
+/** A copy without fields that are undefined, so that they stay absent in answers and comparisons. */
+export function defined<T extends object>(value: T): T {
+  return Object.fromEntries(Object.entries(value).filter(([, item]) => item !== undefined)) as T;
+}
+
+/** JSON with keys in one order, so that equal values give equal texts. */
+export function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_key, item: unknown) =>
+    item !== null && typeof item === 'object' && !Array.isArray(item)
+      ? Object.fromEntries(Object.entries(item).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : item,
+  );
+}
+
+/** The program that starts the agent: the caller's command, else what was found in the package. */
+export function startCommand(spec: RuntimeSpec): string[] | undefined {
+  return spec.codeConfiguration?.command ?? spec.artifact?.entry?.command;
+}

@@ -1,0 +1,61 @@
+import { describe, expect, it } from 'vitest';
+import { decideScale, type ScaleInput, type ScaleInstance, startBackoffMs } from './scaling.ts';
+
+const ready = (id: string, inFlight = 0, idleMs: number | undefined = 0): ScaleInstance => ({
+  id,
+  state: 'ready',
+  inFlight,
+  idleMs,
+});
+const starting = (id: string): ScaleInstance => ({ id, state: 'starting', inFlight: 0, idleMs: undefined });
+const input = (given: Partial<ScaleInput>): ScaleInput => ({
+  instances: [],
+  queued: 0,
+  slotsPerInstance: 1,
+  minInstances: 0,
+  maxInstances: 10,
+  idleStopMs: 300_000,
+  ...given,
+});
+
+describe('decideScale', () => {
+  const starts: [string, Partial<ScaleInput>, number][] = [
+    ['one for the first call', { queued: 1 }, 1],
+    ['as many as the waiting calls need', { queued: 7, slotsPerInstance: 2 }, 4],
+    ['fewer by what is starting already', { queued: 7, slotsPerInstance: 2, instances: [starting('a')] }, 3],
+    ['no more than the limit', { queued: 50, maxInstances: 10, instances: [ready('a', 1)] }, 9],
+    ['the minimum without a call', { minInstances: 2 }, 2],
+    ['the larger of minimum and demand', { minInstances: 2, queued: 5 }, 5],
+  ];
+  it.each(starts)('starts %s', (_name, given, count) => {
+    expect(decideScale(input(given))).toMatchObject({ action: 'start', count });
+  });
+
+  const nothing: [string, Partial<ScaleInput>][] = [
+    ['nothing runs and nothing waits', {}],
+    ['what is starting covers the queue', { queued: 2, instances: [starting('a'), starting('b')] }],
+    ['the limit is reached', { queued: 9, maxInstances: 1, instances: [ready('a', 1)] }],
+    ['an instance is busy, however long', { instances: [ready('a', 1, 900_000)] }],
+    ['idle time is not known', { instances: [{ ...ready('a'), idleMs: undefined }] }],
+    ['the idle one is the minimum', { minInstances: 1, instances: [ready('a', 0, 900_000)] }],
+    ['calls wait although one is idle', { queued: 1, maxInstances: 1, instances: [ready('a', 0, 900_000)] }],
+    ['it already drains', { instances: [{ ...ready('a', 0, 900_000), state: 'draining' }] }],
+  ];
+  it.each(nothing)('does nothing when %s', (_name, given) => {
+    expect(decideScale(input(given))).toEqual({ action: 'none' });
+  });
+
+  it('lets the longest idle go first, down to the minimum', () => {
+    const instances = [ready('a', 0, 400_000), ready('b', 0, 900_000), ready('c', 0, 500_000)];
+    expect(decideScale(input({ instances, minInstances: 1 }))).toMatchObject({
+      action: 'drain',
+      instanceIds: ['b', 'c'],
+    });
+  });
+});
+
+describe('startBackoffMs', () => {
+  it('doubles from a second up to half a minute', () => {
+    expect([1, 2, 3, 5, 6, 60].map(startBackoffMs)).toEqual([1000, 2000, 4000, 16_000, 30_000, 30_000]);
+  });
+});

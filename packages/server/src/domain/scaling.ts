@@ -1,0 +1,73 @@
+/** How many instances a version should have: a decision from values, with its reason. */
+
+export interface ScaleInput {
+  instances: readonly ScaleInstance[];
+  /** Calls that wait for a slot. */
+  queued: number;
+  /** Calls an instance takes at the same time. */
+  slotsPerInstance: number;
+  /** Instances to keep even without calls. */
+  minInstances: number;
+  /** The most this version may have now, whatever the demand. */
+  maxInstances: number;
+  /** Without a call for this long an instance is let go. */
+  idleStopMs: number;
+}
+
+export interface ScaleInstance {
+  id: string;
+  state: 'starting' | 'ready' | 'draining';
+  inFlight: number;
+  /** Undefined while it is not known, as after a restart of the gateway: then nothing is let go. */
+  idleMs: number | undefined;
+}
+
+export type ScaleDecision =
+  | { action: 'start'; count: number; reason: string }
+  | { action: 'drain'; instanceIds: string[]; reason: string }
+  | { action: 'none' };
+
+/**
+ * Waiting calls need slots: those of instances that are still starting count as theirs already, so that a burst does
+ * not start one instance per call twice over. Instances idle for too long go, longest idle first, down to the minimum.
+ *
+ * Worked example: 7 queued, 2 slots each, one instance starting (2 slots to come) → 5 left over → 3 starts.
+ */
+export function decideScale(input: ScaleInput): ScaleDecision {
+  const live = input.instances.filter(({ state }) => state !== 'draining');
+  const starting = live.filter(({ state }) => state === 'starting').length;
+  const uncovered = input.queued - starting * input.slotsPerInstance;
+  const forDemand = uncovered > 0 ? Math.ceil(uncovered / input.slotsPerInstance) : 0;
+  const forMinimum = input.minInstances - live.length;
+  const room = input.maxInstances - live.length;
+  const count = Math.min(Math.max(forDemand, forMinimum), room);
+  if (count > 0) {
+    const reason =
+      forDemand >= forMinimum ? `${input.queued} calls wait` : `at least ${input.minInstances} are asked for`;
+    return { action: 'start', count, reason };
+  }
+  if (input.queued > 0) return { action: 'none' };
+  const spare = live.length - input.minInstances;
+  if (spare <= 0) return { action: 'none' };
+  const idle = live
+    .filter(
+      ({ state, inFlight, idleMs }) =>
+        state === 'ready' && inFlight === 0 && idleMs !== undefined && idleMs >= input.idleStopMs,
+    )
+    .sort((a, b) => b.idleMs! - a.idleMs!)
+    .slice(0, spare);
+  if (idle.length === 0) return { action: 'none' };
+  return {
+    action: 'drain',
+    instanceIds: idle.map(({ id }) => id),
+    reason: `no call for ${Math.round(input.idleStopMs / 1000)} s`,
+  };
+}
+
+/**
+ * How long to wait before a version that failed to start is tried again: 1 s, doubled with every failure, at most 30 s.
+ * @param failures how many starts in a row have failed, from 1
+ */
+export function startBackoffMs(failures: number): number {
+  return Math.min(30_000, 1000 * 2 ** (failures - 1));
+}
