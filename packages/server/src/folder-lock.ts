@@ -1,0 +1,71 @@
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type OpenDatabase, openPlainDatabase } from './store/sqlite/open-database.ts';
+
+/** What stands in `run/server.json`: who serves this data folder, and where. Clients on the same machine read it. */
+export interface ServerRecord {
+  pid: number;
+  startedAt: string;
+  /** Absent until it listens. */
+  url?: string;
+}
+
+export class FolderInUse extends Error {
+  override readonly name = 'FolderInUse';
+}
+
+export interface FolderLock {
+  /** Completes the record once the address is known. */
+  listening(url: string): void;
+  release(): void;
+}
+
+/**
+ * Takes a data folder for this process alone. The lock is the operating system's, on a file of its own, so it ends
+ * with the process however that ends.
+ * @throws FolderInUse naming the holder
+ */
+export function lockFolder(dataDir: string): FolderLock {
+  const run = join(dataDir, 'run');
+  mkdirSync(run, { recursive: true, mode: 0o700 });
+  const recordFile = join(run, 'server.json');
+  const database = takeLock(join(run, 'lock.sqlite'));
+  if (!database) throw new FolderInUse(describeHolder(dataDir, recordFile));
+  const record: ServerRecord = { pid: process.pid, startedAt: new Date().toISOString() };
+  const write = (value: ServerRecord) => {
+    writeFileSync(`${recordFile}.tmp`, `${JSON.stringify(value)}\n`, { mode: 0o600 });
+    renameSync(`${recordFile}.tmp`, recordFile);
+  };
+  write(record);
+  return {
+    listening: (url) => write({ ...record, url }),
+    release() {
+      rmSync(recordFile, { force: true });
+      database.close();
+    },
+  };
+}
+
+function takeLock(file: string): OpenDatabase | undefined {
+  const database = openPlainDatabase(file, 0);
+  try {
+    database.exec('PRAGMA locking_mode = EXCLUSIVE');
+    database.exec('BEGIN EXCLUSIVE');
+    return database;
+  } catch (error) {
+    database.close();
+    if (/locked|busy/i.test((error as Error).message)) return undefined;
+    throw error;
+  }
+}
+
+function describeHolder(dataDir: string, recordFile: string): string {
+  const advice = 'Stop it first, or give this one another folder with --data.';
+  try {
+    const { pid, startedAt, url } = JSON.parse(readFileSync(recordFile, 'utf8')) as ServerRecord;
+    const where = url ? `, listening on ${url}` : '';
+    return `${dataDir} is in use by the Runstead server with pid ${pid}${where}, since ${startedAt}. ${advice}`;
+  } catch {
+    return `${dataDir} is in use by another Runstead server. ${advice}`;
+  }
+}

@@ -1,0 +1,117 @@
+import type { ResourceStatus } from '@runstead/contract';
+import type { Generated, Selectable } from 'kysely';
+import type { RuntimeSpec } from '../domain/runtime.ts';
+import type { EndpointRecord, EndpointSpec, EventRecord, RuntimeRecord, VersionRecord } from './store.ts';
+
+/** The tables as both databases hold them; JSON is text, times are ISO text, truth is 0 or 1. */
+export interface Tables {
+  runtimes: RuntimeTable;
+  versions: VersionTable;
+  endpoints: EndpointTable;
+  events: EventTable;
+}
+
+interface RuntimeTable {
+  id: string;
+  name: string;
+  workspace_id: string | null;
+  revision: number;
+  status: string;
+  status_reason: string | null;
+  spec: string;
+  artifact_digest: string | null;
+  head_version: number | null;
+  force_evict: number;
+  created_at: string;
+  updated_at: string;
+}
+
+interface VersionTable {
+  runtime_id: string;
+  version: number;
+  revision: number;
+  spec: string;
+  artifact_digest: string | null;
+  description: string | null;
+  publisher: string | null;
+  created_at: string;
+  updated_at: string;
+}
+
+interface EndpointTable {
+  id: string;
+  runtime_id: string;
+  name: string;
+  revision: number;
+  status: string;
+  status_reason: string | null;
+  spec: string;
+  created_at: string;
+  updated_at: string;
+}
+
+interface EventTable {
+  id: Generated<number>;
+  runtime_id: string;
+  revision: number;
+  phase: string;
+  started_at: string;
+  duration_ms: number;
+  outcome: string;
+  reason: string | null;
+}
+
+export function toRuntime(row: Selectable<RuntimeTable>): RuntimeRecord {
+  return {
+    id: row.id,
+    name: row.name,
+    revision: row.revision,
+    status: row.status as ResourceStatus,
+    statusReason: row.status_reason ?? undefined,
+    spec: JSON.parse(row.spec) as RuntimeSpec,
+    headVersion: row.head_version ?? undefined,
+    forceEvict: row.force_evict === 1,
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+  };
+}
+
+export function toVersion(row: Selectable<VersionTable>): VersionRecord {
+  return {
+    runtimeId: row.runtime_id,
+    version: row.version,
+    revision: row.revision,
+    spec: JSON.parse(row.spec) as RuntimeSpec,
+    description: row.description ?? undefined,
+    publisher: row.publisher ?? undefined,
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+  };
+}
+
+export function toEndpoint(row: Selectable<EndpointTable>): EndpointRecord {
+  return {
+    id: row.id,
+    runtimeId: row.runtime_id,
+    name: row.name,
+    revision: row.revision,
+    status: row.status as ResourceStatus,
+    statusReason: row.status_reason ?? undefined,
+    spec: JSON.parse(row.spec) as EndpointSpec,
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+  };
+}
+
+export function toEvent(row: Selectable<EventTable>): EventRecord {
+  return {
+    id: row.id,
+    runtimeId: row.runtime_id,
+    revision: row.revision,
+    phase: row.phase,
+    startedAt: row.started_at,
+    durationMs: row.duration_ms,
+    outcome: row.outcome as EventRecord['outcome'],
+    reason: row.reason ?? undefined,
+  };
+}

@@ -1,0 +1,76 @@
+import { createRequire } from 'node:module';
+import type { SqliteDatabase, SqliteStatement } from 'kysely';
+import { bindValue } from './bind-value.ts';
+
+/** The part of `node:sqlite` that is used here. */
+interface DatabaseSync {
+  exec(sql: string): void;
+  prepare(sql: string): StatementSync;
+  close(): void;
+}
+interface StatementSync {
+  all(...parameters: unknown[]): unknown[];
+  get(...parameters: unknown[]): unknown;
+  run(...parameters: unknown[]): { changes: number | bigint; lastInsertRowid: number | bigint };
+  iterate(...parameters: unknown[]): IterableIterator<unknown>;
+  columns(): unknown[];
+}
+type DatabaseConstructor = new (path: string, options?: { timeout?: number }) => DatabaseSync;
+
+/** A database with the interface that Kysely's SQLite dialect drives, and plain `exec` for migrations. */
+export interface OpenDatabase extends SqliteDatabase {
+  exec(sql: string): void;
+  /** The first column of the first row. */
+  pragma(sql: string): unknown;
+}
+
+/** How long a statement waits for another connection's lock, in ms. */
+const BUSY_TIMEOUT_MS = 5000;
+
+/**
+ * Opens a SQLite file: write-ahead log, foreign keys on, and every commit on the disk before it is acknowledged
+ * (`synchronous=FULL`).
+ */
+export function openDatabase(path: string): OpenDatabase {
+  const database = openPlainDatabase(path, BUSY_TIMEOUT_MS);
+  database.exec('PRAGMA journal_mode = WAL');
+  database.exec('PRAGMA synchronous = FULL');
+  database.exec('PRAGMA foreign_keys = ON');
+  return database;
+}
+
+/**
+ * Opens a SQLite file as it is.
+ * @param busyTimeoutMs how long a statement waits for another connection's lock
+ */
+export function openPlainDatabase(path: string, busyTimeoutMs: number): OpenDatabase {
+  const Database = databaseConstructor();
+  const database = new Database(path, { timeout: busyTimeoutMs });
+  return {
+    exec: (sql) => database.exec(sql),
+    pragma: (sql) => Object.values((database.prepare(`PRAGMA ${sql}`).get() as object | undefined) ?? {})[0],
+    close: () => database.close(),
+    prepare: (sql) => asKyselyStatement(database.prepare(sql)),
+  };
+}
+
+function asKyselyStatement(statement: StatementSync): SqliteStatement {
+  const encode = (parameters: readonly unknown[]) => parameters.map(bindValue);
+  return {
+    reader: statement.columns().length > 0,
+    all: (parameters) => statement.all(...encode(parameters)),
+    run: (parameters) => statement.run(...encode(parameters)),
+    iterate: (parameters) => statement.iterate(...encode(parameters)),
+  };
+}
+
+/** The built-in module where Node has one that is complete (22.13), else the same code as a package. */
+function databaseConstructor(): DatabaseConstructor {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  const builtin = major > 22 || (major === 22 && minor >= 16);
+  const require = createRequire(import.meta.url);
+  const module = require(builtin ? 'node:sqlite' : '@photostructure/sqlite') as {
+    DatabaseSync: DatabaseConstructor;
+  };
+  return module.DatabaseSync;
+}

@@ -1,0 +1,420 @@
+import { type ExpressionBuilder, Kysely, type SelectQueryBuilder, SqliteDialect, sql } from 'kysely';
+import { isLeaving } from '../../domain/status.ts';
+import { type Tables, toEndpoint, toEvent, toRuntime, toVersion } from '../rows.ts';
+import {
+  type EndpointRecord,
+  EVENTS_KEPT,
+  NameTaken,
+  type PageRequest,
+  type PageResult,
+  type RuntimeFilter,
+  type RuntimeRecord,
+  type Store,
+} from '../store.ts';
+import { migrate } from './migrate.ts';
+import { openDatabase } from './open-database.ts';
+
+/**
+ * Opens the store in a SQLite file and brings its schema up to date.
+ * @throws MigrationError when the file was written by a newer release
+ */
+export function openSqliteStore(path: string): Store {
+  const database = openDatabase(path);
+  try {
+    migrate(database, path);
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+  return createSqliteStore(new Kysely<Tables>({ dialect: new SqliteDialect({ database }) }));
+}
+
+function createSqliteStore(db: Kysely<Tables>): Store {
+  const getRuntime = async (id: string): Promise<RuntimeRecord | undefined> => {
+    const row = await db.selectFrom('runtimes').selectAll().where('id', '=', id).executeTakeFirst();
+    return row && toRuntime(row);
+  };
+  const getEndpoint = async (runtimeId: string, id: string): Promise<EndpointRecord | undefined> => {
+    const row = await db
+      .selectFrom('endpoints')
+      .selectAll()
+      .where('id', '=', id)
+      .where('runtime_id', '=', runtimeId)
+      .executeTakeFirst();
+    return row && toEndpoint(row);
+  };
+
+  return {
+    getRuntime,
+    getEndpoint,
+
+    async createRuntime({ id, name, spec, at }) {
+      const row = {
+        id,
+        name,
+        workspace_id: spec.workspaceId ?? null,
+        revision: 1,
+        status: 'CREATING',
+        status_reason: null,
+        spec: JSON.stringify(spec),
+        artifact_digest: spec.artifact?.digest ?? null,
+        head_version: null,
+        force_evict: 0,
+        created_at: at,
+        updated_at: at,
+      };
+      await orNameTaken(name, db.insertInto('runtimes').values(row).execute());
+      return toRuntime(row);
+    },
+
+    async listRuntimes(filter, page) {
+      const { items, total } = await paged(
+        db.selectFrom('runtimes').where((where) => matches(where, filter)),
+        page,
+        (query) => query.selectAll().orderBy('created_at', 'desc').orderBy('id'),
+      );
+      return { items: items.map(toRuntime), total };
+    },
+
+    async runtimeIds(filter) {
+      let query = db.selectFrom('runtimes').select('id').orderBy('created_at').orderBy('id');
+      if (filter?.unsettled) query = query.where('status', 'in', ['CREATING', 'UPDATING', 'DELETING']);
+      return (await query.execute()).map(({ id }) => id);
+    },
+
+    async updateRuntime(id, change) {
+      const row = await orNameTaken(
+        change.name,
+        db
+          .updateTable('runtimes')
+          .set({
+            name: change.name,
+            workspace_id: change.spec.workspaceId ?? null,
+            revision: change.expectedRevision + 1,
+            status: 'UPDATING',
+            status_reason: null,
+            spec: JSON.stringify(change.spec),
+            artifact_digest: change.spec.artifact?.digest ?? null,
+            force_evict: change.forceEvict ? 1 : 0,
+            updated_at: change.at,
+          })
+          .where('id', '=', id)
+          .where('revision', '=', change.expectedRevision)
+          .where('status', 'not in', ['DELETING', 'DELETE_FAILED'])
+          .returningAll()
+          .executeTakeFirst(),
+      );
+      return row && toRuntime(row);
+    },
+
+    async markRuntimeDeleting(id, at) {
+      const row = await db
+        .updateTable('runtimes')
+        .set((where) => ({
+          status: 'DELETING',
+          status_reason: null,
+          // A delete outranks every attempt under way; asked again it changes nothing.
+          revision: where
+            .case()
+            .when('status', '=', 'DELETING')
+            .then(where.ref('revision'))
+            .else(where('revision', '+', 1))
+            .end(),
+          updated_at: at,
+        }))
+        .where('id', '=', id)
+        .returningAll()
+        .executeTakeFirst();
+      return row && toRuntime(row);
+    },
+
+    settleRuntime(id, revision, outcome) {
+      return db.transaction().execute(async (tx) => {
+        const row = await tx.selectFrom('runtimes').selectAll().where('id', '=', id).executeTakeFirst();
+        if (!row || row.revision !== revision) return false;
+        const leaving = isLeaving(toRuntime(row).status);
+        if (leaving !== (outcome.status === 'DELETE_FAILED')) return false;
+        let head = row.head_version;
+        if (outcome.status === 'READY' && outcome.newVersion) {
+          head = (head ?? 0) + 1;
+          await tx
+            .insertInto('versions')
+            .values({
+              runtime_id: id,
+              version: head,
+              revision,
+              spec: row.spec,
+              artifact_digest: row.artifact_digest,
+              description: null,
+              publisher: null,
+              created_at: outcome.at,
+              updated_at: outcome.at,
+            })
+            .execute();
+        }
+        await tx
+          .updateTable('runtimes')
+          .set({
+            status: outcome.status,
+            status_reason: outcome.status === 'READY' ? null : outcome.statusReason,
+            head_version: head,
+            updated_at: outcome.at,
+          })
+          .where('id', '=', id)
+          .execute();
+        return true;
+      });
+    },
+
+    async removeRuntime(id) {
+      await db.deleteFrom('runtimes').where('id', '=', id).execute();
+    },
+
+    async getVersion(runtimeId, version) {
+      const row = await db
+        .selectFrom('versions')
+        .selectAll()
+        .where('runtime_id', '=', runtimeId)
+        .where('version', '=', version)
+        .executeTakeFirst();
+      return row && toVersion(row);
+    },
+
+    async versions(runtimeId) {
+      const rows = await db
+        .selectFrom('versions')
+        .selectAll()
+        .where('runtime_id', '=', runtimeId)
+        .orderBy('version')
+        .execute();
+      return rows.map(toVersion);
+    },
+
+    async listVersions(runtimeId, page) {
+      const { items, total } = await paged(
+        db.selectFrom('versions').where('runtime_id', '=', runtimeId),
+        page,
+        (query) => query.selectAll().orderBy('version', 'desc'),
+      );
+      return { items: items.map(toVersion), total };
+    },
+
+    async publishVersion(runtimeId, version, { description, publisher, at }) {
+      const row = await db
+        .updateTable('versions')
+        .set({
+          ...(description !== undefined && { description }),
+          ...(publisher !== undefined && { publisher }),
+          updated_at: at,
+        })
+        .where('runtime_id', '=', runtimeId)
+        .where('version', '=', version)
+        .returningAll()
+        .executeTakeFirst();
+      return row && toVersion(row);
+    },
+
+    async createEndpoint({ id, runtimeId, name, spec, at }) {
+      const row = {
+        id,
+        runtime_id: runtimeId,
+        name,
+        revision: 1,
+        status: 'CREATING',
+        status_reason: null,
+        spec: JSON.stringify(spec),
+        created_at: at,
+        updated_at: at,
+      };
+      await orNameTaken(name, db.insertInto('endpoints').values(row).execute());
+      return toEndpoint(row);
+    },
+
+    async endpoints(runtimeId) {
+      const rows = await db
+        .selectFrom('endpoints')
+        .selectAll()
+        .where('runtime_id', '=', runtimeId)
+        .orderBy('created_at')
+        .orderBy('id')
+        .execute();
+      return rows.map(toEndpoint);
+    },
+
+    async listEndpoints(runtimeId, { endpointName, searchMode }, page) {
+      let query = db.selectFrom('endpoints').where('runtime_id', '=', runtimeId);
+      if (endpointName !== undefined) {
+        query = query.where((where) => nameMatches(where, endpointName, searchMode ?? 'fuzzy'));
+      }
+      const { items, total } = await paged(query, page, (rows) =>
+        rows.selectAll().orderBy('created_at', 'desc').orderBy('id'),
+      );
+      return { items: items.map(toEndpoint), total };
+    },
+
+    async updateEndpoint(runtimeId, id, { name, spec, at }) {
+      const row = await orNameTaken(
+        name,
+        db
+          .updateTable('endpoints')
+          .set((where) => ({
+            name,
+            spec: JSON.stringify(spec),
+            revision: where('revision', '+', 1),
+            status: 'UPDATING',
+            status_reason: null,
+            updated_at: at,
+          }))
+          .where('id', '=', id)
+          .where('runtime_id', '=', runtimeId)
+          .where('status', '!=', 'DELETING')
+          .returningAll()
+          .executeTakeFirst(),
+      );
+      return row && toEndpoint(row);
+    },
+
+    async markEndpointDeleting(runtimeId, id, at) {
+      const row = await db
+        .updateTable('endpoints')
+        .set((where) => ({
+          status: 'DELETING',
+          status_reason: null,
+          revision: where('revision', '+', 1),
+          updated_at: at,
+        }))
+        .where('id', '=', id)
+        .where('runtime_id', '=', runtimeId)
+        .returningAll()
+        .executeTakeFirst();
+      return row && toEndpoint(row);
+    },
+
+    async settleEndpoint(id, revision, { status, statusReason }) {
+      const result = await db
+        .updateTable('endpoints')
+        .set({ status, status_reason: statusReason ?? null })
+        .where('id', '=', id)
+        .where('revision', '=', revision)
+        .executeTakeFirst();
+      return result.numUpdatedRows === 1n;
+    },
+
+    async removeEndpoint(id) {
+      await db.deleteFrom('endpoints').where('id', '=', id).execute();
+    },
+
+    async addEvent({ runtimeId, revision, phase, startedAt, durationMs, outcome, reason }) {
+      await db.transaction().execute(async (tx) => {
+        // A runtime may be gone by the time something of it is reported.
+        const known = await tx
+          .selectFrom('runtimes')
+          .select('id')
+          .where('id', '=', runtimeId)
+          .executeTakeFirst();
+        if (!known) return;
+        await tx
+          .insertInto('events')
+          .values({
+            runtime_id: runtimeId,
+            revision,
+            phase,
+            started_at: startedAt,
+            duration_ms: Math.round(durationMs),
+            outcome,
+            reason: reason ?? null,
+          })
+          .execute();
+        const oldestKept = await tx
+          .selectFrom('events')
+          .select('id')
+          .where('runtime_id', '=', runtimeId)
+          .orderBy('id', 'desc')
+          .offset(EVENTS_KEPT - 1)
+          .limit(1)
+          .executeTakeFirst();
+        if (!oldestKept) return;
+        await tx
+          .deleteFrom('events')
+          .where('runtime_id', '=', runtimeId)
+          .where('id', '<', oldestKept.id)
+          .execute();
+      });
+    },
+
+    async listEvents(runtimeId, limit) {
+      const rows = await db
+        .selectFrom('events')
+        .selectAll()
+        .where('runtime_id', '=', runtimeId)
+        .orderBy('id', 'desc')
+        .limit(limit)
+        .execute();
+      return rows.map(toEvent);
+    },
+
+    async artifactDigests() {
+      const rows = await db
+        .selectFrom('runtimes')
+        .select('artifact_digest')
+        .union(db.selectFrom('versions').select('artifact_digest'))
+        .execute();
+      return new Set(rows.flatMap(({ artifact_digest }) => artifact_digest ?? []));
+    },
+
+    close: () => db.destroy(),
+  };
+}
+
+/** Rows of one page and the number of all. */
+async function paged<T extends keyof Tables, R>(
+  query: SelectQueryBuilder<Tables, T, object>,
+  { pageNumber, pageSize }: PageRequest,
+  select: (query: SelectQueryBuilder<Tables, T, object>) => SelectQueryBuilder<Tables, T, R>,
+): Promise<PageResult<R>> {
+  const { total } = await query
+    .select((where) => where.fn.countAll<number>().as('total'))
+    .executeTakeFirstOrThrow();
+  const items = await select(query)
+    .limit(pageSize)
+    .offset((pageNumber - 1) * pageSize)
+    .execute();
+  return { items, total: Number(total) };
+}
+
+function matches(where: ExpressionBuilder<Tables, 'runtimes'>, filter: RuntimeFilter) {
+  const conditions = [];
+  if (filter.name) conditions.push(nameMatches(where, filter.name.value, filter.name.mode));
+  if (filter.statuses?.length) conditions.push(where('status', 'in', [...filter.statuses]));
+  if (filter.workspaceIds?.length) conditions.push(where('workspace_id', 'in', [...filter.workspaceIds]));
+  for (const tag of filter.systemTags ?? []) {
+    conditions.push(
+      sql<boolean>`exists (select 1 from json_each(runtimes.spec, '$.systemTags') where value = ${tag})`,
+    );
+  }
+  return where.and(conditions);
+}
+
+function nameMatches<T extends 'runtimes' | 'endpoints'>(
+  where: ExpressionBuilder<Tables, T>,
+  name: string,
+  mode: 'exact' | 'fuzzy',
+) {
+  if (mode === 'exact') return sql<boolean>`${where.ref('name' as never)} = ${name}`;
+  const pattern = `%${name.replace(/[\\%_]/g, '\\$&')}%`;
+  return sql<boolean>`${where.ref('name' as never)} like ${pattern} escape '\\'`;
+}
+
+async function orNameTaken<T>(name: string, write: Promise<T>): Promise<T> {
+  try {
+    return await write;
+  } catch (error) {
+    if (
+      error instanceof Error &&
+      /UNIQUE constraint failed: \w+\.name|endpoints\.runtime_id, endpoints\.name/.test(error.message)
+    ) {
+      throw new NameTaken(`'${name}' already exists`, { cause: error });
+    }
+    throw error;
+  }
+}

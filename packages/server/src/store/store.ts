@@ -1,0 +1,196 @@
+import type { CreateAgentRuntimeEndpointInput, ResourceStatus } from '@runstead/contract';
+import type { RuntimeSpec } from '../domain/runtime.ts';
+
+/**
+ * What Runstead keeps: the queries it needs, by intent. SQLite now, PostgreSQL later; both pass `test/store-cases.ts`.
+ *
+ * A resolved promise means the write is durable. Writes that name a revision change nothing when the resource has
+ * moved on, and say so by `false`: whoever worked for an older revision then leaves no trace.
+ */
+export interface Store {
+  /** @throws NameTaken */
+  createRuntime(runtime: NewRuntime): Promise<RuntimeRecord>;
+  getRuntime(id: string): Promise<RuntimeRecord | undefined>;
+  listRuntimes(filter: RuntimeFilter, page: PageRequest): Promise<PageResult<RuntimeRecord>>;
+  /** Ids of all runtimes, and of those with work under way. */
+  runtimeIds(filter?: { unsettled: boolean }): Promise<string[]>;
+  /**
+   * Replaces the desired configuration: revision + 1, status UPDATING.
+   * @returns undefined when the runtime is gone, on its way out, or no longer at `change.expectedRevision`
+   * @throws NameTaken
+   */
+  updateRuntime(id: string, change: RuntimeChange): Promise<RuntimeRecord | undefined>;
+  /** Fields that need no attempt of their own; revision and status stay. */
+  markRuntimeDeleting(id: string, at: string): Promise<RuntimeRecord | undefined>;
+  /**
+   * Ends an attempt for `revision`: READY or a failed status. With `newVersion` the next version is numbered and
+   * inserted in the same transaction and becomes the head.
+   */
+  settleRuntime(id: string, revision: number, outcome: AttemptOutcome): Promise<boolean>;
+  /** Removes the runtime with its versions, endpoints and events. */
+  removeRuntime(id: string): Promise<void>;
+
+  getVersion(runtimeId: string, version: number): Promise<VersionRecord | undefined>;
+  /** All versions of a runtime, oldest first. */
+  versions(runtimeId: string): Promise<VersionRecord[]>;
+  listVersions(runtimeId: string, page: PageRequest): Promise<PageResult<VersionRecord>>;
+  publishVersion(
+    runtimeId: string,
+    version: number,
+    stamp: { description?: string | undefined; publisher?: string | undefined; at: string },
+  ): Promise<VersionRecord | undefined>;
+
+  /** @throws NameTaken */
+  createEndpoint(endpoint: NewEndpoint): Promise<EndpointRecord>;
+  getEndpoint(runtimeId: string, id: string): Promise<EndpointRecord | undefined>;
+  /** All endpoints of a runtime, oldest first. */
+  endpoints(runtimeId: string): Promise<EndpointRecord[]>;
+  listEndpoints(
+    runtimeId: string,
+    filter: EndpointFilter,
+    page: PageRequest,
+  ): Promise<PageResult<EndpointRecord>>;
+  /** @throws NameTaken */
+  updateEndpoint(
+    runtimeId: string,
+    id: string,
+    change: { name: string; spec: EndpointSpec; at: string },
+  ): Promise<EndpointRecord | undefined>;
+  markEndpointDeleting(runtimeId: string, id: string, at: string): Promise<EndpointRecord | undefined>;
+  settleEndpoint(
+    id: string,
+    revision: number,
+    outcome: { status: ResourceStatus; statusReason?: string | undefined },
+  ): Promise<boolean>;
+  removeEndpoint(id: string): Promise<void>;
+
+  /** Adds to a runtime's history; only the newest `EVENTS_KEPT` stay. */
+  addEvent(event: NewEvent): Promise<void>;
+  /** Newest first. */
+  listEvents(runtimeId: string, limit: number): Promise<EventRecord[]>;
+
+  /** Digests of every code package that a runtime or a version refers to. */
+  artifactDigests(): Promise<Set<string>>;
+
+  close(): Promise<void>;
+}
+
+/** Events kept per runtime. */
+export const EVENTS_KEPT = 500;
+
+export class NameTaken extends Error {
+  override readonly name = 'NameTaken';
+}
+
+export interface NewRuntime {
+  id: string;
+  name: string;
+  spec: RuntimeSpec;
+  at: string;
+}
+
+export interface RuntimeRecord {
+  id: string;
+  name: string;
+  /** Raised by every write of the desired configuration, from 1. */
+  revision: number;
+  status: ResourceStatus;
+  statusReason: string | undefined;
+  spec: RuntimeSpec;
+  /** The newest version; undefined before the first healthy start. */
+  headVersion: number | undefined;
+  /** The newest write asked to cut running instances rather than drain them. */
+  forceEvict: boolean;
+  createdAt: string;
+  updatedAt: string;
+}
+
+export interface RuntimeChange {
+  name: string;
+  spec: RuntimeSpec;
+  /** The revision the new configuration was merged onto; another one by now means a lost update. */
+  expectedRevision: number;
+  forceEvict: boolean;
+  at: string;
+}
+
+export type AttemptOutcome =
+  | { status: 'READY'; newVersion: boolean; at: string }
+  | { status: 'CREATE_FAILED' | 'UPDATE_FAILED' | 'DELETE_FAILED'; statusReason: string; at: string };
+
+export interface VersionRecord {
+  runtimeId: string;
+  /** From 1. */
+  version: number;
+  /** The runtime's revision whose configuration became this version. */
+  revision: number;
+  spec: RuntimeSpec;
+  description: string | undefined;
+  publisher: string | undefined;
+  createdAt: string;
+  updatedAt: string;
+}
+
+export type EndpointSpec = Omit<CreateAgentRuntimeEndpointInput, 'agentRuntimeEndpointName'>;
+
+export interface NewEndpoint {
+  id: string;
+  runtimeId: string;
+  name: string;
+  spec: EndpointSpec;
+  at: string;
+}
+
+export interface EndpointRecord {
+  id: string;
+  runtimeId: string;
+  name: string;
+  revision: number;
+  status: ResourceStatus;
+  statusReason: string | undefined;
+  spec: EndpointSpec;
+  createdAt: string;
+  updatedAt: string;
+}
+
+/** One phase of an attempt, or one thing that happened to an instance. */
+export interface NewEvent {
+  runtimeId: string;
+  revision: number;
+  /** `fetch`, `unpack`, `install`, `start`, `ready`, `scale`, `exit` … */
+  phase: string;
+  startedAt: string;
+  durationMs: number;
+  outcome: 'ok' | 'failed' | 'superseded';
+  reason?: string | undefined;
+}
+
+export interface EventRecord extends NewEvent {
+  id: number;
+}
+
+export interface RuntimeFilter {
+  name?: { value: string; mode: 'exact' | 'fuzzy' } | undefined;
+  statuses?: readonly string[] | undefined;
+  /** All of them must be present. */
+  systemTags?: readonly string[] | undefined;
+  /** Any of them. */
+  workspaceIds?: readonly string[] | undefined;
+}
+
+export interface EndpointFilter {
+  endpointName?: string | undefined;
+  /** Default: fuzzy. */
+  searchMode?: 'exact' | 'fuzzy' | undefined;
+}
+
+export interface PageRequest {
+  /** From 1. */
+  pageNumber: number;
+  pageSize: number;
+}
+
+export interface PageResult<T> {
+  items: T[];
+  total: number;
+}
