@@ -1,0 +1,44 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** Where things lie in the data folder; every path below it is made here. */
+export interface DataFolders {
+  database: string;
+  /** Bodies and packages on their way in; emptied at start. */
+  incoming: string;
+  /** Code packages, named by their SHA-256. */
+  blobs: string;
+  /** Unpacked packages: `code/<runtimeId>/<digest>`. */
+  code: string;
+  /** Installed dependencies: `deps/<runtimeId>/<key>`. */
+  deps: string;
+  /** Package managers' own caches. */
+  cache: string;
+  /** Sockets and the record of the running server. */
+  run: string;
+  localKey: string;
+}
+
+/** Makes the folders, for their owner alone. */
+export function openDataFolders(dataDir: string): DataFolders {
+  const folder = (...parts: string[]) => {
+    const path = join(dataDir, ...parts);
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    return path;
+  };
+  folder();
+  return {
+    database: join(dataDir, 'db.sqlite'),
+    incoming: folder('blobs', 'incoming'),
+    blobs: folder('blobs'),
+    code: folder('code'),
+    deps: folder('deps'),
+    cache: folder('cache'),
+    run: folder('run'),
+    localKey: join(dataDir, 'local-key.json'),
+  };
+}
+
+export function blobFile(folders: DataFolders, digest: string): string {
+  return join(folders.blobs, `${digest}.zip`);
+}

@@ -1,0 +1,93 @@
+import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { open, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Artifact } from '../domain/runtime.ts';
+import { collectBlobs } from './collect.ts';
+import { blobFile, type DataFolders } from './folders.ts';
+import type { PackageThread } from './package-thread.ts';
+
+/** A create or update body taken apart: the configuration as text, the package in the blob folder. */
+export interface Intake {
+  json: string;
+  artifact?: Artifact;
+  /** False when the package's directory could not be read, so that nothing is known of its entry. */
+  packageReadable?: boolean;
+  /** What the caller has to mend. */
+  fault?: string;
+  /** Lets the package go again unless something refers to it by now. */
+  release(): void;
+}
+
+/** Takes packages in, content-addressed: the same bytes are kept once. */
+export interface PackageIntake {
+  accept(bodyFile: string): Promise<Intake>;
+  /**
+   * Removes packages that nothing refers to. While a package is on its way to its row nothing is removed, and while
+   * something is removed no package is taken in: the same bytes may be about to be used again.
+   */
+  collect(referenced: () => Promise<ReadonlySet<string>>): Promise<void>;
+}
+
+export function createPackageIntake(folders: DataFolders, thread: PackageThread): PackageIntake {
+  const pins = new Map<string, number>();
+  const pin = (digest: string) => {
+    pins.set(digest, (pins.get(digest) ?? 0) + 1);
+    let released = false;
+    return () => {
+      if (released) return;
+      released = true;
+      const left = pins.get(digest)! - 1;
+      if (left === 0) pins.delete(digest);
+      else pins.set(digest, left);
+    };
+  };
+
+  let collecting: Promise<void> | undefined;
+
+  return {
+    async collect(referenced) {
+      if (collecting !== undefined || pins.size > 0) return;
+      collecting = referenced().then((kept) => collectBlobs(folders, kept));
+      try {
+        await collecting;
+      } finally {
+        collecting = undefined;
+      }
+    },
+
+    async accept(bodyFile) {
+      const packageFile = join(folders.incoming, `${randomUUID()}.zip`);
+      const { json, package: found, fault } = await thread.run('extract', { bodyFile, packageFile });
+      if (fault !== undefined) return { json, fault, release: () => {} };
+      if (!found) return { json, release: () => {} };
+      while (collecting !== undefined) await collecting.catch(() => {});
+      const release = pin(found.digest);
+      try {
+        const { readable, entry } = await thread.run('inspect', packageFile);
+        await keep(packageFile, blobFile(folders, found.digest), folders.blobs);
+        const artifact: Artifact = { digest: found.digest, crc64: found.crc64, ...(entry && { entry }) };
+        return { json, artifact, packageReadable: readable, release };
+      } catch (error) {
+        release();
+        await rm(packageFile, { force: true });
+        throw error;
+      }
+    },
+  };
+}
+
+/** Gives a complete, flushed file its final name, durably; a file of that name has the same bytes already. */
+async function keep(from: string, to: string, folder: string): Promise<void> {
+  if (existsSync(to)) {
+    await rm(from);
+    return;
+  }
+  await rename(from, to);
+  const directory = await open(folder, 'r');
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}

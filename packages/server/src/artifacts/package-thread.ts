@@ -1,0 +1,84 @@
+import { Worker } from 'node:worker_threads';
+import { PackageRefused } from './unpack.ts';
+import type { Answer, Jobs, Order } from './worker-messages.ts';
+
+/** Runs jobs on packages in a thread of their own, one after the other. */
+export interface PackageThread {
+  /** @throws PackageRefused when the package is at fault */
+  run<J extends keyof Jobs>(job: J, input: Jobs[J]['input']): Promise<Jobs[J]['value']>;
+  close(): Promise<void>;
+}
+
+/** A thread with nothing to do is ended after this long: idle, it would cost some ten MiB. */
+const IDLE_END_MS = 10_000;
+
+export function createPackageThread(): PackageThread {
+  let worker: Worker | undefined;
+  let nextId = 1;
+  const waiting = new Map<number, { resolve: (value: never) => void; reject: (error: Error) => void }>();
+  let idle: NodeJS.Timeout | undefined;
+
+  const fail = (error: Error) => {
+    worker = undefined;
+    for (const { reject } of waiting.values()) reject(error);
+    waiting.clear();
+  };
+
+  const start = (): Worker => {
+    const started = new Worker(workerFile());
+    started.on('message', ({ id, value, error }: Answer) => {
+      const job = waiting.get(id);
+      waiting.delete(id);
+      if (waiting.size === 0) rest();
+      if (!job) return;
+      if (error) job.reject(error.refused ? new PackageRefused(error.message) : new Error(error.stack));
+      else job.resolve(value as never);
+    });
+    started.on('error', (error) => {
+      if (worker === started) fail(error as Error);
+    });
+    started.on('exit', (code) => {
+      if (worker === started) fail(new Error(`The package thread ended with code ${code}`));
+    });
+    return started;
+  };
+
+  const rest = () => {
+    worker?.unref();
+    clearTimeout(idle);
+    idle = setTimeout(() => {
+      const ending = worker;
+      worker = undefined;
+      void ending?.terminate();
+    }, IDLE_END_MS);
+    idle.unref();
+  };
+
+  return {
+    run(job, input) {
+      clearTimeout(idle);
+      worker ??= start();
+      worker.ref();
+      const id = nextId++;
+      return new Promise((resolve, reject) => {
+        waiting.set(id, { resolve, reject });
+        worker!.postMessage({ id, job, input } satisfies Order);
+      });
+    },
+    async close() {
+      clearTimeout(idle);
+      const ending = worker;
+      worker = undefined;
+      await ending?.terminate();
+      for (const { reject } of waiting.values()) reject(new Error('The server is stopping'));
+      waiting.clear();
+    },
+  };
+}
+
+/** A thread needs compiled code; when this file runs from source, as in tests, the build's copy is taken. */
+function workerFile(): URL {
+  return import.meta.url.endsWith('.ts')
+    ? new URL('../../dist/artifacts/worker.js', import.meta.url)
+    : new URL('./worker.js', import.meta.url);
+}

@@ -1,0 +1,109 @@
+import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { PhaseFailure } from '../domain/failure.ts';
+import type { RuntimeSpec } from '../domain/runtime.ts';
+import { blobFile, type DataFolders } from './folders.ts';
+import { installDependencies } from './install.ts';
+import type { PackageThread } from './package-thread.ts';
+import { PackageRefused } from './unpack.ts';
+
+export interface PrepareOptions {
+  folders: DataFolders;
+  thread: PackageThread;
+  runtimeId: string;
+  spec: RuntimeSpec;
+  limitBytes: number;
+  limitEntries: number;
+  installTimeoutMs: number;
+  /** Called as each phase begins. */
+  onPhase: (phase: 'fetch' | 'unpack' | 'install') => void;
+  signal: AbortSignal;
+}
+
+/**
+ * Makes a version's package ready to be started: checksum verified, unpacked, dependencies in place. What was prepared
+ * before is found again, and a crash at any point leaves nothing that looks complete and is not.
+ * @returns the folder to start in
+ * @throws PhaseFailure
+ */
+export async function prepare(options: PrepareOptions): Promise<string> {
+  const { folders, runtimeId, spec, onPhase, signal } = options;
+  onPhase('fetch');
+  const { artifact } = spec;
+  if (!artifact) throw new PhaseFailure('fetch', missingArtifact(spec));
+  const { checksum } = spec.codeConfiguration ?? {};
+  if (checksum !== undefined && BigInt(checksum) !== BigInt(artifact.crc64)) {
+    throw new PhaseFailure(
+      'fetch',
+      `codeConfiguration.checksum is ${checksum}, but the package received has CRC-64 ${artifact.crc64}`,
+    );
+  }
+  const codeDir = join(folders.code, runtimeId, artifact.digest);
+  if (!existsSync(codeDir)) {
+    const packageFile = blobFile(folders, artifact.digest);
+    if (!existsSync(packageFile)) {
+      throw new PhaseFailure(
+        'fetch',
+        `the code package ${artifact.digest.slice(0, 12)} is no longer in the data folder`,
+      );
+    }
+    signal.throwIfAborted();
+    onPhase('unpack');
+    await unpackTo(codeDir, packageFile, options);
+  }
+  signal.throwIfAborted();
+  onPhase('install');
+  await installDependencies({ folders, runtimeId, codeDir, timeoutMs: options.installTimeoutMs, signal });
+  return codeDir;
+}
+
+async function unpackTo(codeDir: string, packageFile: string, options: PrepareOptions): Promise<void> {
+  const work = `${codeDir}.${randomUUID()}.tmp`;
+  await mkdir(work, { recursive: true, mode: 0o700 });
+  try {
+    await options.thread.run('unpack', {
+      packageFile,
+      targetDir: work,
+      limitBytes: options.limitBytes,
+      limitEntries: options.limitEntries,
+    });
+    await rename(work, codeDir);
+  } catch (error) {
+    await rm(work, { recursive: true, force: true });
+    if (error instanceof PackageRefused)
+      throw new PhaseFailure('unpack', error.message, [], { cause: error });
+    throw error;
+  }
+}
+
+function missingArtifact(spec: RuntimeSpec): string {
+  if (spec.artifactType === 'Container') {
+    return 'this server has no container engine driver, so container images cannot be run; deploy the code as a package';
+  }
+  const { ossBucketName } = spec.codeConfiguration ?? {};
+  return ossBucketName === undefined
+    ? 'codeConfiguration has no package: send it as codeConfiguration.zipFile'
+    : `bucket '${ossBucketName}' is not configured on this server; send the package as codeConfiguration.zipFile`;
+}
+
+/** Removes all that was prepared for a runtime. */
+export async function forgetPrepared(folders: DataFolders, runtimeId: string): Promise<void> {
+  for (const folder of [folders.code, folders.deps]) {
+    await rm(join(folder, runtimeId), { recursive: true, force: true });
+  }
+}
+
+/** Removes what a crash left half-made, and what belongs to runtimes that are gone. Before anything is prepared. */
+export async function sweepPrepared(folders: DataFolders, runtimeIds: ReadonlySet<string>): Promise<void> {
+  for (const folder of [folders.code, folders.deps]) {
+    for (const runtimeId of await readdir(folder)) {
+      const kept = runtimeIds.has(runtimeId);
+      if (!kept) await rm(join(folder, runtimeId), { recursive: true, force: true });
+      for (const name of kept ? await readdir(join(folder, runtimeId)) : []) {
+        if (name.endsWith('.tmp')) await rm(join(folder, runtimeId, name), { recursive: true, force: true });
+      }
+    }
+  }
+}

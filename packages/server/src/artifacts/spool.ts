@@ -1,0 +1,34 @@
+import { randomUUID } from 'node:crypto';
+import { createWriteStream } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Readable, Transform } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+
+export class BodyTooLarge extends Error {
+  override readonly name = 'BodyTooLarge';
+}
+
+/**
+ * Writes a request's body to a file of its own, at the pace of the disk.
+ * @returns the file's path; whoever asked removes it
+ * @throws BodyTooLarge after `limitBytes`; what was written is removed
+ */
+export async function spool(body: Readable, folder: string, limitBytes: number): Promise<string> {
+  const file = join(folder, `${randomUUID()}.body`);
+  let bytes = 0;
+  const meter = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      bytes += chunk.length;
+      if (bytes > limitBytes) done(new BodyTooLarge(`The body is larger than ${limitBytes} bytes`));
+      else done(null, chunk);
+    },
+  });
+  try {
+    await pipeline(body, meter, createWriteStream(file, { flags: 'wx', mode: 0o600 }));
+    return file;
+  } catch (error) {
+    await rm(file, { force: true });
+    throw error;
+  }
+}
