@@ -1,0 +1,146 @@
+import { errorTable, operations, RunsteadError } from '@runstead/contract';
+import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
+import { authenticate } from '../auth/authenticate.ts';
+import { newRequestId, REQUEST_ID_HEADER } from '../observe/request-id.ts';
+import { readJsonBody } from './body.ts';
+import type { ApiDeps } from './deps.ts';
+import { createEndpoint, deleteEndpoint, getEndpoint, listEndpoints, updateEndpoint } from './endpoints.ts';
+import { asRunsteadError, failure, success } from './envelope.ts';
+import { listEvents, listInstances } from './extensions.ts';
+import { createRuntime, deleteRuntime, getRuntime, listRuntimes, updateRuntime } from './runtimes.ts';
+import { listVersions, publishVersion } from './versions.ts';
+
+/** What a handler is given of a request, and what it may say beside its data. */
+export interface Call {
+  deps: ApiDeps;
+  request: FastifyRequest;
+  requestId: string;
+  parameters: Record<string, string>;
+  query: Record<string, string>;
+  /** Reads the body as JSON. */
+  json(): Promise<unknown>;
+  /** A remark for a person that changes nothing: an unknown field, a value that was cut. */
+  warn(text: string): void;
+}
+
+type Handler = (call: Call) => Promise<unknown>;
+
+/** Operation → handler; path and method stand in the contract's table. */
+const handlers: Record<keyof typeof operations, Handler> = {
+  CreateAgentRuntime: createRuntime,
+  GetAgentRuntime: getRuntime,
+  UpdateAgentRuntime: updateRuntime,
+  DeleteAgentRuntime: deleteRuntime,
+  ListAgentRuntimes: listRuntimes,
+  CreateAgentRuntimeEndpoint: createEndpoint,
+  GetAgentRuntimeEndpoint: getEndpoint,
+  UpdateAgentRuntimeEndpoint: updateEndpoint,
+  DeleteAgentRuntimeEndpoint: deleteEndpoint,
+  ListAgentRuntimeEndpoints: listEndpoints,
+  ListAgentRuntimeVersions: listVersions,
+  PublishRuntimeVersion: publishVersion,
+};
+
+/** Runstead's own, beside the contract's. */
+const extensions: { method: string; path: string; handler: Handler }[] = [
+  { method: 'GET', path: '/runstead/v1/runtimes/{agentRuntimeId}/events', handler: listEvents },
+  { method: 'GET', path: '/runstead/v1/instances', handler: listInstances },
+];
+
+/**
+ * The control plane's API, for the private socket. In running order: request id, authentication, body, handler; every
+ * answer, also to what no route knows, is a JSON envelope.
+ */
+export function createApi(deps: ApiDeps): FastifyInstance {
+  const app = fastify({
+    logger: false,
+    // The gateway made the id and removed any that a client sent.
+    genReqId: (request) => String(request.headers[REQUEST_ID_HEADER] ?? newRequestId()),
+    bodyLimit: deps.bodyLimitBytes,
+    // The gateway bounds the time of clients; a slow but steady upload is no fault.
+    requestTimeout: 0,
+    forceCloseConnections: true,
+  });
+
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header(REQUEST_ID_HEADER, request.id);
+    authenticate(request.headers.authorization, deps.keys());
+  });
+  // Bodies are left in the stream: each handler knows how much it can be, and whether it goes to the disk.
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', (_request, payload, done) => done(null, payload));
+
+  const routes = [
+    ...Object.entries(operations).map(([name, { method, path }]) => ({
+      method,
+      path,
+      handler: handlers[name as keyof typeof operations],
+    })),
+    ...extensions,
+  ];
+  for (const { method, path, handler } of routes) {
+    app.route({
+      method,
+      url: path.replace(/\{(\w+)\}/g, ':$1'),
+      handler: (request, reply) => answer(deps, handler, request, reply),
+    });
+  }
+  refuseOtherMethods(app, routes);
+  app.setNotFoundHandler((request) => {
+    throw new RunsteadError('ERR_NOT_FOUND', `Path ${request.url.split('?', 1)[0]} does not exist`);
+  });
+  app.setErrorHandler((error, request, reply) => {
+    const known = asRunsteadError(error, request.id);
+    if (errorTable[known.code].fault === 'platform')
+      deps.log.error({ requestId: request.id, err: error }, known.message);
+    if (known.retryAfterSeconds !== undefined) reply.header('retry-after', known.retryAfterSeconds);
+    // A body that nobody is going to read must not be taken for the next request.
+    if (!request.raw.complete) reply.header('connection', 'close');
+    void reply.status(known.status).send(failure(request.id, known));
+  });
+  return app;
+}
+
+async function answer(deps: ApiDeps, handler: Handler, request: FastifyRequest, reply: FastifyReply) {
+  const warnings: string[] = [];
+  const data = await handler({
+    deps,
+    request,
+    requestId: request.id,
+    parameters: request.params as Record<string, string>,
+    query: singleValues(request.query as Record<string, string | string[]>),
+    json: () => readJsonBody(request),
+    warn: (text) => warnings.push(text),
+  });
+  if (warnings.length > 0) {
+    deps.log.warn({ requestId: request.id }, warnings.join('; '));
+    reply.header('x-runstead-warning', warnings.join('; ').replace(/[^\x20-\x7e]/g, '?'));
+  }
+  return success(request.id, data);
+}
+
+/** Of a parameter given twice the last counts, as it does for the signature. */
+function singleValues(query: Record<string, string | string[]>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(query).map(([key, value]) => [key, Array.isArray(value) ? value.at(-1)! : value]),
+  );
+}
+
+function refuseOtherMethods(app: FastifyInstance, routes: readonly { method: string; path: string }[]): void {
+  const byPath = new Map<string, string[]>();
+  for (const { method, path } of routes) byPath.set(path, [...(byPath.get(path) ?? []), method]);
+  for (const [path, allowed] of byPath) {
+    const others = app.supportedMethods.filter((method) => !allowed.includes(method) && method !== 'HEAD');
+    app.route({
+      method: others,
+      url: path.replace(/\{(\w+)\}/g, ':$1'),
+      handler: (request, reply) => {
+        reply.header('allow', allowed.join(', '));
+        throw new RunsteadError(
+          'ERR_METHOD_NOT_ALLOWED',
+          `Method ${request.method} is not allowed here; ${allowed.join(', ')} ${allowed.length > 1 ? 'are' : 'is'}`,
+        );
+      },
+    });
+  }
+}

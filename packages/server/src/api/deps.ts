@@ -1,0 +1,41 @@
+import type { ScalingStatus } from '@runstead/contract';
+import type { DataFolders } from '../artifacts/folders.ts';
+import type { PackageIntake } from '../artifacts/intake.ts';
+import type { StoredKey } from '../auth/api-key.ts';
+import type { Identity } from '../domain/names.ts';
+import type { Log } from '../observe/log.ts';
+import type { EndpointRecord, Store } from '../store/store.ts';
+
+/** What the control plane's API is given; `compose.ts` fills it in. */
+export interface ApiDeps {
+  store: Store;
+  intake: PackageIntake;
+  folders: DataFolders;
+  identity: Identity;
+  log: Log;
+  bodyLimitBytes: number;
+  keys(): readonly StoredKey[];
+  /** Under what callers reach the gateway, without a trailing slash. */
+  publicUrl(): string;
+  /** The desired state of a runtime, or of one of its endpoints, was written. */
+  runtimeChanged(runtimeId: string): void;
+  endpointsChanged(runtimeId: string): void;
+  /** Resolves when the gateway follows what the store says, so that a READY that is read is true. */
+  routesSettled(runtimeId?: string): Promise<void>;
+  /** What the attempt under way is doing, for a person. */
+  progress(runtimeId: string): string | undefined;
+  scalingStatus(endpoint: EndpointRecord): ScalingStatus;
+  instances(): readonly RunningNow[];
+}
+
+/** An instance as the control process knows it. */
+export interface RunningNow {
+  id: string;
+  runtimeId: string;
+  revision: number;
+  state: 'starting' | 'ready' | 'draining' | 'stopping';
+  pid: number | undefined;
+  port: number;
+  startedAt: string;
+  inFlight: number;
+}

@@ -1,0 +1,167 @@
+import { randomUUID } from 'node:crypto';
+import {
+  type AgentRuntimeEndpoint,
+  CreateAgentRuntimeEndpointInput,
+  invocationPath,
+  LATEST,
+  ListAgentRuntimeEndpointsQuery,
+  type Page,
+  RunsteadError,
+  UpdateAgentRuntimeEndpointInput,
+} from '@runstead/contract';
+import { endpointArn } from '../domain/names.ts';
+import { defined } from '../domain/runtime.ts';
+import { isLeaving } from '../domain/status.ts';
+import { checkTarget, type Target } from '../domain/weights.ts';
+import { type EndpointRecord, type EndpointSpec, NameTaken, type RuntimeRecord } from '../store/store.ts';
+import type { Call } from './app.ts';
+import { idParameter, noSuchRuntime, requireRuntime } from './ids.ts';
+import { pageRequest, toPage } from './page.ts';
+import { parse, unknownFields } from './parse.ts';
+
+export async function createEndpoint(call: Call): Promise<AgentRuntimeEndpoint> {
+  const runtime = await requireRuntime(call);
+  requireServing(runtime);
+  const body = await call.json();
+  const { agentRuntimeEndpointName: name, ...given } = parse(CreateAgentRuntimeEndpointInput, body);
+  warnOfUnknown(call, CreateAgentRuntimeEndpointInput, body);
+  const untargeted = given.targetVersion === undefined && !given.routingConfiguration?.versionWeights?.length;
+  const spec: EndpointSpec = { ...given, ...(untargeted && { targetVersion: LATEST }) };
+  await requireTarget(call, runtime, spec, { allowZero: false });
+  const endpoint = await call.deps.store
+    .createEndpoint({
+      id: randomUUID(),
+      runtimeId: runtime.id,
+      name,
+      spec: defined(spec),
+      at: new Date().toISOString(),
+    })
+    .catch((error: unknown) => {
+      throw alreadyExists(error, runtime.id, name);
+    });
+  call.deps.endpointsChanged(runtime.id);
+  return toWire(call, runtime, endpoint);
+}
+
+export async function updateEndpoint(call: Call): Promise<AgentRuntimeEndpoint> {
+  const runtime = await requireRuntime(call);
+  requireServing(runtime);
+  const current = await requireEndpoint(call, runtime);
+  const body = await call.json();
+  const {
+    agentRuntimeEndpointName: name = current.name,
+    deleteScalingConfig,
+    ...given
+  } = parse(UpdateAgentRuntimeEndpointInput, body);
+  warnOfUnknown(call, UpdateAgentRuntimeEndpointInput, body);
+  const spec: EndpointSpec = { ...current.spec, ...defined(given) };
+  if (deleteScalingConfig) delete spec.scalingConfig;
+  await requireTarget(call, runtime, spec, { allowZero: true });
+  const endpoint = await call.deps.store
+    .updateEndpoint(runtime.id, current.id, { name, spec, at: new Date().toISOString() })
+    .catch((error: unknown) => {
+      throw alreadyExists(error, runtime.id, name);
+    });
+  if (!endpoint) throw noSuchEndpoint(runtime.id, current.id);
+  call.deps.endpointsChanged(runtime.id);
+  return toWire(call, runtime, endpoint);
+}
+
+export async function getEndpoint(call: Call): Promise<AgentRuntimeEndpoint> {
+  const runtime = await requireRuntime(call);
+  return toWire(call, runtime, await requireEndpoint(call, runtime));
+}
+
+export async function deleteEndpoint(call: Call): Promise<AgentRuntimeEndpoint> {
+  const runtime = await requireRuntime(call);
+  const id = idParameter(call, 'agentRuntimeEndpointId');
+  const endpoint = await call.deps.store.markEndpointDeleting(runtime.id, id, new Date().toISOString());
+  if (!endpoint) throw noSuchEndpoint(runtime.id, id);
+  call.deps.endpointsChanged(runtime.id);
+  return toWire(call, runtime, endpoint);
+}
+
+export async function listEndpoints(call: Call): Promise<Page<AgentRuntimeEndpoint>> {
+  const query = parse(ListAgentRuntimeEndpointsQuery, call.query);
+  const page = pageRequest(query, call);
+  const runtime = await requireRuntime(call);
+  const result = await call.deps.store.listEndpoints(runtime.id, query, page);
+  return toPage(result, page, (endpoint) => toWire(call, runtime, endpoint));
+}
+
+/**
+ * Writes of endpoints and versions need a version that serves. An update under way, or one that failed, is no
+ * obstacle: that is when a rollback is wanted.
+ * @throws RunsteadError ERR_RUNTIME_NOT_READY
+ */
+export function requireServing(runtime: RuntimeRecord): { headVersion: number } {
+  const { headVersion } = runtime;
+  if (headVersion === undefined || isLeaving(runtime.status)) {
+    throw new RunsteadError(
+      'ERR_RUNTIME_NOT_READY',
+      `runtime must be in READY status (AgentRuntime '${runtime.id}' is in ${runtime.status})`,
+    );
+  }
+  return { headVersion };
+}
+
+async function requireEndpoint(call: Call, runtime: RuntimeRecord): Promise<EndpointRecord> {
+  const id = idParameter(call, 'agentRuntimeEndpointId');
+  const endpoint = await call.deps.store.getEndpoint(runtime.id, id);
+  if (!endpoint) throw noSuchEndpoint(runtime.id, id);
+  return endpoint;
+}
+
+async function requireTarget(
+  call: Call,
+  runtime: RuntimeRecord,
+  target: Target,
+  options: { allowZero: boolean },
+): Promise<void> {
+  const known = new Set((await call.deps.store.versions(runtime.id)).map(({ version }) => version));
+  const faults = checkTarget(
+    target,
+    { head: runtime.headVersion, has: (version) => known.has(version) },
+    options,
+  );
+  if (faults.length > 0) throw new RunsteadError('ERR_VALIDATION_FAILED', faults.join('; '));
+}
+
+function warnOfUnknown(call: Call, schema: Parameters<typeof unknownFields>[0], body: unknown): void {
+  const unknown = unknownFields(schema, body);
+  if (unknown.length > 0) call.warn(`ignored fields that are not known: ${unknown.join(', ')}`);
+}
+
+function noSuchEndpoint(runtimeId: string, id: string): RunsteadError {
+  return new RunsteadError(
+    'ERR_NOT_FOUND',
+    `AgentRuntimeEndpoint '${runtimeId}/${id}' does not exist (not found)`,
+  );
+}
+
+/** A runtime removed between reading it and writing below it shows as a foreign-key fault. */
+function alreadyExists(error: unknown, runtimeId: string, name: string): unknown {
+  if (error instanceof NameTaken) {
+    return new RunsteadError(
+      'ERR_ALREADY_EXISTS',
+      `AgentRuntimeEndpoint '${runtimeId}/${name}' already exists`,
+    );
+  }
+  if (error instanceof Error && /FOREIGN KEY/.test(error.message)) return noSuchRuntime(runtimeId);
+  return error;
+}
+
+function toWire(call: Call, runtime: RuntimeRecord, endpoint: EndpointRecord): AgentRuntimeEndpoint {
+  const { scalingConfig: _config, ...fields } = endpoint.spec;
+  return defined({
+    ...fields,
+    agentRuntimeId: runtime.id,
+    agentRuntimeEndpointId: endpoint.id,
+    agentRuntimeEndpointArn: endpointArn(call.deps.identity, endpoint.id),
+    agentRuntimeEndpointName: endpoint.name,
+    endpointPublicUrl: call.deps.publicUrl() + invocationPath(runtime.name, endpoint.name),
+    scalingStatus: call.deps.scalingStatus(endpoint),
+    status: endpoint.status,
+    statusReason: endpoint.statusReason,
+  });
+}

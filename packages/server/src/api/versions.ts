@@ -1,0 +1,45 @@
+import {
+  type AgentRuntimeVersion,
+  ListAgentRuntimeVersionsQuery,
+  type Page,
+  PublishRuntimeVersionInput,
+} from '@runstead/contract';
+import { runtimeArn } from '../domain/names.ts';
+import { defined } from '../domain/runtime.ts';
+import type { RuntimeRecord, VersionRecord } from '../store/store.ts';
+import type { Call } from './app.ts';
+import { requireServing } from './endpoints.ts';
+import { requireRuntime } from './ids.ts';
+import { pageRequest, toPage } from './page.ts';
+import { parse } from './parse.ts';
+
+export async function listVersions(call: Call): Promise<Page<AgentRuntimeVersion>> {
+  const page = pageRequest(parse(ListAgentRuntimeVersionsQuery, call.query), call);
+  const runtime = await requireRuntime(call);
+  const result = await call.deps.store.listVersions(runtime.id, page);
+  return toPage(result, page, (version) => toWire(call, runtime, version));
+}
+
+/** Stamps description and publisher on the newest version. */
+export async function publishVersion(call: Call): Promise<AgentRuntimeVersion> {
+  const runtime = await requireRuntime(call);
+  const { headVersion } = requireServing(runtime);
+  const { description, publisher } = parse(PublishRuntimeVersionInput, await call.json());
+  const version = await call.deps.store.publishVersion(runtime.id, headVersion, {
+    description,
+    publisher,
+    at: new Date().toISOString(),
+  });
+  return toWire(call, runtime, version!);
+}
+
+function toWire(call: Call, runtime: RuntimeRecord, version: VersionRecord): AgentRuntimeVersion {
+  return defined({
+    agentRuntimeId: runtime.id,
+    agentRuntimeArn: runtimeArn(call.deps.identity, runtime.id),
+    agentRuntimeName: runtime.name,
+    agentRuntimeVersion: String(version.version),
+    description: version.description ?? version.spec.description,
+    lastUpdatedAt: version.updatedAt,
+  });
+}

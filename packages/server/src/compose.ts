@@ -1,0 +1,218 @@
+import type { FastifyInstance } from 'fastify';
+import { createApi } from './api/app.ts';
+import { sweepIncoming } from './artifacts/collect.ts';
+import { openDataFolders } from './artifacts/folders.ts';
+import { createPackageIntake } from './artifacts/intake.ts';
+import { createPackageThread } from './artifacts/package-thread.ts';
+import { sweepPrepared } from './artifacts/prepare.ts';
+import { hashKey } from './auth/api-key.ts';
+import { openLocalKey } from './auth/local-key.ts';
+import type { Config } from './config.ts';
+import type { Driver, RunningInstance } from './drivers/driver.ts';
+import type { UpMessage } from './feed/messages.ts';
+import type { ControlEnd } from './feed/port.ts';
+import type { Log } from './observe/log.ts';
+import { createInstanceSet, type Instance } from './reconcile/instance-set.ts';
+import { createLoop } from './reconcile/loop.ts';
+import { createReconcileEndpoints, describeScaling } from './reconcile/reconcile-endpoints.ts';
+import { createReconcileRuntime, describeProgress, type Progress } from './reconcile/reconcile-runtime.ts';
+import { createRoutes } from './reconcile/routes.ts';
+import { createScaler } from './reconcile/scaler.ts';
+import { createStartLimit } from './reconcile/start-limit.ts';
+import { createStarter } from './reconcile/starter.ts';
+import { openSqliteStore } from './store/sqlite/sqlite-store.ts';
+import type { Store } from './store/store.ts';
+
+export interface ControlOptions {
+  config: Readonly<Config>;
+  driver: Driver;
+  log: Log;
+  /** Where the gateway can be reached, once it listens. */
+  publicUrl: () => string;
+  /** Default: SQLite in the data folder. */
+  store?: Store;
+}
+
+/** The control process's parts, wired: the only place that knows which store and which parts there are. */
+export interface Control {
+  api: FastifyInstance;
+  store: Store;
+  apiKey: string;
+  /** Follows a gateway that has connected; resolves when it has the routes. */
+  attach(feed: ControlEnd): Promise<void>;
+  /** Ends all work. Instances stay as they are unless `stopInstances`. */
+  close(options: { stopInstances: boolean }): Promise<void>;
+}
+
+export async function composeControl({
+  config,
+  driver,
+  log,
+  publicUrl,
+  ...given
+}: ControlOptions): Promise<Control> {
+  const folders = openDataFolders(config.dataDir);
+  const localKey = openLocalKey(folders.localKey);
+  const keys = [{ id: 'local', sha256: hashKey(localKey.apiKey) }];
+  const store = given.store ?? openSqliteStore(folders.database);
+  const thread = createPackageThread();
+  const intake = createPackageIntake(folders, thread);
+  const progress: Progress = new Map();
+  const now = () => performance.now();
+
+  const instances = createInstanceSet({
+    driver,
+    limit: createStartLimit(config.parallelStarts),
+    stopGraceMs: config.stopGraceMs,
+    now,
+    log,
+    onChange: (runtimeId) => {
+      publish(runtimeId);
+      scaler.look(runtimeId);
+      endpointLoop.enqueue(runtimeId);
+    },
+    onExit: (instance, { code, signal, lastLines }) => {
+      const how = signal === undefined ? `exited with code ${code}` : `killed by ${signal}`;
+      log.warn({ instanceId: instance.id, agentRuntimeId: instance.runtimeId }, `instance ${how}`);
+      void recordExit(instance, [how, ...lastLines].join(' | '));
+    },
+  });
+  const routes = createRoutes({
+    store,
+    instancesOf: instances.of,
+    failureOf: (runtimeId, version) => scaler.failureOf(runtimeId, version),
+    progress: (runtimeId) => describeProgress(progress, runtimeId),
+    keys: () => keys,
+    log,
+  });
+  const publish = (runtimeId: string) => void routes.publish(runtimeId).catch(() => {});
+  const start = createStarter({ ...config, folders, thread, instances });
+  const scaler = createScaler({ ...config, store, driver, instances, start, publish, now, log });
+  const reconcileRuntime = createReconcileRuntime({
+    ...config,
+    store,
+    driver,
+    instances,
+    start,
+    routes,
+    scaler,
+    intake,
+    folders,
+    progress,
+    log,
+  });
+  const onError = (runtimeId: string, error: unknown) =>
+    log.error({ err: error, agentRuntimeId: runtimeId }, 'reconciling failed; it will be tried again');
+  const runtimeLoop = createLoop({ work: reconcileRuntime, onError });
+  const endpointLoop = createLoop({
+    work: createReconcileEndpoints({ store, instances, routes, scaler }),
+    onError,
+  });
+
+  const recordExit = (instance: Instance, reason: string) =>
+    store
+      .addEvent({
+        runtimeId: instance.runtimeId,
+        revision: instance.revision,
+        phase: 'exit',
+        startedAt: new Date().toISOString(),
+        durationMs: 0,
+        outcome: 'failed',
+        reason,
+      })
+      .catch((error: unknown) => log.error({ err: error }, 'the end of an instance could not be recorded'));
+
+  const api = createApi({
+    store,
+    intake,
+    folders,
+    identity: config,
+    log,
+    bodyLimitBytes: config.bodyLimitBytes,
+    keys: () => keys,
+    publicUrl,
+    runtimeChanged: (runtimeId) => {
+      publish(runtimeId);
+      runtimeLoop.supersede(runtimeId);
+    },
+    endpointsChanged: (runtimeId) => endpointLoop.enqueue(runtimeId),
+    routesSettled: (runtimeId) => routes.settled(runtimeId),
+    progress: (runtimeId) => describeProgress(progress, runtimeId),
+    scalingStatus: (endpoint) => describeScaling(endpoint, instances),
+    instances: () => instances.all(),
+  });
+
+  /** The gateway could not reach an instance and spares it until routes come: is it well after all? */
+  const examine = async (instanceId: string, reason: string) => {
+    const instance = instances.all().find(({ id, state }) => id === instanceId && state === 'ready');
+    if (!instance) return;
+    const { ok } = await driver.probe(instanceId);
+    log.warn({ instanceId, reason, ok }, 'the gateway could not reach an instance');
+    if (ok) publish(instance.runtimeId);
+    else instances.drain(instanceId, { deadlineMs: config.stopGraceMs, reason: `unreachable: ${reason}` });
+  };
+
+  const hear = (message: UpMessage) => {
+    switch (message.type) {
+      case 'installed':
+        return routes.installed(message);
+      case 'demand':
+        return scaler.reportDemand(message.runtimeId, message.version, message.queued);
+      case 'usage':
+        return scaler.reportUsage(message.instances);
+      case 'drained':
+        return instances.drained(message.instanceId);
+      case 'unreachable':
+        return void examine(message.instanceId, message.reason);
+    }
+  };
+
+  await sweepIncoming(folders);
+  const known = new Set(await store.runtimeIds());
+  await sweepPrepared(folders, known);
+  await intake.collect(() => store.artifactDigests());
+  await takeOver(await driver.adopt());
+  scaler.begin();
+  for (const id of await store.runtimeIds({ unsettled: true })) runtimeLoop.enqueue(id);
+  for (const id of known) endpointLoop.enqueue(id);
+
+  /** Of what an earlier server left running: keeps what a version still stands for, ends the rest. */
+  async function takeOver(running: RunningInstance[]): Promise<void> {
+    const each = running.map(async (instance) => {
+      const versions = await store.versions(instance.runtimeId);
+      const wanted = versions.some(({ revision }) => revision === instance.revision);
+      const { ok } = wanted ? await driver.probe(instance.instanceId) : { ok: false };
+      if (ok) instances.adopt(instance);
+      else await driver.stop(instance.instanceId, { graceMs: config.stopGraceMs });
+    });
+    await Promise.all(each);
+  }
+
+  return {
+    api,
+    store,
+    apiKey: localKey.apiKey,
+
+    attach(feed) {
+      feed.onMessage(hear);
+      feed.onClose(() => {
+        routes.detach(feed);
+        scaler.forgetCalls();
+      });
+      return routes.attach(feed);
+    },
+
+    async close({ stopInstances }) {
+      await runtimeLoop.close();
+      await endpointLoop.close();
+      await scaler.close();
+      if (stopInstances)
+        await Promise.all(instances.all().map(({ id }) => instances.stop(id, 'the server stops')));
+      instances.close();
+      await api.close();
+      await driver.close();
+      await thread.close();
+      await store.close();
+    },
+  };
+}

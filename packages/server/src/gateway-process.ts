@@ -1,0 +1,106 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import type { Config } from './config.ts';
+import type { DownMessage, UpMessage } from './feed/messages.ts';
+import { type ControlEnd, overIpc } from './feed/port.ts';
+import { gatewayProcessSettings, SETTINGS_VARIABLE } from './gateway/settings.ts';
+import type { Log } from './observe/log.ts';
+
+/** The gateway as the control process runs it: a child that is started again whenever it ends. */
+export interface GatewayProcess {
+  host: string;
+  port: number;
+  pid(): number | undefined;
+  /** Lets open calls finish within the time, then ends it. */
+  close(graceMs: number): Promise<void>;
+}
+
+export interface GatewayProcessOptions {
+  config: Readonly<Config>;
+  controlSocket: string;
+  log: Log;
+  /** Brings a gateway that listens up to date; the address is known by then. */
+  attach: (feed: ControlEnd, address: { host: string; port: number }) => Promise<void>;
+}
+
+const RESPAWN_MIN_MS = 50;
+const RESPAWN_MAX_MS = 5000;
+/** Beyond its own grace, before it is ended by force. */
+const CLOSE_PATIENCE_MS = 2000;
+
+/**
+ * Starts the gateway process and keeps one running.
+ * @throws Error when the first one cannot listen
+ */
+export async function startGatewayProcess(options: GatewayProcessOptions): Promise<GatewayProcess> {
+  const { config, controlSocket, log, attach } = options;
+  let closing = false;
+  let failures = 0;
+  let child: ChildProcess;
+  let feed: ControlEnd;
+
+  const begin = async (port: number): Promise<{ host: string; port: number }> => {
+    const started = spawnGateway({ ...config, port }, controlSocket);
+    child = started.child;
+    feed = started.feed;
+    const address = await listening(started.feed);
+    child.once('exit', (code, signal) => {
+      if (!closing) void respawn(address.port, signal ?? `code ${code}`);
+    });
+    await attach(feed, address);
+    failures = 0;
+    return address;
+  };
+
+  const respawn = async (port: number, how: string): Promise<void> => {
+    log.error({ how }, 'the gateway process ended; starting another');
+    const delay = Math.min(RESPAWN_MAX_MS, RESPAWN_MIN_MS * 2 ** failures++);
+    await new Promise((resolve) => setTimeout(resolve, failures === 1 ? 0 : delay));
+    if (closing) return;
+    // The port stays the one that callers know.
+    await begin(port).catch((error: Error) => respawn(port, error.message));
+  };
+
+  const address = await begin(config.port);
+  return {
+    ...address,
+    pid: () => child.pid,
+    async close(graceMs) {
+      closing = true;
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      const ended = new Promise((resolve) => child.once('exit', resolve));
+      feed.send({ type: 'shutdown', graceMs });
+      const timer = setTimeout(() => child.kill('SIGKILL'), graceMs + CLOSE_PATIENCE_MS);
+      await ended;
+      clearTimeout(timer);
+    },
+  };
+}
+
+function spawnGateway(config: Config, controlSocket: string): { child: ChildProcess; feed: ControlEnd } {
+  const child = spawn(process.execPath, [gatewayFile()], {
+    // Its log goes where ours goes; nothing is written to stdout.
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    env: {
+      ...process.env,
+      [SETTINGS_VARIABLE]: JSON.stringify(gatewayProcessSettings(config, controlSocket)),
+    },
+  });
+  return { child, feed: overIpc<DownMessage, UpMessage>(child) };
+}
+
+function listening(feed: ControlEnd): Promise<{ host: string; port: number }> {
+  return new Promise((resolve, reject) => {
+    feed.onMessage((message) => {
+      if (message.type === 'listening') resolve({ host: message.host, port: message.port });
+      if (message.type === 'listen-failed') reject(new Error(message.reason));
+    });
+    feed.onClose(() => reject(new Error('The gateway process ended before it listened')));
+  });
+}
+
+/** A process needs compiled code; when this file runs from source, as in tests, the build's copy is taken. */
+function gatewayFile(): string {
+  const url = import.meta.url.endsWith('.ts') ? '../dist/gateway/main.js' : './gateway/main.js';
+  return fileURLToPath(new URL(url, import.meta.url));
+}

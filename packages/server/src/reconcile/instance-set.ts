@@ -1,0 +1,206 @@
+import { randomUUID } from 'node:crypto';
+import type { Driver, InstanceExit, RunningInstance } from '../drivers/driver.ts';
+import type { InstanceSpec } from '../drivers/instance-spec.ts';
+import type { Log } from '../observe/log.ts';
+import type { StartLimit } from './start-limit.ts';
+
+/** One instance as the control process sees it; all numbers about calls come from the gateway. */
+export interface Instance {
+  readonly id: string;
+  readonly runtimeId: string;
+  readonly revision: number;
+  state: 'starting' | 'ready' | 'draining' | 'stopping';
+  host: string;
+  port: number;
+  pid: number | undefined;
+  startedAt: string;
+  inFlight: number;
+  /** When it last had nothing to do, on the monotonic clock; undefined while it is busy or not known. */
+  idleSince: number | undefined;
+}
+
+export interface InstanceSetOptions {
+  driver: Driver;
+  limit: StartLimit;
+  stopGraceMs: number;
+  /** Monotonic, in ms. */
+  now: () => number;
+  log: Log;
+  /** Something about a runtime's instances is different now. */
+  onChange: (runtimeId: string) => void;
+  /** An instance ended that nobody stopped. */
+  onExit: (instance: Instance, exit: InstanceExit) => void;
+}
+
+export type InstanceSet = ReturnType<typeof createInstanceSet>;
+
+/**
+ * The instances there are, whoever started them. A draining instance is stopped when the gateway reports that it has
+ * no call left, or at its deadline.
+ */
+export function createInstanceSet(options: InstanceSetOptions) {
+  const { driver, limit, now, log } = options;
+  const instances = new Map<string, Instance>();
+  const deadlines = new Map<string, NodeJS.Timeout>();
+  const stops = new Map<string, Promise<void>>();
+  const starting = new Map<string, AbortController>();
+  const waitingForChange: (() => void)[] = [];
+  const changed = (runtimeId: string) => {
+    for (const resolve of waitingForChange.splice(0)) resolve();
+    options.onChange(runtimeId);
+  };
+
+  const remove = (instance: Instance) => {
+    clearTimeout(deadlines.get(instance.id));
+    deadlines.delete(instance.id);
+    if (instances.delete(instance.id)) changed(instance.runtimeId);
+  };
+
+  const exited = (instance: Instance) => (exit: InstanceExit) => {
+    if (!instances.has(instance.id)) return;
+    const unexpected = instance.state !== 'stopping';
+    remove(instance);
+    if (unexpected) options.onExit(instance, exit);
+  };
+
+  const becomeReady = (instance: Instance, running: RunningInstance) => {
+    Object.assign(instance, {
+      state: 'ready',
+      host: running.host,
+      port: running.port,
+      pid: running.pid,
+      startedAt: running.startedAt,
+    });
+    changed(instance.runtimeId);
+  };
+
+  const newInstance = (id: string, runtimeId: string, revision: number): Instance => ({
+    id,
+    runtimeId,
+    revision,
+    state: 'starting',
+    host: '',
+    port: 0,
+    pid: undefined,
+    startedAt: new Date().toISOString(),
+    inFlight: 0,
+    idleSince: undefined,
+  });
+
+  const stop = (id: string, reason: string): Promise<void> => {
+    const under = stops.get(id);
+    if (under !== undefined) return under;
+    const instance = instances.get(id);
+    if (!instance) return Promise.resolve();
+    log.info({ instanceId: id, agentRuntimeId: instance.runtimeId, reason }, 'stopping instance');
+    instance.state = 'stopping';
+    starting.get(id)?.abort(new Error(reason));
+    changed(instance.runtimeId);
+    const stopping = driver
+      .stop(id, { graceMs: options.stopGraceMs })
+      .catch((error: unknown) => log.error({ err: error, instanceId: id }, 'instance could not be stopped'))
+      .finally(() => {
+        stops.delete(id);
+        remove(instance);
+      });
+    stops.set(id, stopping);
+    return stopping;
+  };
+
+  return {
+    all: (): Instance[] => [...instances.values()],
+    of: (runtimeId: string): Instance[] =>
+      [...instances.values()].filter((instance) => instance.runtimeId === runtimeId),
+
+    /**
+     * Starts an instance; it counts as starting from now on, also while it waits for its turn.
+     * @param makeSpec prepares what is to be run
+     * @throws what `makeSpec` or the driver threw, or why it was stopped meanwhile; the instance is gone then
+     */
+    async start(
+      of: { runtimeId: string; revision: number },
+      makeSpec: (instanceId: string, signal: AbortSignal) => Promise<InstanceSpec>,
+      outerSignal: AbortSignal,
+    ): Promise<Instance> {
+      const instance = newInstance(randomUUID(), of.runtimeId, of.revision);
+      const own = new AbortController();
+      const signal = AbortSignal.any([outerSignal, own.signal]);
+      instances.set(instance.id, instance);
+      starting.set(instance.id, own);
+      try {
+        const spec = await makeSpec(instance.id, signal);
+        const release = await limit.acquire(signal);
+        try {
+          const running = await driver.start(spec, { signal, onExit: exited(instance) });
+          signal.throwIfAborted();
+          becomeReady(instance, running);
+        } finally {
+          release();
+        }
+        return instance;
+      } catch (error) {
+        await driver.stop(instance.id, { graceMs: 0 });
+        remove(instance);
+        throw error;
+      } finally {
+        starting.delete(instance.id);
+      }
+    },
+
+    /** Takes over an instance that an earlier server started. */
+    adopt(running: RunningInstance): void {
+      const instance = newInstance(running.instanceId, running.runtimeId, running.revision);
+      instances.set(instance.id, instance);
+      running.onExit = exited(instance);
+      becomeReady(instance, running);
+    },
+
+    /** No new calls; stopped when the calls it has are over, at the latest after `deadlineMs`. */
+    drain(id: string, { deadlineMs, reason }: { deadlineMs: number; reason: string }): void {
+      const instance = instances.get(id);
+      if (instance?.state !== 'ready') return;
+      log.info({ instanceId: id, agentRuntimeId: instance.runtimeId, reason }, 'draining instance');
+      instance.state = 'draining';
+      deadlines.set(
+        id,
+        setTimeout(() => void stop(id, `${reason}; drain deadline reached`), deadlineMs),
+      );
+      changed(instance.runtimeId);
+    },
+
+    /** The gateway has no call left on a draining instance. */
+    drained(id: string): void {
+      if (instances.get(id)?.state === 'draining') void stop(id, 'drained');
+    },
+
+    stop,
+
+    /** What the gateway counted. `floor` is the earliest moment idleness may count from. */
+    reportUsage(usage: readonly { id: string; inFlight: number; idleMs: number }[], floor: number): void {
+      const at = now();
+      for (const { id, inFlight, idleMs } of usage) {
+        const instance = instances.get(id);
+        if (!instance) continue;
+        instance.inFlight = inFlight;
+        instance.idleSince = inFlight > 0 ? undefined : Math.max(floor, at - idleMs);
+      }
+    },
+
+    /** Idle times are no longer known: nothing may be let go by them. */
+    forgetUsage(): void {
+      for (const instance of instances.values()) instance.idleSince = undefined;
+    },
+
+    /** Resolves at the next change of any instance. */
+    changed(): Promise<void> {
+      return new Promise((resolve) => {
+        waitingForChange.push(resolve);
+      });
+    },
+
+    close(): void {
+      for (const timer of deadlines.values()) clearTimeout(timer);
+      deadlines.clear();
+    },
+  };
+}

@@ -1,0 +1,202 @@
+import type { DataFolders } from '../artifacts/folders.ts';
+import type { PackageIntake } from '../artifacts/intake.ts';
+import { forgetPrepared } from '../artifacts/prepare.ts';
+import { PhaseFailure, statusReason } from '../domain/failure.ts';
+import { runsTheSame } from '../domain/runtime.ts';
+import { failedStatus } from '../domain/status.ts';
+import type { Driver } from '../drivers/driver.ts';
+import type { Log } from '../observe/log.ts';
+import type { NewEvent, RuntimeRecord, Store } from '../store/store.ts';
+import type { Instance, InstanceSet } from './instance-set.ts';
+import { Superseded } from './loop.ts';
+import type { Routes } from './routes.ts';
+import type { Scaler } from './scaler.ts';
+import type { Starter } from './starter.ts';
+
+export interface ReconcileRuntimeOptions {
+  store: Store;
+  driver: Driver;
+  instances: InstanceSet;
+  start: Starter;
+  routes: Routes;
+  scaler: Scaler;
+  intake: PackageIntake;
+  folders: DataFolders;
+  deleteGraceMs: number;
+  progress: Progress;
+  log: Log;
+}
+
+/** What attempts under way are doing, by runtime; in memory only. */
+export type Progress = Map<string, { phase: string; since: number }>;
+
+/** For a person who waits: `install (12 s)`. */
+export function describeProgress(progress: Progress, runtimeId: string): string | undefined {
+  const current = progress.get(runtimeId);
+  if (!current) return undefined;
+  const seconds = Math.floor((performance.now() - current.since) / 1000);
+  return seconds > 0 ? `${current.phase} (${seconds} s)` : current.phase;
+}
+
+/**
+ * Brings one runtime to what is desired of it. Level-based: whatever was under way when the server ended is found
+ * again by its status, and every phase may run twice.
+ */
+export function createReconcileRuntime(options: ReconcileRuntimeOptions) {
+  const { store } = options;
+  return async (id: string, signal: AbortSignal): Promise<void> => {
+    const runtime = await store.getRuntime(id);
+    if (!runtime) return;
+    if (runtime.status === 'DELETING') return remove(runtime, options);
+    if (runtime.status === 'CREATING' || runtime.status === 'UPDATING')
+      return attempt(runtime, signal, options);
+    await options.routes.publish(id);
+  };
+}
+
+/**
+ * One attempt at a revision: prepare, start beside what serves, and only when it is healthy number the version, move
+ * LATEST to it and let traffic follow. If it fails, traffic stays where it was.
+ */
+async function attempt(
+  runtime: RuntimeRecord,
+  signal: AbortSignal,
+  options: ReconcileRuntimeOptions,
+): Promise<void> {
+  const { store, routes, scaler, progress, log } = options;
+  const { id, revision } = runtime;
+  const phases = new PhaseRecorder(runtime, options);
+  let candidate: Instance | undefined;
+  try {
+    const head =
+      runtime.headVersion === undefined ? undefined : await store.getVersion(id, runtime.headVersion);
+    const newVersion = !head || !runsTheSame(head.spec, runtime.spec);
+    if (newVersion) {
+      candidate = await options.start({
+        runtimeId: id,
+        runtimeName: runtime.name,
+        revision,
+        spec: runtime.spec,
+        signal,
+        onPhase: (phase) => phases.begin(phase),
+      });
+    }
+    const settled = await routes.during(id, () =>
+      store.settleRuntime(id, revision, { status: 'READY', newVersion, at: new Date().toISOString() }),
+    );
+    if (!settled) throw new Superseded();
+    candidate = undefined;
+    scaler.forgetFailures(id);
+    await phases.end('ok');
+    scaler.look(id);
+  } catch (error) {
+    if (candidate) await options.instances.stop(candidate.id, 'the attempt came to nothing');
+    if (error instanceof Superseded || signal.aborted) {
+      await phases.end('superseded');
+      return;
+    }
+    const reason = failureReason(error, phases.current, log, id);
+    await phases.end('failed', reason);
+    await routes.during(id, () =>
+      store.settleRuntime(id, revision, {
+        status: failedStatus(runtime.status as 'CREATING' | 'UPDATING'),
+        statusReason: reason,
+        at: new Date().toISOString(),
+      }),
+    );
+  } finally {
+    progress.delete(id);
+  }
+}
+
+function failureReason(error: unknown, phase: string, log: Log, runtimeId: string): string {
+  if (error instanceof PhaseFailure) return statusReason(error);
+  log.error({ err: error, agentRuntimeId: runtimeId, phase }, 'a deploy failed by an internal fault');
+  return `${phase}: an internal fault: ${(error as Error).message}`;
+}
+
+/** Delete wins over all: calls stop at once, open streams get their grace, then everything of the runtime goes. */
+async function remove(runtime: RuntimeRecord, options: ReconcileRuntimeOptions): Promise<void> {
+  const { store, driver, instances, routes, scaler, folders, intake } = options;
+  const { id } = runtime;
+  await routes.publish(id);
+  for (const instance of instances.of(id)) {
+    if (instance.state === 'ready') {
+      instances.drain(instance.id, { deadlineMs: options.deleteGraceMs, reason: 'the runtime is deleted' });
+    }
+  }
+  await untilGone(instances, id);
+  await driver.forgetRuntime(id);
+  await forgetPrepared(folders, id);
+  await store.removeRuntime(id);
+  scaler.forgetFailures(id);
+  await routes.publish(id);
+  await intake.collect(() => store.artifactDigests());
+}
+
+/** Draining instances end by themselves; ones that are still starting are stopped as they come up. */
+async function untilGone(instances: InstanceSet, runtimeId: string): Promise<void> {
+  for (;;) {
+    const left = instances.of(runtimeId);
+    if (left.length === 0) return;
+    for (const { id, state } of left)
+      if (state === 'starting') void instances.stop(id, 'the runtime is deleted');
+    await instances.changed();
+  }
+}
+
+/** Times the phases of an attempt and keeps them with the runtime. */
+class PhaseRecorder {
+  readonly #runtime: RuntimeRecord;
+  readonly #store: Store;
+  readonly #progress: Progress;
+  #phase = '';
+  #startedAt = new Date();
+  #begun = 0;
+  #writes: Promise<void> = Promise.resolve();
+
+  constructor(runtime: RuntimeRecord, { store, progress }: ReconcileRuntimeOptions) {
+    this.#runtime = runtime;
+    this.#store = store;
+    this.#progress = progress;
+  }
+
+  get current(): string {
+    return this.#phase || 'fetch';
+  }
+
+  begin(phase: string): void {
+    this.#close('ok');
+    this.#phase = phase;
+    this.#startedAt = new Date();
+    this.#begun = performance.now();
+    this.#progress.set(this.#runtime.id, { phase, since: this.#begun });
+  }
+
+  /** Closes the phase under way; a success adds the event `ready`. */
+  async end(outcome: NewEvent['outcome'], reason?: string): Promise<void> {
+    this.#close(outcome, reason);
+    if (outcome === 'ok') {
+      this.#phase = 'ready';
+      this.#startedAt = new Date();
+      this.#begun = performance.now();
+      this.#close('ok');
+    }
+    await this.#writes;
+  }
+
+  #close(outcome: NewEvent['outcome'], reason?: string): void {
+    if (this.#phase === '') return;
+    const event: NewEvent = {
+      runtimeId: this.#runtime.id,
+      revision: this.#runtime.revision,
+      phase: this.#phase,
+      startedAt: this.#startedAt.toISOString(),
+      durationMs: performance.now() - this.#begun,
+      outcome,
+      reason,
+    };
+    this.#phase = '';
+    this.#writes = this.#writes.then(() => this.#store.addEvent(event));
+  }
+}

@@ -1,0 +1,82 @@
+import type { DataFolders } from '../artifacts/folders.ts';
+import type { PackageThread } from '../artifacts/package-thread.ts';
+import { prepare } from '../artifacts/prepare.ts';
+import { PhaseFailure } from '../domain/failure.ts';
+import { languageOf } from '../domain/language.ts';
+import { type RuntimeSpec, startCommand } from '../domain/runtime.ts';
+import { StartFailure } from '../drivers/driver.ts';
+import type { Instance, InstanceSet } from './instance-set.ts';
+
+export interface StarterOptions {
+  folders: DataFolders;
+  thread: PackageThread;
+  instances: InstanceSet;
+  unpackedLimitBytes: number;
+  unpackedLimitEntries: number;
+  installTimeoutMs: number;
+  startTimeoutMs: number;
+}
+
+export interface StartRequest {
+  runtimeId: string;
+  runtimeName: string;
+  revision: number;
+  spec: RuntimeSpec;
+  signal: AbortSignal;
+  /** Called as each phase begins. */
+  onPhase?: (phase: 'fetch' | 'unpack' | 'install' | 'start') => void;
+}
+
+export type Starter = (request: StartRequest) => Promise<Instance>;
+
+/**
+ * From a configuration to a ready instance: prepared if it is not yet, then started and probed.
+ * The promise rejects with a PhaseFailure naming the phase, or with the signal's reason.
+ */
+export function createStarter(options: StarterOptions): Starter {
+  return async ({ runtimeId, runtimeName, revision, spec, signal, onPhase = () => {} }) => {
+    try {
+      return await options.instances.start(
+        { runtimeId, revision },
+        async (instanceId) => {
+          const codeDir = await prepare({
+            folders: options.folders,
+            thread: options.thread,
+            runtimeId,
+            spec,
+            limitBytes: options.unpackedLimitBytes,
+            limitEntries: options.unpackedLimitEntries,
+            installTimeoutMs: options.installTimeoutMs,
+            onPhase,
+            signal,
+          });
+          onPhase('start');
+          const command = startCommand(spec);
+          if (!command)
+            throw new PhaseFailure('start', 'no command was given and none was found in the package');
+          return {
+            instanceId,
+            runtimeId,
+            runtimeName,
+            revision,
+            codeDir,
+            language: languageOf(spec, command),
+            command,
+            port: spec.port,
+            environment: spec.environmentVariables ?? {},
+            cpu: spec.cpu,
+            memoryMiB: spec.memory,
+            healthCheck: spec.healthCheckConfiguration ?? {},
+            startTimeoutMs: options.startTimeoutMs,
+          };
+        },
+        signal,
+      );
+    } catch (error) {
+      if (error instanceof StartFailure) {
+        throw new PhaseFailure(error.phase, error.message, error.lastLines, { cause: error });
+      }
+      throw error;
+    }
+  };
+}

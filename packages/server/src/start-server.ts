@@ -1,0 +1,91 @@
+import { createHash } from 'node:crypto';
+import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { composeControl } from './compose.ts';
+import { type Config, ConfigError } from './config.ts';
+import { createProcessDriver } from './drivers/process/process-driver.ts';
+import { lockFolder } from './folder-lock.ts';
+import { startGatewayProcess } from './gateway-process.ts';
+import { createLog } from './observe/log.ts';
+
+/** A server that answers: control process (this one), gateway process, and whatever agents run. */
+export interface RunningServer {
+  /** Such as `http://127.0.0.1:7700`. */
+  url: string;
+  pid: { control: number; gateway: number | undefined };
+  /** Stops intake, lets open calls finish within `graceMs`, then ends everything; agents as `onExit` says. */
+  close(options?: { graceMs?: number }): Promise<void>;
+}
+
+const CLOSE_GRACE_MS = 10_000;
+
+/**
+ * Starts a server on a data folder. Resolves when it takes calls: what an earlier server left is settled by then.
+ * @throws ConfigError, FolderInUse, MigrationError, or an Error when the address cannot be bound
+ */
+export async function startServer(config: Readonly<Config>): Promise<RunningServer> {
+  requireLoopback(config.host);
+  const log = createLog(config.logLevel, 'control');
+  const lock = lockFolder(config.dataDir);
+  const undo: (() => Promise<void> | void)[] = [() => lock.release()];
+  try {
+    let url = config.publicUrl ?? '';
+    const driver = createProcessDriver({ ...config, log });
+    const control = await composeControl({ config, driver, log, publicUrl: () => url });
+    undo.unshift(() => control.close({ stopInstances: config.onExit === 'stop' }));
+    const controlSocket = socketPath(config.dataDir);
+    await control.api.listen({ path: controlSocket });
+    chmodSync(controlSocket, 0o600);
+    const gateway = await startGatewayProcess({
+      config,
+      controlSocket,
+      log,
+      attach: (feed, { host, port }) => {
+        url = config.publicUrl ?? `http://${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
+        return control.attach(feed);
+      },
+    });
+    lock.listening(url);
+    return {
+      url,
+      pid: { control: process.pid, gateway: gateway.pid() },
+      async close({ graceMs = CLOSE_GRACE_MS } = {}) {
+        await gateway.close(graceMs);
+        await control.close({ stopInstances: config.onExit === 'stop' });
+        lock.release();
+      },
+    };
+  } catch (error) {
+    for (const step of undo) await step();
+    throw error;
+  }
+}
+
+/** Without signatures and TLS a server that others can reach would be an invitation. */
+function requireLoopback(host: string): void {
+  if (host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)) return;
+  throw new ConfigError(
+    `--host must be a loopback address such as 127.0.0.1 or ::1; got "${host}". This release does not listen beyond loopback`,
+  );
+}
+
+/** Addresses of unix sockets are at most 104 bytes long (108 on Linux); deep data folders get one elsewhere. */
+const SOCKET_PATH_MAX = 100;
+
+function socketPath(dataDir: string): string {
+  let path = join(dataDir, 'run', 'control.sock');
+  if (Buffer.byteLength(path) > SOCKET_PATH_MAX) {
+    const folder = join(
+      tmpdir(),
+      `runstead-${createHash('sha256').update(dataDir).digest('hex').slice(0, 16)}`,
+    );
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    chmodSync(folder, 0o700);
+    path = join(folder, 'control.sock');
+  }
+  // Ours alone by the folder's lock: what is still there, a server that was killed left behind.
+  rmSync(path, { force: true });
+  return path;
+}
