@@ -157,7 +157,7 @@ export async function composeControl({
       case 'installed':
         return routes.installed(message);
       case 'demand':
-        return scaler.reportDemand(message.runtimeId, message.version, message.queued);
+        return scaler.reportDemand(message.runtimeId, message.version, message);
       case 'usage':
         return scaler.reportUsage(message.instances);
       case 'drained':

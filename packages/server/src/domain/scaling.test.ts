@@ -11,6 +11,7 @@ const starting = (id: string): ScaleInstance => ({ id, state: 'starting', inFlig
 const input = (given: Partial<ScaleInput>): ScaleInput => ({
   instances: [],
   queued: 0,
+  inFlight: 0,
   slotsPerInstance: 1,
   minInstances: 0,
   maxInstances: 10,
@@ -23,7 +24,12 @@ describe('decideScale', () => {
     ['one for the first call', { queued: 1 }, 1],
     ['as many as the waiting calls need', { queued: 7, slotsPerInstance: 2 }, 4],
     ['fewer by what is starting already', { queued: 7, slotsPerInstance: 2, instances: [starting('a')] }, 3],
-    ['no more than the limit', { queued: 50, maxInstances: 10, instances: [ready('a', 1)] }, 9],
+    ['no more than the limit', { queued: 50, inFlight: 1, maxInstances: 10, instances: [ready('a', 1)] }, 9],
+    [
+      'what the free and the coming slots leave over',
+      { queued: 7, inFlight: 1, slotsPerInstance: 2, instances: [ready('a', 1), starting('b')] },
+      2,
+    ],
     ['the minimum without a call', { minInstances: 2 }, 2],
     ['the larger of minimum and demand', { minInstances: 2, queued: 5 }, 5],
   ];
@@ -34,7 +40,8 @@ describe('decideScale', () => {
   const nothing: [string, Partial<ScaleInput>][] = [
     ['nothing runs and nothing waits', {}],
     ['what is starting covers the queue', { queued: 2, instances: [starting('a'), starting('b')] }],
-    ['the limit is reached', { queued: 9, maxInstances: 1, instances: [ready('a', 1)] }],
+    ['what has come up since covers the queue', { queued: 1, instances: [ready('a')] }],
+    ['the limit is reached', { queued: 9, inFlight: 1, maxInstances: 1, instances: [ready('a', 1)] }],
     ['an instance is busy, however long', { instances: [ready('a', 1, 900_000)] }],
     ['idle time is not known', { instances: [{ ...ready('a'), idleMs: undefined }] }],
     ['the idle one is the minimum', { minInstances: 1, instances: [ready('a', 0, 900_000)] }],

@@ -2,8 +2,9 @@
 
 export interface ScaleInput {
   instances: readonly ScaleInstance[];
-  /** Calls that wait for a slot. */
+  /** Calls that wait for a slot, and calls that had one when that was counted. */
   queued: number;
+  inFlight: number;
   /** Calls an instance takes at the same time. */
   slotsPerInstance: number;
   /** Instances to keep even without calls. */
@@ -28,15 +29,19 @@ export type ScaleDecision =
   | { action: 'none' };
 
 /**
- * Waiting calls need slots: those of instances that are still starting count as theirs already, so that a burst does
- * not start one instance per call twice over. Instances idle for too long go, longest idle first, down to the minimum.
+ * Waiting calls need slots. Those of instances that are still starting count as theirs already, and so do those that
+ * have come up since the calls were counted: otherwise one burst would be answered several times over. Instances idle
+ * for too long go, longest idle first, down to the minimum.
  *
- * Worked example: 7 queued, 2 slots each, one instance starting (2 slots to come) → 5 left over → 3 starts.
+ * Worked example: 7 queued and 1 in flight, 2 slots each, one instance ready (1 slot free) and one starting (2 to come)
+ * → 4 left over → 2 starts.
  */
 export function decideScale(input: ScaleInput): ScaleDecision {
   const live = input.instances.filter(({ state }) => state !== 'draining');
   const starting = live.filter(({ state }) => state === 'starting').length;
-  const uncovered = input.queued - starting * input.slotsPerInstance;
+  const ready = live.length - starting;
+  const free = Math.max(0, ready * input.slotsPerInstance - input.inFlight);
+  const uncovered = input.queued - free - starting * input.slotsPerInstance;
   const forDemand = uncovered > 0 ? Math.ceil(uncovered / input.slotsPerInstance) : 0;
   const forMinimum = input.minInstances - live.length;
   const room = input.maxInstances - live.length;

@@ -47,7 +47,7 @@ export function createReconcileRuntime(options: ReconcileRuntimeOptions) {
   return async (id: string, signal: AbortSignal): Promise<void> => {
     const runtime = await store.getRuntime(id);
     if (!runtime) return;
-    if (runtime.status === 'DELETING') return remove(runtime, options);
+    if (runtime.status === 'DELETING') return remove(runtime, signal, options);
     if (runtime.status === 'CREATING' || runtime.status === 'UPDATING')
       return attempt(runtime, signal, options);
     await options.routes.publish(id);
@@ -116,7 +116,11 @@ function failureReason(error: unknown, phase: string, log: Log, runtimeId: strin
 }
 
 /** Delete wins over all: calls stop at once, open streams get their grace, then everything of the runtime goes. */
-async function remove(runtime: RuntimeRecord, options: ReconcileRuntimeOptions): Promise<void> {
+async function remove(
+  runtime: RuntimeRecord,
+  signal: AbortSignal,
+  options: ReconcileRuntimeOptions,
+): Promise<void> {
   const { store, driver, instances, routes, scaler, folders, intake } = options;
   const { id } = runtime;
   await routes.publish(id);
@@ -125,7 +129,7 @@ async function remove(runtime: RuntimeRecord, options: ReconcileRuntimeOptions):
       instances.drain(instance.id, { deadlineMs: options.deleteGraceMs, reason: 'the runtime is deleted' });
     }
   }
-  await untilGone(instances, id);
+  await untilGone(instances, id, signal);
   await driver.forgetRuntime(id);
   await forgetPrepared(folders, id);
   await store.removeRuntime(id);
@@ -135,13 +139,17 @@ async function remove(runtime: RuntimeRecord, options: ReconcileRuntimeOptions):
 }
 
 /** Draining instances end by themselves; ones that are still starting are stopped as they come up. */
-async function untilGone(instances: InstanceSet, runtimeId: string): Promise<void> {
+async function untilGone(instances: InstanceSet, runtimeId: string, signal: AbortSignal): Promise<void> {
+  const aborted = new Promise<void>((resolve) => {
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
   for (;;) {
+    signal.throwIfAborted();
     const left = instances.of(runtimeId);
     if (left.length === 0) return;
     for (const { id, state } of left)
       if (state === 'starting') void instances.stop(id, 'the runtime is deleted');
-    await instances.changed();
+    await Promise.race([instances.changed(), aborted]);
   }
 }
 

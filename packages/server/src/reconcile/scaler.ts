@@ -43,8 +43,8 @@ export type Scaler = ReturnType<typeof createScaler>;
  */
 export function createScaler(options: ScalerOptions) {
   const { store, instances, now, log } = options;
-  /** Calls waiting, by runtime and version. */
-  const demand = new Map<string, number>();
+  /** Calls waiting and in flight as last reported, by runtime and version; only while some wait. */
+  const demand = new Map<string, { queued: number; inFlight: number }>();
   const failures = new Map<string, Failure>();
   const stopping = new AbortController();
   const starts = new Set<Promise<void>>();
@@ -168,7 +168,7 @@ export function createScaler(options: ScalerOptions) {
         inFlight,
         idleMs: idleSince === undefined ? undefined : now() - idleSince,
       })),
-      queued: demand.get(key(runtime.id, version.version)) ?? 0,
+      ...(demand.get(key(runtime.id, version.version)) ?? { queued: 0, inFlight: 0 }),
       slotsPerInstance: version.spec.sessionConcurrencyLimitPerInstance ?? 1,
       minInstances,
       maxInstances: running + Math.max(0, Math.min(runtimeRoom, machineRoom)),
@@ -218,11 +218,11 @@ export function createScaler(options: ScalerOptions) {
     look: (runtimeId: string) => loop.enqueue(runtimeId),
 
     /** Calls wait for a version, or wait no more. */
-    reportDemand(runtimeId: string, version: number, queued: number): void {
+    reportDemand(runtimeId: string, version: number, calls: { queued: number; inFlight: number }): void {
       const id = key(runtimeId, version);
-      if (queued === 0) demand.delete(id);
-      else demand.set(id, queued);
-      if (queued > 0) loop.enqueue(runtimeId);
+      if (calls.queued === 0) demand.delete(id);
+      else demand.set(id, calls);
+      if (calls.queued > 0) loop.enqueue(runtimeId);
     },
 
     reportUsage(usage: readonly { id: string; inFlight: number; idleMs: number }[]): void {

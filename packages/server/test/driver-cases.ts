@@ -1,0 +1,613 @@
+import { execFileSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { networkInterfaces, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type Driver, type InstanceExit, type RunningInstance, StartFailure } from '../src/drivers/driver.ts';
+import type { InstanceSpec } from '../src/drivers/instance-spec.ts';
+import { startTicksOf } from '../src/drivers/process/processes.ts';
+
+/** A driver with a data folder of its own. */
+export interface DriverBench {
+  driver: Driver;
+  /** What of its instances can still be found on this machine, each described in a line; nothing when all is well. */
+  leftovers(): Promise<string[]>;
+  /** Ends everything and removes the data folder. */
+  dispose(): Promise<void>;
+}
+
+export interface DriverCaseOptions {
+  /** Agents are processes of this machine, with pids and signals. */
+  processes: boolean;
+}
+
+export const AGENTS = fileURLToPath(new URL('./fixtures/agents', import.meta.url));
+
+/** The configuration of a small agent that is ready at once. */
+export function agentSpec(command: string[], changes: Partial<InstanceSpec> = {}): InstanceSpec {
+  return {
+    instanceId: randomUUID(),
+    runtimeId: 'agent-runtime-test',
+    runtimeName: 'test',
+    revision: 1,
+    codeDir: AGENTS,
+    language: 'custom',
+    command,
+    port: 9000,
+    environment: {},
+    cpu: 1,
+    memoryMiB: 512,
+    healthCheck: {},
+    startTimeoutMs: 30_000,
+    ...changes,
+  };
+}
+
+/** Waits for a condition, checked every few milliseconds. */
+export async function until<T>(
+  what: string,
+  condition: () => T | Promise<T>,
+  deadlineMs = 10_000,
+): Promise<NonNullable<T>> {
+  const deadline = performance.now() + deadlineMs;
+  for (;;) {
+    const value = await condition();
+    if (value) return value as NonNullable<T>;
+    if (performance.now() > deadline) throw new Error(`waited ${deadlineMs} ms in vain for: ${what}`);
+    await delay(5);
+  }
+}
+
+export function get(instance: RunningInstance, path = '/', host = instance.host): Promise<Response> {
+  const name = host.includes(':') ? `[${host}]` : host;
+  return fetch(`http://${name}:${instance.port}${path}`, { headers: { connection: 'close' } });
+}
+
+export function hasPython(): boolean {
+  try {
+    execFileSync('python3', ['--version'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    console.warn('skipped: this machine has no python3');
+    return false;
+  }
+}
+
+/** Addresses of this machine under which others reach it. */
+export function outerAddresses(): string[] {
+  return Object.values(networkInterfaces())
+    .flat()
+    .filter((it) => it !== undefined && !it.internal && !it.address.startsWith('fe80'))
+    .map((it) => it!.address);
+}
+
+/** What every driver must do, whatever it runs agents in. */
+export function driverCases(
+  name: string,
+  makeDriver: () => Promise<DriverBench>,
+  options: DriverCaseOptions,
+): void {
+  describe(`the ${name} driver`, () => {
+    let bench: DriverBench;
+    let driver: Driver;
+    const unwanted = () => {
+      throw new Error('this instance was not to end by itself');
+    };
+
+    beforeEach(async () => {
+      bench = await makeDriver();
+      driver = bench.driver;
+    });
+
+    afterEach(async () => {
+      await Promise.all(driver.list().map((it) => driver.stop(it.instanceId, { graceMs: 0 })));
+      const left = await bench.leftovers();
+      await bench.dispose();
+      expect(left).toEqual([]);
+    });
+
+    function start(spec: InstanceSpec, onExit: (exit: InstanceExit) => void = unwanted) {
+      return driver.start(spec, { signal: new AbortController().signal, onExit });
+    }
+
+    async function failureOf(spec: InstanceSpec): Promise<StartFailure> {
+      const outcome = await start(spec).then(
+        () => new Error('it started'),
+        (error: unknown) => error,
+      );
+      expect(outcome).toBeInstanceOf(StartFailure);
+      expect(driver.list()).toEqual([]);
+      expect(await bench.leftovers()).toEqual([]);
+      return outcome as StartFailure;
+    }
+
+    describe('start', () => {
+      it('resolves with an instance that answers calls', async () => {
+        const spec = agentSpec(['node', 'echo.mjs', 'one', 'two words']);
+        const instance = await start(spec);
+        expect(instance).toMatchObject({
+          instanceId: spec.instanceId,
+          runtimeId: spec.runtimeId,
+          revision: 1,
+          host: '127.0.0.1',
+        });
+        expect(instance.startMs).toBeGreaterThan(0);
+        const seen = (await (await get(instance, '/x?y=1')).json()) as Record<string, unknown>;
+        expect(seen.url).toBe('/x?y=1');
+        expect((seen.argv as string[]).slice(2)).toEqual(['one', 'two words']);
+        expect(seen.execArgv).toEqual([]);
+        expect(seen.cwd).toBe(AGENTS);
+        if (options.processes) expect(seen.pid).toBe(instance.pid);
+        expect(driver.list()).toEqual([instance]);
+        expect(await driver.probe(spec.instanceId)).toEqual({ ok: true, detail: 'HTTP 200' });
+      });
+
+      it('gives the agent exactly the promised environment', async () => {
+        const odd = 'it\'s "odd" $HOME `id` \\ \n second line\t*ÿ Á ✓ 🎈';
+        const spec = agentSpec(['node', 'echo.mjs'], {
+          environment: {
+            MODEL_NAME: 'qwen',
+            ODD: odd,
+            EMPTY: '',
+            'with.dot': 'a b',
+            UID: '42',
+            PORT: '1',
+            FC_REGION: 'mars',
+            PATH: '/nowhere',
+            HOME: '/root',
+            LANG: 'de_DE.UTF-8',
+            PYTHONPATH: '/mine',
+          },
+        });
+        process.env.RUNSTEAD_TEST_LEAK = 'of the server';
+        const instance = await start(spec).finally(() => delete process.env.RUNSTEAD_TEST_LEAK);
+        const { env } = (await (await get(instance)).json()) as { env: Record<string, string> };
+        const names = (
+          'EMPTY FC_ACCOUNT_ID FC_CUSTOM_LISTEN_PORT FC_REGION FC_SERVER_PORT HOME LANG MODEL_NAME NODE_OPTIONS ODD ' +
+          'PATH PORT PYTHONPATH PYTHONUNBUFFERED RUNSTEAD_DATA_MARK RUNSTEAD_INSTANCE_ID RUNSTEAD_PORT_MAP ' +
+          `RUNSTEAD_RUNTIME_ID TMPDIR UID with.dot${process.env.TZ ? ' TZ' : ''}`
+        ).split(' ');
+        // A shell that is bash adds these two to whatever it starts.
+        const { SHLVL: _level, _: _last, ...rest } = env;
+        expect(Object.keys(rest).sort()).toEqual(names.sort());
+        expect(env).toMatchObject({
+          ODD: odd,
+          EMPTY: '',
+          'with.dot': 'a b',
+          UID: '42',
+          MODEL_NAME: 'qwen',
+          LANG: 'de_DE.UTF-8',
+          PYTHONUNBUFFERED: '1',
+          FC_REGION: 'cn-test',
+          FC_ACCOUNT_ID: '0000000000000000',
+        });
+        expect(env.PATH).not.toContain('/nowhere');
+        expect(env.HOME).not.toBe('/root');
+        expect(env.PYTHONPATH).toMatch(new RegExp(`:${AGENTS}/python:/opt/python:${AGENTS}:/mine$`));
+        expect(new Set([env.PORT, env.FC_SERVER_PORT, env.FC_CUSTOM_LISTEN_PORT]).size).toBe(1);
+      });
+
+      it('refuses to pass a secret where it could be seen', async () => {
+        const failure = await failureOf(
+          agentSpec(['node', 'echo.mjs'], { environment: { 'my.api-key': 'sesame-open' } }),
+        );
+        expect(failure).toMatchObject({ phase: 'start', kind: 'cannot-start' });
+        expect(failure.message).toContain('"my.api-key"');
+        expect(failure.message).not.toContain('sesame');
+      });
+
+      it('is the same start when it is asked for twice', async () => {
+        const spec = agentSpec(['node', 'slow.mjs', '100']);
+        const [first, second] = await Promise.all([start(spec), start(spec)]);
+        expect(second).toBe(first);
+        expect(await start(spec)).toBe(first);
+        expect(driver.list()).toHaveLength(1);
+      });
+
+      it('waits for an agent that needs its time', async () => {
+        const instance = await start(agentSpec(['node', 'slow.mjs', '700']));
+        expect(instance.startMs).toBeGreaterThan(650);
+        expect(await (await get(instance)).text()).toBe('awake');
+      });
+
+      it('takes an agent that speaks no HTTP when it keeps a connection open', async () => {
+        const instance = await start(agentSpec(['node', 'line-protocol.mjs']));
+        expect(instance.startMs).toBeGreaterThan(950);
+      });
+
+      it('runs a launcher of the package', async () => {
+        for (const word of ['./start.sh', 'start.sh']) {
+          const instance = await start(agentSpec([word, 'arg']));
+          const { argv } = (await (await get(instance)).json()) as { argv: string[] };
+          expect(argv.slice(2)).toEqual(['arg']);
+        }
+      });
+
+      it('answers 404 on /health and is ready all the same, unless a path is configured', async () => {
+        await start(agentSpec(['node', 'unready.mjs']));
+        const failure = await failureOf2(
+          agentSpec(['node', 'unready.mjs'], {
+            healthCheck: { httpGetUrl: '/missing' },
+            startTimeoutMs: 300,
+          }),
+        );
+        expect(failure.message).toMatch(
+          /^GET \/missing answered HTTP 404 \(last of \d+ tries\) within 0\.3 s$/,
+        );
+      });
+
+      async function failureOf2(spec: InstanceSpec): Promise<StartFailure> {
+        return (await start(spec).then(
+          () => undefined,
+          (error: unknown) => error,
+        )) as StartFailure;
+      }
+    });
+
+    describe('a start that fails', () => {
+      it('names the exit code and shows the last lines, secrets masked', async () => {
+        const failure = await failureOf(
+          agentSpec(['node', 'crash.mjs'], { environment: { MODEL_API_KEY: 'sk-123456' } }),
+        );
+        expect(failure).toMatchObject({ phase: 'start', kind: 'exited' });
+        expect(failure.message).toMatch(/^exited with code 1 after [\d.]+ s$/);
+        expect(failure.lastLines).toContain('loading the model');
+        expect(failure.lastLines).toContain('the key is ***');
+        expect(failure.lastLines.join('\n')).toContain('Error: no model called gpt-0');
+      });
+
+      it('is an exit too when the code is 0, within two seconds', async () => {
+        const started = performance.now();
+        const spec = agentSpec(['node', 'exit-at-once.mjs']);
+        const failure = await failureOf(spec);
+        expect(performance.now() - started).toBeLessThan(2000);
+        expect(failure.message).toMatch(/^exited with code 0 after/);
+        expect(failure.lastLines).toEqual(['done, without a line end']);
+        expect(await driver.logTail(spec.instanceId, { maxLines: 5 })).toEqual(['done, without a line end']);
+      });
+
+      it('names the signal that killed the agent', async () => {
+        for (const signal of ['SIGKILL', 'SIGSEGV', 'SIGTERM', 'SIGABRT']) {
+          const failure = await failureOf(agentSpec(['node', 'killed.mjs', signal]));
+          expect(failure).toMatchObject({ phase: 'start', kind: 'killed-by-signal' });
+          expect(failure.message).toMatch(new RegExp(`^killed by ${signal} after`));
+        }
+      });
+
+      it('says that the port was never opened', async () => {
+        const failure = await failureOf(agentSpec(['node', 'silent.mjs'], { startTimeoutMs: 400 }));
+        expect(failure).toMatchObject({ phase: 'probe', kind: 'port-never-opened' });
+        expect(failure.message).toMatch(/^port 9000 was never opened within 0\.4 s/);
+        expect(failure.message).toContain('listens on no port');
+        expect(failure.lastLines).toEqual(['thinking']);
+      });
+
+      it('says which port was opened instead', async () => {
+        const failure = await failureOf(agentSpec(['node', 'wrong-port.mjs'], { startTimeoutMs: 1500 }));
+        expect(failure).toMatchObject({ phase: 'probe', kind: 'port-never-opened' });
+        const [port] = /\d+/.exec(failure.lastLines[0]!)!;
+        expect(failure.message).toBe(
+          `port 9000 was never opened within 1.5 s; the process listens on ${port}`,
+        );
+      });
+
+      it('says what the health check answered, and follows no redirect', async () => {
+        const failing = { startTimeoutMs: 600 };
+        const failure = await failureOf(
+          agentSpec(['node', 'unready.mjs'], { ...failing, healthCheck: { httpGetUrl: '/ready' } }),
+        );
+        expect(failure).toMatchObject({ phase: 'probe', kind: 'probe-failing' });
+        expect(failure.message).toMatch(
+          /^GET \/ready answered HTTP 503 \(last of \d+ tries\) within 0\.6 s$/,
+        );
+        const moved = await failureOf(
+          agentSpec(['node', 'unready.mjs'], { ...failing, healthCheck: { httpGetUrl: '/moved' } }),
+        );
+        expect(moved.message).toContain('answered HTTP 302');
+      });
+
+      it('says at once that a program is not there', async () => {
+        const missing = await failureOf(agentSpec(['nothing-of-that-name']));
+        expect(missing).toMatchObject({ phase: 'start', kind: 'cannot-start' });
+        expect(missing.message).toContain('"nothing-of-that-name"');
+        const joined = await failureOf(agentSpec(['node echo.mjs']));
+        expect(joined.message).toContain('["node","echo.mjs"]');
+        const unmarked = await failureOf(agentSpec(['./refuses.sh']));
+        expect(unmarked.message).toContain('not executable');
+        const file = await failureOf(agentSpec(['node', 'missing.mjs']));
+        expect(file).toMatchObject({ phase: 'start', kind: 'exited' });
+        expect(file.lastLines.join('\n')).toContain('missing.mjs');
+      });
+
+      it('ends everything when it is aborted, and rejects with the reason', async () => {
+        const controller = new AbortController();
+        const spec = agentSpec(['node', 'silent.mjs']);
+        const starting = driver.start(spec, { signal: controller.signal, onExit: unwanted });
+        await until('its first line', async () =>
+          (await driver.logTail(spec.instanceId, { maxLines: 1 })).includes('thinking'),
+        );
+        const reason = new Error('superseded');
+        controller.abort(reason);
+        await expect(starting).rejects.toBe(reason);
+        expect(await bench.leftovers()).toEqual([]);
+        await expect(
+          driver.start(agentSpec(['node', 'echo.mjs']), { signal: controller.signal, onExit: unwanted }),
+        ).rejects.toBe(reason);
+      });
+
+      it('may be aborted at any moment', async () => {
+        await Promise.all(
+          Array.from({ length: 8 }, async (_, i) => {
+            const signal = AbortSignal.timeout(i * 4);
+            const spec = agentSpec(['node', 'silent.mjs']);
+            await expect(driver.start(spec, { signal, onExit: unwanted })).rejects.toBeInstanceOf(
+              DOMException,
+            );
+          }),
+        );
+        expect(await bench.leftovers()).toEqual([]);
+      });
+
+      it('can be stopped while it is under way', async () => {
+        const spec = agentSpec(['node', 'silent.mjs']);
+        const starting = start(spec);
+        starting.catch(() => {});
+        await until(
+          'its first line',
+          async () => (await driver.logTail(spec.instanceId, { maxLines: 1 })).length,
+        );
+        await driver.stop(spec.instanceId, { graceMs: 1000 });
+        await expect(starting).rejects.toMatchObject({ message: 'stopped before it was ready' });
+        expect(await bench.leftovers()).toEqual([]);
+      });
+    });
+
+    describe('stop', () => {
+      it('lets an agent finish', async () => {
+        const spec = agentSpec(['node', 'polite.mjs']);
+        await start(spec);
+        await driver.stop(spec.instanceId, { graceMs: 10_000 });
+        expect(await driver.logTail(spec.instanceId, { maxLines: 5 })).toEqual(['finishing', 'finished']);
+        expect(await bench.leftovers()).toEqual([]);
+      });
+
+      it('kills what does not end in time', async () => {
+        const spec = agentSpec(['node', 'stubborn.mjs']);
+        await start(spec);
+        const started = performance.now();
+        await driver.stop(spec.instanceId, { graceMs: 300 });
+        expect(performance.now() - started).toBeGreaterThan(290);
+        expect(await driver.logTail(spec.instanceId, { maxLines: 5 })).toEqual(['not now']);
+        expect(await bench.leftovers()).toEqual([]);
+      });
+
+      it('ends children of children, daemons and those that wiped their environment', async () => {
+        const spec = agentSpec(['node', 'family.mjs']);
+        const pids = (await (await get(await start(spec))).json()) as number[];
+        expect(pids).toHaveLength(4);
+        await driver.stop(spec.instanceId, { graceMs: 2000 });
+        if (options.processes) expect(pids.filter(isThere)).toEqual([]);
+        expect(await bench.leftovers()).toEqual([]);
+      });
+
+      it('may be asked for again, by several at once, and for what was never there', async () => {
+        const spec = agentSpec(['node', 'polite.mjs']);
+        await start(spec);
+        const grace = { graceMs: 5000 };
+        await Promise.all([driver.stop(spec.instanceId, grace), driver.stop(spec.instanceId, grace)]);
+        await driver.stop(spec.instanceId, grace);
+        await driver.stop(randomUUID(), grace);
+        expect(await driver.probe(spec.instanceId)).toEqual({ ok: false, detail: 'not running' });
+        const lines = await driver.logTail(spec.instanceId, { maxLines: 5 });
+        expect(lines.filter((line) => line === 'finishing')).toHaveLength(1);
+      });
+
+      it('leaves nothing after twenty at once', async () => {
+        const specs = Array.from({ length: 20 }, () => agentSpec(['node', 'echo.mjs']));
+        const started = await Promise.all(specs.map((spec) => start(spec)));
+        expect(new Set(started.map((it) => it.port)).size).toBe(20);
+        const pids = await Promise.all(
+          started.map(async (it) => ((await (await get(it)).json()) as { pid: number }).pid),
+        );
+        expect(new Set(pids).size).toBe(20);
+        await Promise.all(specs.map((spec) => driver.stop(spec.instanceId, { graceMs: 5000 })));
+        expect(driver.list()).toEqual([]);
+        expect(await bench.leftovers()).toEqual([]);
+      });
+    });
+
+    describe('an agent that ends after it was ready', () => {
+      it('is reported once, with code and last lines, and cleared away', async () => {
+        if (!options.processes) return;
+        const exits: InstanceExit[] = [];
+        const spec = agentSpec(['node', 'echo.mjs']);
+        const instance = await start(spec, (exit) => exits.push(exit));
+        process.kill(instance.pid!, 'SIGSEGV');
+        await until('its exit', () => exits.length);
+        expect(exits).toEqual([
+          { instanceId: spec.instanceId, signal: 'SIGSEGV', lastLines: ['echo begins', 'echo listens'] },
+        ]);
+        expect(driver.list()).toEqual([]);
+        await driver.stop(spec.instanceId, { graceMs: 1000 });
+        expect(await bench.leftovers()).toEqual([]);
+        expect(exits).toHaveLength(1);
+      });
+
+      it('takes its children along', async () => {
+        if (!options.processes) return;
+        const exits: InstanceExit[] = [];
+        const spec = agentSpec(['node', 'family.mjs']);
+        const instance = await start(spec, (exit) => exits.push(exit));
+        const pids = (await (await get(instance)).json()) as number[];
+        process.kill(instance.pid!, 'SIGKILL');
+        await until('its exit', () => exits.length);
+        expect(exits[0]).toMatchObject({ signal: 'SIGKILL' });
+        await driver.stop(spec.instanceId, { graceMs: 0 });
+        expect(pids.filter(isThere)).toEqual([]);
+      });
+    });
+
+    describe('the log', () => {
+      it('holds stdout and stderr in order', async () => {
+        const spec = agentSpec(['sh', '-c', 'for i in 1 2 3; do echo out $i; echo err $i >&2; done; exit 4']);
+        const failure = await failureOf(spec);
+        expect(failure.message).toMatch(/^exited with code 4/);
+        expect(failure.lastLines).toEqual(['out 1', 'err 1', 'out 2', 'err 2', 'out 3', 'err 3']);
+        expect(await driver.logTail(spec.instanceId, { maxLines: 2 })).toEqual(['out 3', 'err 3']);
+      });
+
+      it('shows no secret, no colour and no endless line', async () => {
+        const environment = {
+          OPENAI_API_KEY: 'sk-open',
+          DB_PASSWORD: 'first part\nsecond part',
+          GITHUB_TOKEN: 'abc',
+          client_secret: 'sk-open-longer',
+          SAY: [
+            'key sk-open, longer sk-open-longer',
+            'password first part',
+            'and second part too',
+            'short abc',
+            '\u001b[31mred\u001b[0m',
+            'x'.repeat(3000),
+            'sk-open without end',
+          ].join('\n'),
+        };
+        const spec = agentSpec(['node', 'talker.mjs'], { environment });
+        await start(spec);
+        expect(await driver.logTail(spec.instanceId, { maxLines: 20 })).toEqual([
+          'key ***, longer ***',
+          'password ***',
+          'and *** too',
+          'short abc',
+          'red',
+          `${'x'.repeat(499)}…`,
+          '*** without end',
+        ]);
+      });
+
+      it('survives what is not text', async () => {
+        const spec = agentSpec(['sh', '-c', 'printf "a\\377\\376b\\n10%%\\r50%%\\r100%%\\n"; exit 1']);
+        expect((await failureOf(spec)).lastLines).toEqual(['a\ufffd\ufffdb', '100%']);
+      });
+
+      it('is forgotten with its runtime', async () => {
+        const spec = agentSpec(['node', 'exit-at-once.mjs']);
+        await failureOf(spec);
+        await driver.forgetRuntime(spec.runtimeId);
+        await driver.forgetRuntime('never-there');
+        expect(await driver.logTail(spec.instanceId, { maxLines: 5 })).toEqual([]);
+      });
+    });
+
+    describe('the port', () => {
+      const listens = (...args: unknown[]) => ['node', 'listens.mjs', JSON.stringify(args)];
+
+      it('is its own for each of two agents that both insist on 9000', async () => {
+        const specs = [agentSpec(listens(9000)), agentSpec(listens(9000))];
+        if (hasPython()) specs.push(agentSpec(['python3', 'listens.py', 'http', '', '9000']));
+        const started = await Promise.all(specs.map((spec) => start(spec)));
+        expect(new Set(started.map((it) => it.port)).size).toBe(specs.length);
+        for (const it of started) expect(await (await get(it)).json()).toMatchObject({ port: it.port });
+      });
+
+      it('is found in every form of listen', async () => {
+        const forms = [
+          [9000],
+          ['9000'],
+          [9000, '0.0.0.0'],
+          [9000, '::'],
+          [9000, '127.0.0.1'],
+          [9000, 128],
+          [{ port: 9000 }],
+          [{ port: '9000', host: '0.0.0.0' }],
+          [{ port: 9000, host: 'localhost' }],
+        ];
+        const started = await Promise.all(forms.map((form) => start(agentSpec(listens(...form)))));
+        for (const it of started) {
+          const address = (await (await get(it)).json()) as { address: string; port: number };
+          expect(address.port).toBe(it.port);
+          expect(['127.0.0.1', '::1']).toContain(address.address);
+        }
+      });
+
+      it('is found in worker threads and forked children too', async () => {
+        for (const script of ['listens-in-child.cjs', 'listens-in-worker.mjs']) {
+          const instance = await start(agentSpec(['node', script]));
+          expect((await get(instance)).status).toBe(200);
+        }
+      });
+
+      it('may be open on the IPv6 loopback alone', async () => {
+        const instance = await start(agentSpec(listens({ port: 9000, host: '::', ipv6Only: true })));
+        expect(instance.host).toBe('::1');
+        expect(await (await get(instance)).json()).toMatchObject({ address: '::1' });
+        expect(await driver.probe(instance.instanceId)).toMatchObject({ ok: true });
+      });
+
+      it('leaves other ports as they are', async () => {
+        const spec = agentSpec(listens({ port: 0 }), { startTimeoutMs: 300 });
+        await expect(start(spec)).rejects.toMatchObject({ kind: 'port-never-opened' });
+      });
+
+      it('cannot be reached under another address of this machine', async () => {
+        const outer = outerAddresses();
+        if (outer.length === 0) return console.warn('skipped: this machine has loopback addresses only');
+        const commands = [listens(9000), listens(9000, '0.0.0.0'), listens({ port: 9000, host: '::' })];
+        if (hasPython()) {
+          for (const kind of ['http', 'asyncio']) {
+            for (const host of ['', '0.0.0.0', '::']) {
+              commands.push(['python3', 'listens.py', kind, host, '9000']);
+            }
+          }
+        }
+        const started = await Promise.all(commands.map((command) => start(agentSpec(command))));
+        for (const [i, instance] of started.entries()) {
+          expect((await get(instance)).status, commands[i]!.join(' ')).toBe(200);
+          for (const host of outer) {
+            await expect(
+              get(instance, '/', host),
+              `${commands[i]!.join(' ')} under ${host}`,
+            ).rejects.toThrow();
+          }
+        }
+      });
+    });
+
+    describe('the preload', () => {
+      it('adds to the NODE_OPTIONS of the user', async () => {
+        const environment = { NODE_OPTIONS: '--max-http-header-size=20000 --title=mine' };
+        const instance = await start(agentSpec(['node', 'listens.mjs', '[9000]'], { environment }));
+        expect((await get(instance)).status).toBe(200);
+      });
+
+      it("runs a sitecustomize of the package's own", async () => {
+        if (!hasPython()) return;
+        const folder = mkdtempSync(join(tmpdir(), 'runstead-package-'));
+        try {
+          writeFileSync(join(folder, 'sitecustomize.py'), 'print("mine came first")\n');
+          writeFileSync(
+            join(folder, 'main.py'),
+            'import sys, sitecustomize\nprint(sitecustomize.__file__, sys.path[0])\nraise SystemExit(3)\n',
+          );
+          const spec = agentSpec(['python3', 'main.py'], { codeDir: folder, language: 'python3.10' });
+          const failure = await failureOf(spec);
+          expect(failure.message).toMatch(/^exited with code 3/);
+          expect(failure.lastLines).toEqual([
+            'mine came first',
+            `${join(folder, 'sitecustomize.py')} ${folder}`,
+          ]);
+        } finally {
+          rmSync(folder, { recursive: true });
+        }
+      });
+    });
+  });
+}
+
+/** Whether a process of this number lives; one that is dead but not yet buried does not. */
+export function isThere(pid: number): boolean {
+  return startTicksOf(pid) !== undefined;
+}
