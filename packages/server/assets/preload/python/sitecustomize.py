@@ -1,0 +1,125 @@
+"""Loaded into every Python process of an agent by PYTHONPATH.
+
+A stream socket bound to the port the agent was configured with is bound to the port this instance was given, and one
+bound to all addresses to loopback alone. Nothing else changes: the sitecustomize this one hides is run as well, and
+whatever goes wrong in here is left to the program's own bind to report.
+
+`socket` is patched when the program imports it, since importing it here would cost every start several milliseconds.
+"""
+
+
+def _install():
+    import os
+    import sys
+
+    def patch(socket):
+        wanted, _, given = os.environ.get("RUNSTEAD_PORT_MAP", "").partition(":")
+        mapped = {int(wanted): int(given)} if wanted and given else {}
+        plain_bind = socket.socket.bind
+        plain_listen = socket.socket.listen
+        everywhere = ("", "0.0.0.0", "0", "::", "::0", "::ffff:0.0.0.0", "0:0:0:0:0:0:0:0", b"", b"0.0.0.0", b"::")
+
+        def is_tcp(sock):
+            return sock.family in (socket.AF_INET, socket.AF_INET6) and sock.type == socket.SOCK_STREAM
+
+        def narrowed(sock, address):
+            # Port 0 stays as it is: that is also how a client chooses its own address. See `listen`.
+            if not is_tcp(sock) or not isinstance(address, tuple) or len(address) < 2 or not address[1]:
+                return address
+            host, port = address[0], mapped.get(address[1], address[1])
+            if host in everywhere:
+                if sock.family == socket.AF_INET:
+                    host = "127.0.0.1"
+                elif sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
+                    host = "::1"
+                else:
+                    # One socket for both families can have but one address: that of IPv4, which callers try first.
+                    host = "::ffff:127.0.0.1"
+            return (host, port) + tuple(address[2:])
+
+        def bind(self, address):
+            try:
+                address = narrowed(self, address)
+            except Exception:
+                pass
+            return plain_bind(self, address)
+
+        def listen(self, *backlog):
+            try:
+                if is_tcp(self) and self.getsockname()[0] in everywhere:
+                    # Bound to all addresses and a port of the kernel's choice. Too late to bind again; but the socket
+                    # can be told to hear the loopback interface alone (Linux).
+                    self.setsockopt(socket.SOL_SOCKET, 25, b"lo\0")  # 25: SO_BINDTODEVICE
+            except Exception:
+                pass
+            return plain_listen(self, *backlog)
+
+        bind.__doc__, listen.__doc__ = plain_bind.__doc__, plain_listen.__doc__
+        socket.socket.bind = bind
+        socket.socket.listen = listen
+
+    def patch_safely(module):
+        try:
+            patch(module)
+        except Exception:
+            pass
+
+    class OnImport:
+        """Finds nothing itself; it only sees `socket` coming, once."""
+
+        @staticmethod
+        def find_spec(name, path=None, target=None):
+            if name != "socket":
+                return None
+            sys.meta_path.remove(OnImport)
+            for finder in sys.meta_path:
+                spec = finder.find_spec(name, path, target)
+                if spec is None:
+                    continue
+                loader = spec.loader
+                plain_exec = loader.exec_module
+
+                def exec_module(module):
+                    try:
+                        del loader.exec_module
+                    finally:
+                        plain_exec(module)
+                    patch_safely(module)
+
+                # On this loader alone: each module of the file system has one of its own.
+                loader.exec_module = exec_module
+                return spec
+            return None
+
+    if "socket" in sys.modules:
+        patch_safely(sys.modules["socket"])
+    else:
+        sys.meta_path.insert(0, OnImport)
+
+
+def _run_the_hidden_one():
+    import os
+    import sys
+
+    from _frozen_importlib import module_from_spec
+    from _frozen_importlib_external import PathFinder
+
+    # This folder has done its work; children find it by PYTHONPATH.
+    here = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != here]
+    spec = PathFinder.find_spec("sitecustomize", sys.path)
+    if spec is not None and spec.loader is not None:
+        module = module_from_spec(spec)
+        sys.modules["sitecustomize"] = module
+        spec.loader.exec_module(module)
+
+
+import sys
+
+# An agent may call a Python 2 for something; it has none of this.
+if sys.version_info[0] >= 3:
+    try:
+        _install()
+    except Exception:
+        pass
+    _run_the_hidden_one()

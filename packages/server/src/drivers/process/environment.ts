@@ -1,0 +1,229 @@
+import { createHash } from 'node:crypto';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs';
+import { delimiter, dirname, isAbsolute, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { StartFailure } from '../driver.ts';
+import type { InstanceSpec } from '../instance-spec.ts';
+import {
+  chooseInterpreter,
+  defaultInterpreter,
+  findInterpreters,
+  type Interpreter,
+  missingInterpreter,
+  wantedBy,
+} from './interpreters.ts';
+import { DATA_MARK, INSTANCE_MARK, RUNTIME_MARK } from './processes.ts';
+
+const ASSETS = fileURLToPath(new URL('../../../assets/', import.meta.url));
+
+export const WRAPPER = join(ASSETS, 'instance-wrapper.sh');
+const NODE_PRELOAD = join(ASSETS, 'preload', 'listen.cjs');
+const PYTHON_PRELOAD = join(ASSETS, 'preload', 'python');
+
+const SYSTEM_PATH = ['/usr/local/bin', '/usr/bin', '/bin', '/usr/local/sbin', '/usr/sbin', '/sbin'];
+
+export interface AgentSurroundings {
+  /** The instance's folder, with `home` and `tmp` in it. */
+  folder: string;
+  /** The port of its own. */
+  port: number;
+  accountId: string;
+  region: string;
+  dataMark: string;
+  /** Where to look programs up, in order. */
+  path: string[];
+}
+
+/**
+ * The agent's whole environment. Nothing of the server's gets in but its time zone; what the platform promises wins
+ * over the user's variables, except where both can be had.
+ */
+export function agentEnvironment(spec: InstanceSpec, around: AgentSurroundings): Record<string, string> {
+  const user = spec.environment;
+  const port = String(around.port);
+  const pythonPath = [PYTHON_PRELOAD, join(spec.codeDir, 'python'), '/opt/python', spec.codeDir];
+  return {
+    LANG: 'C.UTF-8',
+    ...(process.env.TZ ? { TZ: process.env.TZ } : {}),
+    PYTHONUNBUFFERED: '1',
+    ...user,
+    PATH: around.path.join(delimiter),
+    HOME: join(around.folder, 'home'),
+    TMPDIR: join(around.folder, 'tmp'),
+    PYTHONPATH: [...pythonPath, ...(user.PYTHONPATH ? [user.PYTHONPATH] : [])].join(delimiter),
+    NODE_OPTIONS: [
+      ...(user.NODE_OPTIONS ? [user.NODE_OPTIONS] : []),
+      `--require ${quotedOption(NODE_PRELOAD)}`,
+    ].join(' '),
+    FC_ACCOUNT_ID: around.accountId,
+    FC_REGION: around.region,
+    PORT: port,
+    FC_SERVER_PORT: port,
+    FC_CUSTOM_LISTEN_PORT: port,
+    RUNSTEAD_PORT_MAP: `${spec.port}:${port}`,
+    [INSTANCE_MARK]: spec.instanceId,
+    [RUNTIME_MARK]: spec.runtimeId,
+    [DATA_MARK]: around.dataMark,
+  };
+}
+
+/** NODE_OPTIONS is split at spaces outside of double quotes; a backslash escapes. */
+function quotedOption(path: string): string {
+  return /[\s"\\]/.test(path) ? `"${path.replace(/["\\]/g, '\\$&')}"` : path;
+}
+
+/**
+ * The folders the agent's programs are looked up in. The first one holds links to the chosen interpreters, made once
+ * for each choice below `binDir`.
+ * @throws StartFailure when the language's interpreter is not on this machine.
+ */
+export async function agentPath(spec: InstanceSpec, binDir: string): Promise<string[]> {
+  const venv = join(spec.codeDir, '.venv', 'bin');
+  const chosen = await chosenInterpreters(spec);
+  // A link elsewhere to a virtual environment's Python is plain Python: it looks for pyvenv.cfg beside the link.
+  const python = existsSync(join(venv, 'python')) ? undefined : chosen.python;
+  return [
+    linkFolder(binDir, { ...chosen, python }),
+    ...(existsSync(venv) ? [venv] : []),
+    join(spec.codeDir, 'node_modules', '.bin'),
+    ...SYSTEM_PATH,
+  ];
+}
+
+type Chosen = Partial<Record<Interpreter['family'], Interpreter | undefined>>;
+
+async function chosenInterpreters(spec: InstanceSpec): Promise<Chosen> {
+  const wanted = wantedBy(spec.language);
+  const [node, python] = await Promise.all([defaultInterpreter('node'), defaultInterpreter('python')]);
+  if (!wanted) return { node, python };
+  const found = await findInterpreters(wanted.family);
+  const chosen = chooseInterpreter(wanted, found);
+  if (!chosen) throw new StartFailure('start', 'cannot-start', missingInterpreter(spec.language, found));
+  return { node, python, [wanted.family]: chosen };
+}
+
+/** Makes the folder of links if it is not there; whole or not at all, since several servers may share an interpreter. */
+function linkFolder(binDir: string, chosen: Chosen): string {
+  const links = new Map<string, string>();
+  if (chosen.node) {
+    links.set('node', chosen.node.path);
+    for (const name of ['npm', 'npx']) {
+      const path = join(dirname(chosen.node.path), name);
+      if (existsSync(path)) links.set(name, path);
+    }
+  }
+  if (chosen.python) for (const name of ['python', 'python3']) links.set(name, chosen.python.path);
+  if (chosen.java) links.set('java', chosen.java.path);
+
+  const name = createHash('sha256')
+    .update(JSON.stringify([...links]))
+    .digest('hex')
+    .slice(0, 16);
+  const folder = join(binDir, name);
+  if (existsSync(folder)) return folder;
+  const draft = join(binDir, `.${name}.${process.pid}`);
+  rmSync(draft, { recursive: true, force: true });
+  mkdirSync(draft, { recursive: true, mode: 0o700 });
+  for (const [link, path] of links) symlinkSync(path, join(draft, link));
+  try {
+    renameSync(draft, folder);
+  } catch (error) {
+    rmSync(draft, { recursive: true, force: true });
+    if (!existsSync(folder)) throw error;
+  }
+  return folder;
+}
+
+/**
+ * The program to run, as an absolute path: looked up on the agent's path, then in the package.
+ * @throws StartFailure when it is not there or cannot be run, before anything is started.
+ */
+export function resolveCommand(spec: InstanceSpec, path: string[]): string[] {
+  const [word, ...rest] = spec.command;
+  const fail = (message: string) => new StartFailure('start', 'cannot-start', message);
+  if (word === undefined || word === '') throw fail('the command is empty');
+  if (spec.command.some((it) => it.includes('\0'))) throw fail('the command holds a NUL character');
+  if (!existsSync(spec.codeDir)) throw fail(`the package's folder ${spec.codeDir} is not there`);
+
+  const places = word.includes('/') ? [] : path.map((folder) => join(folder, word));
+  const inPackage = isAbsolute(word) ? word : resolve(spec.codeDir, word);
+  const program = [...places, inPackage].find(isProgram);
+  if (program !== undefined) return [program, ...rest];
+  if (isFile(inPackage))
+    throw fail(`${word} is not executable; run it through its interpreter or chmod +x it`);
+  if (spec.command.length === 1 && /\s/.test(word)) {
+    const words = JSON.stringify(word.trim().split(/\s+/));
+    throw fail(`there is no program called "${word}"; give the command one word per element: ${words}`);
+  }
+  throw fail(`the program "${word}" is neither in the package nor on the PATH`);
+}
+
+function isFile(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() === true;
+}
+
+function isProgram(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return isFile(path);
+  } catch {
+    return false;
+  }
+}
+
+// Names a shell cannot carry from here to there: it has a meaning of its own for them, or none.
+const SHELL_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
+const SHELLS_OWN = new Set(
+  (
+    'OPTIND OPTARG LINENO PPID UID EUID GROUPS SHELLOPTS BASHOPTS RANDOM SRANDOM SECONDS EPOCHSECONDS EPOCHREALTIME ' +
+    'FUNCNAME DIRSTACK PIPESTATUS HISTCMD SHLVL POSIXLY_CORRECT'
+  ).split(' '),
+);
+
+const SECRET_NAME = /KEY|TOKEN|SECRET|PASSWORD/i;
+
+/**
+ * How the environment reaches the agent without touching the wrapper (a variable such as LD_PRELOAD acts on whatever
+ * is started with it) and without showing in a process list: as a script of `export` lines, read by the subshell that
+ * becomes the agent. What cannot be said in a shell goes through `/usr/bin/env`, whose arguments can be seen for
+ * a moment: never secrets.
+ * @returns the script, and the words to put before the command
+ * @throws StartFailure for a variable that can be passed in neither way.
+ */
+export function environmentScript(environment: Record<string, string>): { script: string; prefix: string[] } {
+  const lines: string[] = [];
+  const words: string[] = [];
+  for (const [name, value] of Object.entries(environment)) {
+    const fail = (why: string) =>
+      new StartFailure('start', 'cannot-start', `the environment variable ${JSON.stringify(name)} ${why}`);
+    if (name === '' || /[=\0]/.test(name)) throw fail('has a name that no variable can have');
+    if (value.includes('\0')) throw fail('holds a NUL character');
+    if (SHELL_NAME.test(name) && !SHELLS_OWN.has(name) && !name.startsWith('BASH')) {
+      lines.push(`export ${name}='${value.replaceAll("'", "'\\''")}'\n`);
+    } else if (SECRET_NAME.test(name)) {
+      throw fail('looks like a secret but cannot be passed in secret: use letters, digits and _ in its name');
+    } else {
+      words.push(`${name}=${value}`);
+    }
+  }
+  return { script: lines.join(''), prefix: words.length > 0 ? ['/usr/bin/env', '--', ...words] : [] };
+}
+
+/** What must not show in a log: the values of variables that are named like secrets. Longest first. */
+export function secretsIn(environment: Record<string, string>): string[] {
+  const values = Object.entries(environment)
+    .filter(([name]) => SECRET_NAME.test(name))
+    // A log is masked line by line; so are values of several lines.
+    .flatMap(([, value]) => [value, ...value.split(/\r?\n/)])
+    .filter((value) => value.length >= 4);
+  return [...new Set(values)].sort((a, b) => b.length - a.length);
+}

@@ -1,0 +1,532 @@
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { HealthCheckConfiguration } from '@runstead/contract';
+import type { Log } from '../../observe/log.ts';
+import {
+  type Driver,
+  type InstanceExit,
+  type ProbeResult,
+  type RunningInstance,
+  StartFailure,
+  type StartOptions,
+} from '../driver.ts';
+import type { InstanceSpec } from '../instance-spec.ts';
+import { agentEnvironment, agentPath, resolveCommand, secretsIn } from './environment.ts';
+import {
+  dataMark as dataMarkOf,
+  type Ending,
+  isRunning,
+  readAgentPid,
+  readEnding,
+  readRecord,
+  writeRecord,
+} from './identity.ts';
+import { boundLog, findLog, type InstanceLog, readTail } from './instance-log.ts';
+import { defaultInterpreter } from './interpreters.ts';
+import { type KeptSpec, launch, makeFolder } from './launch.ts';
+import { LogShelf, pathSegment } from './log-shelf.ts';
+import { listenersOf, ownerOf } from './port-owner.ts';
+import { DEFAULT_PORT_RANGE, PortPool, type PortRange } from './port-pool.ts';
+import {
+  isAlive,
+  killAll,
+  listProcesses,
+  membersOf,
+  type ProcessId,
+  type ProcessInfo,
+  signalGroup,
+} from './processes.ts';
+import { type Attempt, checkHealth, HOSTS, type Host, type Seen, waitUntilHealthy } from './readiness.ts';
+import { isLoopback } from './sockets.ts';
+import { endedEarly, notReadyInTime } from './start-failure.ts';
+
+export interface ProcessDriverOptions {
+  dataDir: string;
+  log: Log;
+  /** Kept of each instance's log; it may grow to twice that and what is written between two looks. */
+  logLimitBytes: number;
+  accountId: string;
+  region: string;
+  /** Where the instances' own ports come from. */
+  portRange?: PortRange;
+  /** How long a freed port is not given out again. */
+  portRestMs?: number;
+  /**
+   * Refuse agents that can be reached past the gateway. To be set when the server itself can be reached from elsewhere:
+   * the preload narrows Node and Python, other programs open what they like.
+   */
+  loopbackOnly?: boolean;
+  /** Logs kept of a runtime's ended instances. */
+  keptLogs?: number;
+  /** Between two looks at the logs' sizes. */
+  logCheckMs?: number;
+  /** For tests: hears of each step of a start, so that the server can be killed there. */
+  onStep?: (step: 'prepared' | 'spawned' | 'ready', pid?: number) => void;
+}
+
+/** What an agent that is not wanted before it was ready gets to end by itself. */
+const START_GRACE_MS = 1000;
+const ADOPTED_CHECK_MS = 250;
+const LAST_LINES = 20;
+
+interface Instance {
+  instanceId: string;
+  runtimeId: string;
+  revision: number;
+  folder: string;
+  log: InstanceLog;
+  health: HealthCheckConfiguration;
+  agentPort: number;
+  port: number | undefined;
+  startedAt: string;
+  /** The wrapper, once there is one. */
+  leader: ProcessId | undefined;
+  ended: Promise<Ending>;
+  /** Set when `ended` is. */
+  ending: Ending | undefined;
+  starting: Promise<RunningInstance>;
+  running: RunningInstance | undefined;
+  /** Gives up a start under way. */
+  halt: AbortController;
+  /** What a start that is given up has to end in. */
+  haltGraceMs: number;
+  /** Set from the moment it is being ended; resolves when nothing of it is left. */
+  clearing: Promise<void> | undefined;
+  onExit: ((exit: InstanceExit) => void) | undefined;
+  /** Lets go of it without ending it. */
+  detach: () => void;
+}
+
+/**
+ * Runs each instance as processes of this machine: a wrapper, the agent, and what that starts. They live on when the
+ * server dies, and are found again by the record in their folder and the marks in their environment.
+ *
+ * In DATA: `instances/<id>/` (home, tmp, identity.json, agent.pid, exit), `logs/<runtime>/<id>.log`, `run/bin/`.
+ */
+export function createProcessDriver(options: ProcessDriverOptions): Driver {
+  const { dataDir, log } = options;
+  const dataMark = dataMarkOf(dataDir);
+  const instancesDir = join(dataDir, 'instances');
+  const logsDir = join(dataDir, 'logs');
+  const binDir = join(dataDir, 'run', 'bin');
+  for (const path of [instancesDir, logsDir, binDir]) mkdirSync(path, { recursive: true, mode: 0o700 });
+
+  const ports = new PortPool(options.portRange ?? DEFAULT_PORT_RANGE, options.portRestMs ?? 60_000);
+  const instances = new Map<string, Instance>();
+  const shelf = new LogShelf(logsDir);
+  let isClosed = false;
+
+  // Asked before the first start needs the answer.
+  void defaultInterpreter('python');
+
+  const logTimer = setInterval(() => {
+    for (const it of instances.values()) void keepLogSmall(it);
+  }, options.logCheckMs ?? 2000);
+  logTimer.unref();
+
+  return {
+    name: 'process',
+
+    start,
+
+    async stop(instanceId, { graceMs }) {
+      const instance = instances.get(instanceId);
+      if (!instance) return;
+      if (instance.running !== undefined || instance.clearing !== undefined) return clear(instance, graceMs);
+      // The start itself cleans up behind it: only it knows how far it has come.
+      instance.haltGraceMs = graceMs;
+      instance.halt.abort(new StartFailure('start', 'killed-by-signal', 'stopped before it was ready'));
+      await instance.starting.catch(() => {});
+    },
+
+    adopt,
+
+    list: () => [...instances.values()].filter(isUp).map((it) => it.running!),
+
+    probe,
+
+    async logTail(instanceId, { maxLines }) {
+      const instanceLog = instances.get(instanceId)?.log ?? shelf.find(instanceId);
+      return instanceLog ? readTail(instanceLog, maxLines) : [];
+    },
+
+    async forgetRuntime(runtimeId) {
+      await shelf.clear(runtimeId, 0, (id) => instances.has(id));
+    },
+
+    async close() {
+      isClosed = true;
+      clearInterval(logTimer);
+      const all = [...instances.values()];
+      // A start that nobody waits for any more has no owner.
+      for (const it of all) if (!it.running) it.halt.abort(new Error('the driver was closed'));
+      await Promise.all(all.map((it) => (it.running ? it.clearing : it.starting.catch(() => {}))));
+      for (const it of all) it.detach();
+      instances.clear();
+    },
+  };
+
+  async function start(spec: InstanceSpec, startOptions: StartOptions): Promise<RunningInstance> {
+    if (isClosed) throw new Error('the driver is closed');
+    startOptions.signal.throwIfAborted();
+    const known = instances.get(spec.instanceId);
+    if (known?.clearing !== undefined) {
+      await known.clearing;
+      return start(spec, startOptions);
+    }
+    if (known) return known.starting;
+    const instance = newInstance(spec, startOptions);
+    instances.set(spec.instanceId, instance);
+    instance.starting = bringUp(instance, spec, startOptions.signal);
+    return instance.starting;
+  }
+
+  function newInstance(spec: InstanceSpec, { onExit }: StartOptions): Instance {
+    const secrets = secretsIn(spec.environment);
+    return {
+      instanceId: spec.instanceId,
+      runtimeId: spec.runtimeId,
+      revision: spec.revision,
+      folder: join(instancesDir, pathSegment(spec.instanceId)),
+      log: { path: shelf.path(spec.runtimeId, spec.instanceId), secrets },
+      health: spec.healthCheck,
+      agentPort: spec.port,
+      port: undefined,
+      startedAt: new Date().toISOString(),
+      leader: undefined,
+      ended: new Promise(() => {}),
+      ending: undefined,
+      starting: new Promise(() => {}),
+      running: undefined,
+      halt: new AbortController(),
+      haltGraceMs: START_GRACE_MS,
+      clearing: undefined,
+      onExit,
+      detach: () => {},
+    };
+  }
+
+  /** Everything between the wish for an instance and its readiness. What fails leaves nothing but the log. */
+  async function bringUp(
+    instance: Instance,
+    spec: InstanceSpec,
+    signal: AbortSignal,
+  ): Promise<RunningInstance> {
+    const giveUp = () => instance.halt.abort(signal.reason);
+    signal.addEventListener('abort', giveUp, { once: true });
+    try {
+      const spawnedAt = await startProcess(instance, spec);
+      const host = await untilReady(instance, spec, spawnedAt);
+      const startMs = performance.now() - spawnedAt;
+      instance.halt.signal.throwIfAborted();
+      options.onStep?.('ready');
+      return nowRunning(instance, host, startMs);
+    } catch (error) {
+      await clear(instance, instance.haltGraceMs);
+      throw error;
+    } finally {
+      signal.removeEventListener('abort', giveUp);
+    }
+  }
+
+  /** @returns when the wrapper was spawned, in ms of the monotonic clock */
+  async function startProcess(instance: Instance, spec: InstanceSpec): Promise<number> {
+    const { halt, folder } = instance;
+    try {
+      const path = await agentPath(spec, binDir);
+      const command = resolveCommand(spec, path);
+      halt.signal.throwIfAborted();
+      instance.port = await ports.take();
+      halt.signal.throwIfAborted();
+      const { accountId, region } = options;
+      const around = { folder, port: instance.port, accountId, region, dataMark, path };
+      const environment = agentEnvironment(spec, around);
+      // Nobody else's: an instance of this id is not known, and `adopt` has cleared the rest.
+      rmSync(folder, { recursive: true, force: true });
+      makeFolder(folder, spec);
+      mkdirSync(join(logsDir, spec.runtimeId), { recursive: true, mode: 0o700 });
+      options.onStep?.('prepared');
+      const spawnedAt = performance.now();
+      const { instanceId, runtimeId, revision, startedAt, port } = instance;
+      const record = { instanceId, runtimeId, revision, host: HOSTS[0]!, port, startedAt };
+      const launched = await launch({ folder, spec, command, environment, record, log: instance.log });
+      instance.leader = launched.leader;
+      instance.detach = () => launched.child.removeAllListeners();
+      instance.ended = launched.ended.then((ending) => {
+        instance.ending = ending;
+        return ending;
+      });
+      options.onStep?.('spawned', launched.leader.pid);
+      return spawnedAt;
+    } catch (error) {
+      halt.signal.throwIfAborted();
+      if (error instanceof StartFailure) throw error;
+      throw new StartFailure('start', 'cannot-start', (error as Error).message);
+    }
+  }
+
+  /** @throws StartFailure the moment it is certain that it will not be ready; the halt's reason. */
+  async function untilReady(instance: Instance, spec: InstanceSpec, spawnedAt: number): Promise<Host> {
+    const { halt, health } = instance;
+    const port = instance.port!;
+    const looking = new AbortController();
+    const seen: Seen = { attempts: 0, lastOpen: undefined };
+    void instance.ended.then(() => looking.abort());
+    halt.signal.addEventListener('abort', () => looking.abort(), { once: true });
+    if (halt.signal.aborted) looking.abort();
+    const timeoutMs = spec.startTimeoutMs;
+    try {
+      const confirm = (attempt: Attempt) => confirmOwner(instance, attempt.host);
+      const attempt = await waitUntilHealthy({
+        port,
+        health,
+        timeoutMs,
+        signal: looking.signal,
+        seen,
+        confirm,
+      });
+      if (attempt) return attempt.host;
+    } catch (error) {
+      halt.signal.throwIfAborted();
+      if (!instance.ending) throw error;
+      const lines = readTail(instance.log, LAST_LINES);
+      throw endedEarly(instance.ending, performance.now() - spawnedAt, seen, lines);
+    }
+    const opened = listenersOf(await members(instance));
+    throw notReadyInTime({ ...instance, port, timeoutMs }, seen, opened, readTail(instance.log, LAST_LINES));
+  }
+
+  /**
+   * Whether what answers on the instance's port is the instance: otherwise its calls would go to a stranger.
+   * @throws StartFailure when it certainly is another process.
+   */
+  async function confirmOwner(instance: Instance, host: Host): Promise<boolean> {
+    // Twice: between the answer and the look, a parent may have handed the socket to its child.
+    for (let again = 0; again < 2; again++) {
+      const owner = await whoAnswers(instance, host);
+      if (owner === 'nobody') return false;
+      if (owner === 'instance') {
+        await refuseOpenListeners(instance);
+        return true;
+      }
+    }
+    throw new StartFailure('probe', 'port-never-opened', `port ${instance.port} is held by another process`);
+  }
+
+  function whoAnswers(instance: Instance, host: Host) {
+    return ownerOf({ folder: instance.folder, port: instance.port! }, host, () => members(instance));
+  }
+
+  async function refuseOpenListeners(instance: Instance): Promise<void> {
+    if (!options.loopbackOnly) return;
+    const open = listenersOf(await members(instance))?.find((it) => !isLoopback(it.address));
+    if (!open) return;
+    const where = open.address.includes(':') ? `[${open.address}]` : open.address;
+    throw new StartFailure(
+      'probe',
+      'cannot-start',
+      `the process listens on ${where}:${open.port}, where it can be reached past the gateway; ` +
+        'it must listen on 127.0.0.1',
+      readTail(instance.log, LAST_LINES),
+    );
+  }
+
+  async function members(instance: Instance): Promise<ProcessInfo[]> {
+    return membersOf(await listProcesses(), { ...instance, dataMark });
+  }
+
+  function nowRunning(instance: Instance, host: Host, startMs?: number): RunningInstance {
+    const { instanceId, runtimeId, revision, startedAt } = instance;
+    const pid = readAgentPid(instance.folder);
+    if (host !== HOSTS[0]) {
+      const record = readRecord(instance.folder);
+      if (record) writeRecord(instance.folder, { ...record, host });
+    }
+    const running: RunningInstance = {
+      instanceId,
+      runtimeId,
+      revision,
+      host,
+      port: instance.port!,
+      startedAt,
+      ...(pid !== undefined && { pid }),
+      ...(startMs !== undefined && { startMs }),
+    };
+    instance.running = running;
+    void instance.ended.then((ending) => {
+      if (isUp(instance) && !isClosed) endedByItself(instance, ending);
+    });
+    return running;
+  }
+
+  function endedByItself(instance: Instance, ending: Ending): void {
+    const lastLines = readTail(instance.log, LAST_LINES);
+    // Said first, cleared afterwards: no call must be sent to a port that is free again.
+    const cleared = clear(instance, 0);
+    const exit = { instanceId: instance.instanceId, ...ending, lastLines };
+    for (const hear of [instance.onExit, instance.running?.onExit]) {
+      try {
+        hear?.(exit);
+      } catch (error) {
+        log.error({ err: error, instanceId: instance.instanceId }, 'a listener for an exit failed');
+      }
+    }
+    cleared.catch((error: unknown) => {
+      log.error(
+        { err: error, instanceId: instance.instanceId },
+        'an ended instance could not be cleared away',
+      );
+    });
+  }
+
+  /** Ends all processes of an instance, then forgets it but for its log. Calls share one end. */
+  function clear(instance: Instance, graceMs: number): Promise<void> {
+    instance.clearing ??= (async () => {
+      const { leader, instanceId } = instance;
+      if (leader) {
+        const mayEnd = graceMs > 0 && !instance.ending && signalGroup(leader, 'SIGTERM');
+        if (mayEnd) await endOf(instance, leader, graceMs);
+        const stuck = await killAll((table, seen) =>
+          membersOf(table, { instanceId, dataMark, leader, seen }),
+        );
+        for (const { pid } of stuck)
+          log.warn({ instanceId, pid }, 'a process cannot be signalled; left alone');
+      }
+      await keepLogSmall(instance);
+      // What cannot be removed now is for the next server's `adopt`; the end of an instance must not fail over it.
+      await rm(instance.folder, { recursive: true, force: true, maxRetries: 3 }).catch((error: unknown) => {
+        log.warn({ err: error, instanceId }, "an ended instance's folder could not be removed");
+      });
+      if (instance.port !== undefined) ports.release(instance.port);
+      if (instances.get(instanceId) === instance) instances.delete(instanceId);
+      instance.detach();
+      await shelf.clear(instance.runtimeId, options.keptLogs ?? 20, (id) => instances.has(id));
+    })();
+    return instance.clearing;
+  }
+
+  /** Waits for the wrapper to be gone, at most this long. */
+  async function endOf(instance: Instance, leader: ProcessId, graceMs: number): Promise<void> {
+    const over = new AbortController();
+    const patience = delay(graceMs, undefined, { signal: over.signal }).catch(() => {});
+    // An adopted wrapper is no child of ours: nobody tells us of its end.
+    const watch = setInterval(() => {
+      if (!isAlive(leader)) over.abort();
+    }, 10);
+    await Promise.race([instance.ended, patience]);
+    clearInterval(watch);
+    over.abort();
+  }
+
+  async function adopt(): Promise<RunningInstance[]> {
+    const adopted: RunningInstance[] = [];
+    const leftovers: string[] = [];
+    for (const name of readdirSync(instancesDir)) {
+      if (instances.has(name)) continue;
+      const folder = join(instancesDir, name);
+      const record = readRecord(folder);
+      if (record?.instanceId === name && isRunning(record)) adopted.push(takeOver(folder, record));
+      else leftovers.push(folder);
+    }
+    // Also those whose wrapper was spawned but had not yet written its record.
+    const stuck = await killAll((table) =>
+      table.filter(
+        (it) =>
+          it.dataMark === dataMark &&
+          it.pid !== process.pid &&
+          !(it.instanceId !== undefined && instances.has(it.instanceId)),
+      ),
+    );
+    for (const { pid } of stuck)
+      log.warn({ pid }, 'a process of an earlier server cannot be signalled; left alone');
+    // Only now: nobody is left who could write into them.
+    for (const folder of leftovers) await rm(folder, { recursive: true, force: true, maxRetries: 3 });
+    // One of them may have ended meanwhile, with nobody to hear of it yet.
+    return adopted.filter((it) => {
+      const instance = instances.get(it.instanceId);
+      return instance !== undefined && isUp(instance);
+    });
+  }
+
+  function takeOver(folder: string, record: NonNullable<ReturnType<typeof readRecord>>): RunningInstance {
+    const { pid, startTicks, instanceId, runtimeId, revision, port, startedAt } = record;
+    const leader = { pid, startTicks };
+    let kept: KeptSpec = { health: {}, agentPort: port };
+    try {
+      kept = JSON.parse(readFileSync(join(folder, 'instance.json'), 'utf8')) as KeptSpec;
+    } catch (error) {
+      log.warn(
+        { err: error, instanceId },
+        'an adopted instance has lost its health check; using the default one',
+      );
+    }
+    let timer: NodeJS.Timeout | undefined;
+    const instance: Instance = {
+      instanceId,
+      runtimeId,
+      revision,
+      folder,
+      log: findLog(shelf.path(runtimeId, instanceId)),
+      health: kept.health,
+      agentPort: kept.agentPort,
+      port,
+      startedAt,
+      leader,
+      ended: new Promise<Ending>((resolve) => {
+        timer = setInterval(() => {
+          if (isAlive(leader)) return;
+          clearInterval(timer);
+          instance.ending = readEnding(folder) ?? {};
+          resolve(instance.ending);
+        }, ADOPTED_CHECK_MS);
+        timer.unref();
+      }),
+      ending: undefined,
+      starting: new Promise(() => {}),
+      running: undefined,
+      halt: new AbortController(),
+      haltGraceMs: 0,
+      clearing: undefined,
+      onExit: undefined,
+      detach: () => clearInterval(timer),
+    };
+    ports.hold(port);
+    instances.set(instanceId, instance);
+    const running = nowRunning(instance, hostIn(record.host));
+    instance.starting = Promise.resolve(running);
+    return running;
+  }
+
+  async function probe(instanceId: string): Promise<ProbeResult> {
+    const instance = instances.get(instanceId);
+    if (!instance || !isUp(instance)) return { ok: false, detail: 'not running' };
+    try {
+      const { running, health } = instance;
+      const attempt = await checkHealth([hostIn(running!.host)], running!.port, health);
+      if (attempt.ok && (await whoAnswers(instance, attempt.host)) === 'stranger') {
+        return { ok: false, detail: `port ${running!.port} is held by another process` };
+      }
+      return { ok: attempt.ok, detail: attempt.detail };
+    } catch (error) {
+      return { ok: false, detail: (error as Error).message };
+    }
+  }
+
+  async function keepLogSmall(instance: Instance): Promise<void> {
+    try {
+      await boundLog(instance.log.path, options.logLimitBytes);
+    } catch (error) {
+      log.warn({ err: error, instanceId: instance.instanceId }, 'a log could not be shortened');
+    }
+  }
+}
+
+function isUp(instance: Instance): boolean {
+  return instance.running !== undefined && instance.clearing === undefined;
+}
+
+function hostIn(text: string): Host {
+  return text === '::1' ? '::1' : '127.0.0.1';
+}

@@ -1,0 +1,173 @@
+import { connect } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { HealthCheckConfiguration } from '@runstead/contract';
+
+export type Host = '127.0.0.1' | '::1';
+export const HOSTS: Host[] = ['127.0.0.1', '::1'];
+
+/** One look at an agent. */
+export interface Attempt {
+  ok: boolean;
+  /** Whether something accepted a connection. */
+  isOpen: boolean;
+  /** What was seen, for a person: `HTTP 503`, `connection refused`. */
+  detail: string;
+  host: Host;
+}
+
+const DEFAULT_TIMEOUT_S = 3;
+/** An agent that speaks no HTTP is taken for well when it keeps a connection open for this long. */
+const HOLD_MS = 1000;
+const READ_LIMIT = 64 * 1024;
+
+/**
+ * The health rule: a 2xx on `httpGetUrl` if that is configured, else any HTTP answer to `GET /health`, else
+ * a connection that stays open. Redirects are answers, not followed.
+ * @param hosts tried in order until one accepts a connection
+ */
+export async function checkHealth(
+  hosts: Host[],
+  port: number,
+  health: HealthCheckConfiguration,
+  timeoutMs = (health.timeoutSeconds ?? DEFAULT_TIMEOUT_S) * 1000,
+): Promise<Attempt> {
+  let attempt: Attempt | undefined;
+  for (const host of hosts) {
+    attempt = { ...(await ask(host, port, health.httpGetUrl, timeoutMs)), host };
+    if (attempt.isOpen) return attempt;
+  }
+  return attempt!;
+}
+
+/** The path that is asked, as it appears in messages. */
+export function healthPath(health: HealthCheckConfiguration): string {
+  return health.httpGetUrl ?? '/health';
+}
+
+/**
+ * On a bare socket: what counts is the status line, or how long the connection lives, and an agent must get a look
+ * every few milliseconds without an HTTP client's machinery.
+ */
+function ask(
+  host: Host,
+  port: number,
+  path: string | undefined,
+  timeoutMs: number,
+): Promise<Omit<Attempt, 'host'>> {
+  return new Promise((resolve) => {
+    let isOpen = false;
+    let text = '';
+    const started = performance.now();
+    const socket = connect({ host, port, noDelay: true });
+    const settle = (ok: boolean, detail: string) => {
+      clearTimeout(timer);
+      clearTimeout(hold);
+      resolve({ ok, isOpen, detail });
+    };
+    const finish = (ok: boolean, detail: string) => {
+      settle(ok, detail);
+      socket.destroy();
+    };
+    const timer = setTimeout(
+      () => finish(false, `no answer within ${Math.round(performance.now() - started)} ms`),
+      timeoutMs,
+    );
+    let hold: NodeJS.Timeout | undefined;
+
+    socket.on('connect', () => {
+      isOpen = true;
+      socket.write(
+        `GET ${path ?? '/health'} HTTP/1.1\r\nHost: localhost:${port}\r\nUser-Agent: runstead-health\r\n` +
+          'Accept: */*\r\nConnection: close\r\n\r\n',
+      );
+      if (path === undefined) hold = setTimeout(() => finish(true, 'the port accepts connections'), HOLD_MS);
+    });
+    socket.on('data', (chunk: Buffer) => {
+      if (text.length >= READ_LIMIT) return;
+      text += chunk.toString('latin1');
+      const status = finalStatus(text);
+      if (status !== undefined) {
+        settle(path === undefined || (status >= 200 && status < 300), `HTTP ${status}`);
+        // The rest is read away, within bounds: an agent cut off in the middle of its answer would log an error.
+        text = '';
+        let left = READ_LIMIT;
+        socket.removeAllListeners('data').on('data', (more: Buffer) => {
+          left -= more.length;
+          if (left < 0) socket.destroy();
+        });
+        socket.setTimeout(1000, () => socket.destroy());
+        socket.unref();
+      } else if (
+        path !== undefined &&
+        (text.length >= READ_LIMIT || !'HTTP/1.'.startsWith(text.slice(0, 7)))
+      ) {
+        finish(false, 'not an HTTP answer');
+      }
+    });
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      settle(false, error.code === 'ECONNREFUSED' ? 'connection refused' : (error.code ?? error.message));
+    });
+    socket.on('close', () => settle(false, 'connection closed without an answer'));
+  });
+}
+
+/** The status of the first answer that is not an interim one (1xx); undefined while there is none. */
+function finalStatus(text: string): number | undefined {
+  let rest = text;
+  for (;;) {
+    const match = /^HTTP\/1\.[01] (\d{3})(?: [^\r\n]*)?\r?\n/.exec(rest);
+    if (!match) return undefined;
+    if (!match[1]!.startsWith('1')) return Number(match[1]);
+    const end = rest.search(/\r?\n\r?\n/);
+    if (end < 0) return undefined;
+    rest = rest.slice(end).replace(/^\r?\n\r?\n/, '');
+  }
+}
+
+/** What has been seen of an agent that is not ready yet. */
+export interface Seen {
+  attempts: number;
+  /** The last attempt that got a connection; undefined when none did. */
+  lastOpen: Attempt | undefined;
+}
+
+/**
+ * Looks again and again until the agent is well: every 5 ms at first, later every twentieth of the time it has already
+ * taken, at most every 250 ms.
+ * @param input.seen kept up to date, for whoever ends the wait
+ * @param input.confirm a last word before an attempt counts; what it throws is passed on
+ * @returns the attempt that succeeded; undefined when the time is over
+ * @throws the signal's reason when aborted, at once.
+ */
+export async function waitUntilHealthy(input: {
+  port: number;
+  health: HealthCheckConfiguration;
+  timeoutMs: number;
+  signal: AbortSignal;
+  seen: Seen;
+  confirm: (attempt: Attempt) => Promise<boolean>;
+}): Promise<Attempt | undefined> {
+  const { port, health, timeoutMs, signal, seen } = input;
+  const started = performance.now();
+  const perTryMs = (health.timeoutSeconds ?? DEFAULT_TIMEOUT_S) * 1000;
+  // A try may take seconds, and its agent may be gone before.
+  const aborted = new Promise<undefined>((resolve) => {
+    if (signal.aborted) resolve(undefined);
+    signal.addEventListener('abort', () => resolve(undefined), { once: true });
+  });
+  for (;;) {
+    const leftMs = timeoutMs - (performance.now() - started);
+    const tryMs = Math.max(1, Math.min(perTryMs, leftMs));
+    const attempt = await Promise.race([checkHealth(HOSTS, port, health, tryMs), aborted]);
+    signal.throwIfAborted();
+    seen.attempts++;
+    // A last try that got less than its time says nothing about the agent, if an earlier one did.
+    const isFair = tryMs === perTryMs || attempt?.detail.startsWith('HTTP ');
+    if (attempt?.isOpen && (isFair || !seen.lastOpen)) seen.lastOpen = attempt;
+    if (attempt?.ok && (await input.confirm(attempt))) return attempt;
+    const takenMs = performance.now() - started;
+    if (takenMs >= timeoutMs) return undefined;
+    const pauseMs = Math.min(250, Math.max(5, takenMs / 20), timeoutMs - takenMs);
+    await delay(pauseMs, undefined, { signal }).catch(() => signal.throwIfAborted());
+  }
+}

@@ -1,0 +1,24 @@
+// A server that can be killed: plain Node over the built driver. One argument, JSON:
+// { dataDir, spec, dieAt?, freeze? } – dieAt is a step at which it kills itself, freeze stops the wrapper before that.
+// Prints the running instance as JSON once it is ready, then does nothing.
+import pino from 'pino';
+import { createProcessDriver } from '../../dist/drivers/process/process-driver.js';
+
+const { dataDir, spec, dieAt, freeze } = JSON.parse(process.argv[2]);
+const driver = createProcessDriver({
+  dataDir,
+  log: pino({ level: 'silent' }),
+  logLimitBytes: 256 * 1024,
+  logCheckMs: 50,
+  accountId: '0000000000000000',
+  region: 'cn-test',
+  portRange: { from: 22_000, to: 22_999 },
+  onStep(step, pid) {
+    if (step !== dieAt) return;
+    if (freeze) process.kill(-pid, 'SIGSTOP');
+    process.kill(process.pid, 'SIGKILL');
+  },
+});
+const instance = await driver.start(spec, { signal: new AbortController().signal, onExit: () => {} });
+console.log(JSON.stringify(instance));
+setInterval(() => {}, 1000);
