@@ -44,6 +44,8 @@ export interface Driver {
 
 export interface StartOptions {
   signal: AbortSignal;
+  /** Called once when it accepts connections and only its health is still awaited. */
+  onProbe?: () => void;
   /** Called once if the instance ends after it became ready, unless `stop` ended it. */
   onExit: (exit: InstanceExit) => void;
 }

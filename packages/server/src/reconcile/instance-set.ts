@@ -121,6 +121,7 @@ export function createInstanceSet(options: InstanceSetOptions) {
       of: { runtimeId: string; revision: number },
       makeSpec: (instanceId: string, signal: AbortSignal) => Promise<InstanceSpec>,
       outerSignal: AbortSignal,
+      onProbe: () => void = () => {},
     ): Promise<Instance> {
       const instance = newInstance(randomUUID(), of.runtimeId, of.revision);
       const own = new AbortController();
@@ -131,7 +132,7 @@ export function createInstanceSet(options: InstanceSetOptions) {
         const spec = await makeSpec(instance.id, signal);
         const release = await limit.acquire(signal);
         try {
-          const running = await driver.start(spec, { signal, onExit: exited(instance) });
+          const running = await driver.start(spec, { signal, onProbe, onExit: exited(instance) });
           signal.throwIfAborted();
           becomeReady(instance, running);
         } finally {

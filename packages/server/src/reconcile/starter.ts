@@ -1,7 +1,7 @@
 import type { DataFolders } from '../artifacts/folders.ts';
 import type { PackageThread } from '../artifacts/package-thread.ts';
 import { prepare } from '../artifacts/prepare.ts';
-import { PhaseFailure } from '../domain/failure.ts';
+import { type Phase, PhaseFailure } from '../domain/failure.ts';
 import { languageOf } from '../domain/language.ts';
 import { type RuntimeSpec, startCommand } from '../domain/runtime.ts';
 import { StartFailure } from '../drivers/driver.ts';
@@ -24,7 +24,7 @@ export interface StartRequest {
   spec: RuntimeSpec;
   signal: AbortSignal;
   /** Called as each phase begins. */
-  onPhase?: (phase: 'fetch' | 'unpack' | 'install' | 'start') => void;
+  onPhase?: (phase: Phase) => void;
 }
 
 export type Starter = (request: StartRequest) => Promise<Instance>;
@@ -35,11 +35,12 @@ export type Starter = (request: StartRequest) => Promise<Instance>;
  */
 export function createStarter(options: StarterOptions): Starter {
   return async ({ runtimeId, runtimeName, revision, spec, signal, onPhase = () => {} }) => {
+    let codeDir = '';
     try {
       return await options.instances.start(
         { runtimeId, revision },
         async (instanceId) => {
-          const codeDir = await prepare({
+          codeDir = await prepare({
             folders: options.folders,
             thread: options.thread,
             runtimeId,
@@ -71,12 +72,14 @@ export function createStarter(options: StarterOptions): Starter {
           };
         },
         signal,
+        () => onPhase('probe'),
       );
     } catch (error) {
-      if (error instanceof StartFailure) {
-        throw new PhaseFailure(error.phase, error.message, error.lastLines, { cause: error });
-      }
-      throw error;
+      if (!(error instanceof StartFailure)) throw error;
+      const { phase, message, lastLines } = error;
+      // The author knows the package, not where it was put.
+      const shown = (text: string) => (codeDir === '' ? text : text.replaceAll(codeDir, '/code'));
+      throw new PhaseFailure(phase, shown(message), lastLines.map(shown), { cause: error });
     }
   };
 }

@@ -179,7 +179,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     if (known) return known.starting;
     const instance = newInstance(spec, startOptions);
     instances.set(spec.instanceId, instance);
-    instance.starting = bringUp(instance, spec, startOptions.signal);
+    instance.starting = bringUp(instance, spec, startOptions);
     return instance.starting;
   }
 
@@ -212,13 +212,13 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
   async function bringUp(
     instance: Instance,
     spec: InstanceSpec,
-    signal: AbortSignal,
+    { signal, onProbe }: StartOptions,
   ): Promise<RunningInstance> {
     const giveUp = () => instance.halt.abort(signal.reason);
     signal.addEventListener('abort', giveUp, { once: true });
     try {
       const spawnedAt = await startProcess(instance, spec);
-      const host = await untilReady(instance, spec, spawnedAt);
+      const host = await untilReady(instance, spec, spawnedAt, onProbe);
       const startMs = performance.now() - spawnedAt;
       instance.halt.signal.throwIfAborted();
       options.onStep?.('ready');
@@ -268,7 +268,12 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
   }
 
   /** @throws StartFailure the moment it is certain that it will not be ready; the halt's reason. */
-  async function untilReady(instance: Instance, spec: InstanceSpec, spawnedAt: number): Promise<Host> {
+  async function untilReady(
+    instance: Instance,
+    spec: InstanceSpec,
+    spawnedAt: number,
+    onProbe: () => void = () => {},
+  ): Promise<Host> {
     const { halt, health } = instance;
     const port = instance.port!;
     const looking = new AbortController();
@@ -285,6 +290,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
         timeoutMs,
         signal: looking.signal,
         seen,
+        onOpen: once(onProbe),
         confirm,
       });
       if (attempt) return attempt.host;
@@ -521,6 +527,14 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       log.warn({ err: error, instanceId: instance.instanceId }, 'a log could not be shortened');
     }
   }
+}
+
+function once(call: () => void): () => void {
+  let called = false;
+  return () => {
+    if (!called) call();
+    called = true;
+  };
 }
 
 function isUp(instance: Instance): boolean {

@@ -24,16 +24,18 @@ const READ_LIMIT = 64 * 1024;
  * The health rule: a 2xx on `httpGetUrl` if that is configured, else any HTTP answer to `GET /health`, else
  * a connection that stays open. Redirects are answers, not followed.
  * @param hosts tried in order until one accepts a connection
+ * @param onOpen called when one does
  */
 export async function checkHealth(
   hosts: Host[],
   port: number,
   health: HealthCheckConfiguration,
   timeoutMs = (health.timeoutSeconds ?? DEFAULT_TIMEOUT_S) * 1000,
+  onOpen: () => void = () => {},
 ): Promise<Attempt> {
   let attempt: Attempt | undefined;
   for (const host of hosts) {
-    attempt = { ...(await ask(host, port, health.httpGetUrl, timeoutMs)), host };
+    attempt = { ...(await ask(host, port, health.httpGetUrl, timeoutMs, onOpen)), host };
     if (attempt.isOpen) return attempt;
   }
   return attempt!;
@@ -53,6 +55,7 @@ function ask(
   port: number,
   path: string | undefined,
   timeoutMs: number,
+  onOpen: () => void,
 ): Promise<Omit<Attempt, 'host'>> {
   return new Promise((resolve) => {
     let isOpen = false;
@@ -76,6 +79,7 @@ function ask(
 
     socket.on('connect', () => {
       isOpen = true;
+      onOpen();
       socket.write(
         `GET ${path ?? '/health'} HTTP/1.1\r\nHost: localhost:${port}\r\nUser-Agent: runstead-health\r\n` +
           'Accept: */*\r\nConnection: close\r\n\r\n',
@@ -135,6 +139,7 @@ export interface Seen {
  * Looks again and again until the agent is well: every 5 ms at first, later every twentieth of the time it has already
  * taken, at most every 250 ms.
  * @param input.seen kept up to date, for whoever ends the wait
+ * @param input.onOpen called at every connection that is accepted
  * @param input.confirm a last word before an attempt counts; what it throws is passed on
  * @returns the attempt that succeeded; undefined when the time is over
  * @throws the signal's reason when aborted, at once.
@@ -145,6 +150,7 @@ export async function waitUntilHealthy(input: {
   timeoutMs: number;
   signal: AbortSignal;
   seen: Seen;
+  onOpen: () => void;
   confirm: (attempt: Attempt) => Promise<boolean>;
 }): Promise<Attempt | undefined> {
   const { port, health, timeoutMs, signal, seen } = input;
@@ -158,7 +164,7 @@ export async function waitUntilHealthy(input: {
   for (;;) {
     const leftMs = timeoutMs - (performance.now() - started);
     const tryMs = Math.max(1, Math.min(perTryMs, leftMs));
-    const attempt = await Promise.race([checkHealth(HOSTS, port, health, tryMs), aborted]);
+    const attempt = await Promise.race([checkHealth(HOSTS, port, health, tryMs, input.onOpen), aborted]);
     signal.throwIfAborted();
     seen.attempts++;
     // A last try that got less than its time says nothing about the agent, if an earlier one did.
