@@ -1,0 +1,326 @@
+import { RunsteadError } from '@runstead/contract';
+import type { UpMessage } from '../feed/messages.ts';
+import { chooseVersion, type Destination, findEndpoint, pickInstance } from './choose.ts';
+import { DemandReport } from './demand.ts';
+import { type Instance, type InstanceSet, isChoosable, keyOf } from './instances.ts';
+import type { RouteTable } from './route-table.ts';
+import type { GatewaySettings } from './settings.ts';
+
+/** One slot of one instance, held for the duration of a call. */
+export interface Lease {
+  readonly instance: Readonly<Instance>;
+  /** Gives the slot back; more than once is harmless. */
+  release(): void;
+}
+
+/** Thrown to a call whose client hung up while it waited: nobody is left to answer. */
+export class ClientGone extends Error {
+  override readonly name = 'ClientGone';
+}
+
+interface Waiter {
+  destination: Destination;
+  line: Line;
+  sinceMs: number;
+  grant(lease: Lease): void;
+  refuse(error: Error): void;
+}
+
+/** The calls of one version: those it answers and, first come first served, those that wait for a slot. */
+interface Line {
+  runtimeId: string;
+  version: number;
+  waiting: Waiter[];
+  inFlight: number;
+  demand: DemandReport;
+}
+
+export interface AdmissionOptions {
+  table: RouteTable;
+  instances: InstanceSet;
+  limits: Pick<GatewaySettings, 'queueLength' | 'queueTimeoutMs'>;
+  send: (message: UpMessage) => void;
+  /** In [0,1). */
+  random: () => number;
+  /** Monotonic ms. */
+  now: () => number;
+}
+
+/**
+ * Lets calls in: an instance with a free slot, else a place in the version's bounded line, from where a slot that
+ * falls free, an instance that starts, a failure or a deletion calls it out. Joining the line is what wakes a
+ * sleeping version.
+ */
+export class Admission {
+  readonly #options: AdmissionOptions;
+  readonly #lines = new Map<string, Line>();
+  #closedBecause: string | undefined;
+
+  constructor(options: AdmissionOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * @param signal aborted when the client hangs up: the call leaves the line
+   * @param turn `again` for a call that had its turn and met an instance that was not there: it goes first, and
+   * however long the line is
+   * @throws RunsteadError ERR_TOO_MANY_REQUESTS (line full), ERR_UNAVAILABLE (waited too long, or closing),
+   * ERR_VERSION_FAILED, or what `chooseVersion` throws if the routes change meanwhile; ClientGone
+   */
+  admit(
+    destination: Destination,
+    signal: AbortSignal,
+    turn: 'first' | 'again' = 'first',
+  ): Lease | Promise<Lease> {
+    if (signal.aborted) throw new ClientGone();
+    // While it had its turn, its version may have been replaced.
+    const to =
+      turn === 'again' && !this.#isServed(destination) ? this.#chooseAgain(destination) : destination;
+    const line = this.#lineOf(to.runtimeId, to.version);
+    if (line.waiting.length === 0 || turn === 'again') {
+      const instance = this.#freeInstance(line);
+      if (instance) return this.#lease(line, instance);
+    }
+    if (this.#closedBecause !== undefined) throw closing(this.#closedBecause);
+    const failure = this.#failureOf(line);
+    if (failure !== undefined) {
+      // The call cannot be helped any more, but it is a reason to try starting the version again.
+      line.demand.turnedAway();
+      throw versionFailed(to, failure);
+    }
+    if (turn === 'first' && line.waiting.length >= this.#options.limits.queueLength) {
+      // Where nothing may wait, a call that is turned away has to wake the version.
+      line.demand.turnedAway();
+      throw queueFull(to, this.#options.limits.queueLength);
+    }
+    return this.#join(line, to, signal, turn);
+  }
+
+  /** A dial failed: the instance gets no call until routes come again, and the control process is told. */
+  markUnreachable(lease: Lease, reason: string): void {
+    const instance = lease.instance as Instance;
+    if (instance.unreachable || instance.state === 'gone') return;
+    instance.unreachable = true;
+    this.#options.send({ type: 'unreachable', instanceId: instance.id, reason });
+  }
+
+  /** To be called after the table and the instances of a runtime changed: waiting calls go on, move or are told why not. */
+  routesChanged(runtimeId: string): void {
+    for (const line of this.#linesOf(runtimeId)) {
+      for (const waiter of [...line.waiting]) {
+        if (!this.#isServed(waiter.destination)) this.#move(waiter);
+      }
+    }
+    for (const line of this.#linesOf(runtimeId)) {
+      this.#serve(line);
+      const failure = this.#failureOf(line);
+      if (failure !== undefined) {
+        for (const waiter of [...line.waiting]) waiter.refuse(versionFailed(waiter.destination, failure));
+      }
+      line.demand.changed();
+      this.#forgetIfIdle(line);
+    }
+  }
+
+  /** Says again what waits: whoever sent a snapshot may have missed it. */
+  repeatDemand(): void {
+    for (const line of this.#lines.values()) line.demand.repeat();
+  }
+
+  /** From now on no call waits; those that do are answered. Calls that find a free slot are still let in. */
+  close(reason: string): void {
+    this.#closedBecause = reason;
+    for (const line of this.#lines.values()) {
+      for (const waiter of [...line.waiting]) waiter.refuse(closing(reason));
+    }
+  }
+
+  #join(line: Line, destination: Destination, signal: AbortSignal, turn: 'first' | 'again'): Promise<Lease> {
+    return new Promise<Lease>((resolve, reject) => {
+      const leave = () => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', onGone);
+        const at = waiter.line.waiting.indexOf(waiter);
+        if (at !== -1) waiter.line.waiting.splice(at, 1);
+        waiter.line.demand.changed();
+      };
+      const waiter: Waiter = {
+        destination,
+        line,
+        sinceMs: this.#options.now(),
+        grant: (lease) => {
+          leave();
+          resolve(lease);
+        },
+        refuse: (error) => {
+          leave();
+          reject(error);
+        },
+      };
+      const onGone = () => waiter.refuse(new ClientGone());
+      const timer = setTimeout(
+        () => waiter.refuse(this.#waitedTooLong(waiter)),
+        this.#options.limits.queueTimeoutMs,
+      );
+      signal.addEventListener('abort', onGone, { once: true });
+      if (turn === 'again') line.waiting.unshift(waiter);
+      else line.waiting.push(waiter);
+      line.demand.changed();
+    });
+  }
+
+  /** The version a call waits for takes no new calls any more: it goes to the end of another's line. */
+  #move(waiter: Waiter): void {
+    let destination: Destination;
+    try {
+      destination = this.#chooseAgain(waiter.destination);
+    } catch (error) {
+      waiter.refuse(error as Error);
+      return;
+    }
+    const from = waiter.line;
+    from.waiting.splice(from.waiting.indexOf(waiter), 1);
+    waiter.destination = destination;
+    waiter.line = this.#lineOf(destination.runtimeId, destination.version);
+    waiter.line.waiting.push(waiter);
+  }
+
+  /** Whether new calls still go to that version; one that only has calls to finish is never started again. */
+  #isServed({ runtimeId, endpointName, version }: Destination): boolean {
+    const runtime = this.#options.table.byId(runtimeId);
+    if (runtime?.state !== 'serving') return false;
+    const weights = findEndpoint(runtime, endpointName)?.weights ?? [];
+    return weights.some((weight) => weight.version === version);
+  }
+
+  /** @throws RunsteadError as `chooseVersion` */
+  #chooseAgain(destination: Destination): Destination {
+    const { table, random } = this.#options;
+    return chooseVersion(table.byId(destination.runtimeId), destination, random());
+  }
+
+  /** Hands free slots to those who have waited longest. */
+  #serve(line: Line): void {
+    while (line.waiting.length > 0) {
+      const instance = this.#freeInstance(line);
+      if (!instance) return;
+      line.waiting[0]!.grant(this.#lease(line, instance));
+    }
+  }
+
+  #freeInstance(line: Line): Instance | undefined {
+    const free = this.#options.instances
+      .of(line.runtimeId, line.version)
+      .filter((instance) => isChoosable(instance) && instance.inFlight < instance.slots);
+    return pickInstance(free, [this.#options.random(), this.#options.random()]);
+  }
+
+  #lease(line: Line, instance: Instance): Lease {
+    const { instances } = this.#options;
+    instances.beginCall(instance);
+    line.inFlight++;
+    let held = true;
+    return {
+      instance,
+      release: () => {
+        if (!held) return;
+        held = false;
+        line.inFlight--;
+        instances.endCall(instance);
+        this.#serve(line);
+        line.demand.changed();
+        this.#forgetIfIdle(line);
+      },
+    };
+  }
+
+  /**
+   * Why calls need not wait. A version that cannot start more instances but has some that answer is merely busy:
+   * its calls wait for those.
+   */
+  #failureOf(line: Line): string | undefined {
+    const failure = this.#options.table.version(line.runtimeId, line.version)?.failure;
+    if (failure === undefined) return undefined;
+    return this.#choosable(line) === 0 ? failure : undefined;
+  }
+
+  #choosable(line: Line): number {
+    return this.#options.instances.of(line.runtimeId, line.version).filter(isChoosable).length;
+  }
+
+  #waitedTooLong(waiter: Waiter): RunsteadError {
+    const instances = this.#choosable(waiter.line);
+    const waited = seconds(this.#options.now() - waiter.sinceMs);
+    const why =
+      instances === 0
+        ? 'none has started yet'
+        : instances === 1
+          ? 'the only instance is busy'
+          : `all ${instances} instances are busy`;
+    return new RunsteadError(
+      'ERR_UNAVAILABLE',
+      `Waited ${waited} for an instance of ${describe(waiter.destination)}: ${why}`,
+      { retryAfterSeconds: 1 },
+    );
+  }
+
+  #lineOf(runtimeId: string, version: number): Line {
+    const key = keyOf(runtimeId, version);
+    const known = this.#lines.get(key);
+    if (known) return known;
+    const line: Line = {
+      runtimeId,
+      version,
+      waiting: [],
+      inFlight: 0,
+      demand: new DemandReport(
+        () => ({ queued: line.waiting.length, inFlight: line.inFlight }),
+        (demand) => this.#options.send({ type: 'demand', runtimeId, version, ...demand }),
+      ),
+    };
+    this.#lines.set(key, line);
+    return line;
+  }
+
+  #linesOf(runtimeId: string): Line[] {
+    return [...this.#lines.values()].filter((line) => line.runtimeId === runtimeId);
+  }
+
+  /** A version that still has instances keeps its line; those of versions long gone would pile up. */
+  #forgetIfIdle(line: Line): void {
+    if (line.waiting.length > 0 || line.inFlight > 0 || !line.demand.idle) return;
+    if (this.#options.table.version(line.runtimeId, line.version)) return;
+    this.#lines.delete(keyOf(line.runtimeId, line.version));
+  }
+}
+
+function describe({ runtimeName, version }: Destination): string {
+  return `version ${version} of runtime '${runtimeName}'`;
+}
+
+function versionFailed(destination: Destination, failure: string): RunsteadError {
+  return new RunsteadError(
+    'ERR_VERSION_FAILED',
+    `${capital(describe(destination))} cannot start: ${failure}`,
+  );
+}
+
+function queueFull(destination: Destination, length: number): RunsteadError {
+  return new RunsteadError(
+    'ERR_TOO_MANY_REQUESTS',
+    `The queue of ${describe(destination)} is full: ${length} calls are waiting`,
+    { retryAfterSeconds: 1 },
+  );
+}
+
+function closing(reason: string): RunsteadError {
+  return new RunsteadError('ERR_UNAVAILABLE', reason, { retryAfterSeconds: 1 });
+}
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+function seconds(ms: number): string {
+  return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
+}

@@ -1,0 +1,167 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { RunsteadError } from '@runstead/contract';
+import { newRequestId } from '../observe/request-id.ts';
+import { ClientGone, type Lease } from './admit.ts';
+import { chooseVersion, type Destination } from './choose.ts';
+import { passToControl } from './control-proxy.ts';
+import { authenticate, type Principal } from './credentials.ts';
+import { answerError } from './errors.ts';
+import { forward } from './forward.ts';
+import { platformFields } from './headers.ts';
+import { type Caller, checkHost, isPreflight, preflightFields } from './host-check.ts';
+import type { Call, GatewayParts } from './parts.ts';
+import { discardRest, type RequestBody, takeBody } from './request-body.ts';
+import { type RequestHead, readHead } from './request-head.ts';
+import { type Resolved, resolve } from './resolve.ts';
+
+/** A call that was let in. */
+export interface Invocation {
+  destination: Destination;
+  principal: Principal;
+  lease: Lease;
+  /** Path and query for the agent. */
+  rest: string;
+  /** The Host field as the client sent it. */
+  host: string;
+}
+
+/**
+ * Start here: what happens to a request, step by step (docs/request-path.md). Every step before forwarding takes
+ * plain values. Does not throw.
+ */
+export async function handleRequest(
+  parts: GatewayParts,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const head = readHead(request);
+  const call = openCall(parts, request, response);
+  try {
+    const caller = checkHost(parts.hostPolicy, head);
+    call.crossOrigin = caller.crossOrigin;
+    if (isPreflight(head, caller)) return answerPreflight(call, head, caller, response);
+
+    const target = resolve(head.target);
+    if (target.kind === 'bad-path') throw new RunsteadError('ERR_BAD_REQUEST', target.reason);
+    if (target.kind === 'health') return answerHealth(parts, call, head, response);
+    if (target.kind === 'control') return await passToControl(parts, call, head, request, response);
+
+    let body: RequestBody | undefined;
+    const invocation = await letIn(parts, call, head, caller, target, async () => {
+      body = await takeBody(request, head, parts.settings.bodyLimitBytes);
+    });
+    const { instance, outcome } = await forward(
+      parts,
+      call,
+      { head, request, response, body: body! },
+      invocation,
+    );
+    parts.log.debug(
+      {
+        requestId: call.id,
+        agentRuntimeId: instance.runtimeId,
+        version: instance.version,
+        instanceId: instance.id,
+        keyId: invocation.principal.keyId,
+        outcome: outcome.kind,
+        status: outcome.kind === 'answered' ? outcome.status : undefined,
+        durationMs: Math.round(performance.now() - call.startedMs),
+      },
+      'call',
+    );
+  } catch (error) {
+    if (error instanceof ClientGone) return;
+    if (parts.connections.stopping) response.shouldKeepAlive = false;
+    answerError(response, error, {
+      requestId: call.id,
+      target: head.target,
+      crossOrigin: call.crossOrigin,
+      log: parts.log,
+    });
+    discardRest(request);
+  }
+}
+
+/**
+ * The steps that calls and upgrades share: authenticate → choose version → admit.
+ * @param prepare done before a version is chosen and a slot taken: what takes the client's time must not take an
+ * instance's, and routes may change meanwhile
+ * @throws RunsteadError and ClientGone, as the steps do
+ */
+export async function letIn(
+  parts: GatewayParts,
+  call: Call,
+  head: RequestHead,
+  caller: Caller,
+  target: Extract<Resolved, { kind: 'invocation' }>,
+  prepare?: () => Promise<void>,
+): Promise<Invocation> {
+  const principal = authenticate(parts.keys, head.fields);
+  await prepare?.();
+  if (!parts.table.installed) await routesKnown(parts);
+  const runtime = parts.table.byName(target.runtimeName);
+  const destination = chooseVersion(runtime, target, parts.random());
+  const lease = await parts.admission.admit(destination, call.signal);
+  return { destination, principal, lease, rest: target.rest, host: caller.host };
+}
+
+/** A gateway that has just started listens before it knows its routes; nothing may be called unknown until then. */
+const FIRST_ROUTES_MS = 5000;
+
+async function routesKnown(parts: GatewayParts): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () =>
+        reject(
+          new RunsteadError('ERR_UNAVAILABLE', 'The server is starting and does not know its runtimes yet', {
+            retryAfterSeconds: 1,
+          }),
+        ),
+      FIRST_ROUTES_MS,
+    );
+  });
+  try {
+    await Promise.race([parts.firstRoutes, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function openCall(parts: GatewayParts, request: IncomingMessage, response: ServerResponse): Call {
+  const open = parts.connections.beginCall(request.socket);
+  response.once('close', () => open.end());
+  // A client that hangs up is noticed on its connection, for every call on it.
+  request.on('error', () => {});
+  response.on('error', () => {});
+  return { id: newRequestId(), startedMs: performance.now(), signal: open.signal, crossOrigin: undefined };
+}
+
+function answerPreflight(call: Call, head: RequestHead, caller: Caller, response: ServerResponse): void {
+  response.writeHead(204, [
+    ...preflightFields(head, caller.crossOrigin!),
+    ...platformFields({ requestId: call.id, status: 204, origin: 'platform', crossOrigin: undefined }),
+  ]);
+  response.end();
+}
+
+function answerHealth(parts: GatewayParts, call: Call, head: RequestHead, response: ServerResponse): void {
+  if (head.method !== 'GET' && head.method !== 'HEAD') {
+    throw new RunsteadError('ERR_METHOD_NOT_ALLOWED', `${head.method} is not allowed here; use GET or HEAD`);
+  }
+  if (!parts.isFeedOpen()) throw new RunsteadError('ERR_UNAVAILABLE', 'The control process is gone');
+  const body = '{"status":"ok"}';
+  response.writeHead(200, [
+    'content-type',
+    'application/json; charset=utf-8',
+    'content-length',
+    String(body.length),
+    ...platformFields({
+      requestId: call.id,
+      status: 200,
+      origin: 'platform',
+      crossOrigin: call.crossOrigin,
+    }),
+  ]);
+  response.end(body);
+}

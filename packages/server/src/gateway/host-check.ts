@@ -1,0 +1,115 @@
+import { isIPv6 } from 'node:net';
+import { RunsteadError } from '@runstead/contract';
+import { fieldValues, type RequestHead } from './request-head.ts';
+import type { GatewaySettings } from './settings.ts';
+
+/** Which names the gateway answers to, and which pages may call it. */
+export interface HostPolicy {
+  /** On loopback only known names are answered: any other is a page whose name was pointed here (DNS rebinding). */
+  loopback: boolean;
+  hosts: ReadonlySet<string>;
+  /** Origins of pages that may call, besides the gateway's own. */
+  origins: ReadonlySet<string>;
+  /** The gateway's own origin as callers see it behind a proxy. */
+  publicOrigin: string | undefined;
+}
+
+export interface Caller {
+  /** The Host field's value. */
+  host: string;
+  /** The origin of an allowed page that is not the gateway's own: it gets our CORS fields. */
+  crossOrigin: string | undefined;
+}
+
+export function hostPolicy(
+  settings: Pick<GatewaySettings, 'publicUrl' | 'allowHosts' | 'allowOrigins'>,
+  boundAddress: string,
+): HostPolicy {
+  const publicUrl = settings.publicUrl ? new URL(settings.publicUrl) : undefined;
+  const hosts = new Set(['localhost', '127.0.0.1', '[::1]']);
+  if (publicUrl) hosts.add(publicUrl.hostname.toLowerCase());
+  for (const host of settings.allowHosts) hosts.add(isIPv6(host) ? `[${host}]` : host.toLowerCase());
+  return {
+    loopback: isLoopback(boundAddress),
+    hosts,
+    origins: new Set(settings.allowOrigins.map((origin) => originOf(origin) ?? origin)),
+    publicOrigin: publicUrl?.origin,
+  };
+}
+
+export function isLoopback(address: string): boolean {
+  return /^(::ffff:)?127\./.test(address) || address === '::1' || address === 'localhost';
+}
+
+const HOST = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(\d{1,5}))?$/i;
+
+/**
+ * Checks who is asked for (RFC 9110 section 7.2) and which page asks (RFC 6454 section 7).
+ * @throws RunsteadError ERR_BAD_REQUEST when Host is missing, repeated or unreadable; ERR_FORBIDDEN when it or the
+ * Origin is not one of ours.
+ */
+export function checkHost(policy: HostPolicy, head: RequestHead): Caller {
+  const hosts = fieldValues(head.fields, 'host');
+  const match = hosts.length === 1 ? HOST.exec(hosts[0]!) : null;
+  if (!match) {
+    const seen = hosts.length === 0 ? 'none' : hosts.map((host) => `"${host}"`).join(', ');
+    throw new RunsteadError(
+      'ERR_BAD_REQUEST',
+      `A request needs exactly one readable Host field; got ${seen}`,
+    );
+  }
+  const host = hosts[0]!;
+  if (policy.loopback && !policy.hosts.has(match[1]!.toLowerCase())) {
+    throw new RunsteadError(
+      'ERR_FORBIDDEN',
+      `Forbidden: this server does not answer to the host "${host}"; add it with --allow-host if it should`,
+    );
+  }
+  const origins = fieldValues(head.fields, 'origin');
+  if (origins.length === 0) return { host, crossOrigin: undefined };
+
+  const origin = origins.length === 1 ? originOf(origins[0]!) : undefined;
+  if (origin !== undefined) {
+    if (origin === originOf(`http://${host}`) || origin === policy.publicOrigin) {
+      return { host, crossOrigin: undefined };
+    }
+    if (policy.origins.has(origin)) return { host, crossOrigin: origins[0]! };
+  }
+  throw new RunsteadError(
+    'ERR_FORBIDDEN',
+    `Forbidden: pages of the origin "${origins.join(', ')}" may not call this server; ` +
+      'allow it with --allow-origin if they should',
+  );
+}
+
+/** The normal form of an origin (default ports left out), or undefined for `null` and everything unreadable. */
+function originOf(text: string): string | undefined {
+  if (!/^https?:\/\/[^/?#@\s]+\/?$/i.test(text) || !URL.canParse(text)) return undefined;
+  return new URL(text).origin;
+}
+
+/** Whether a browser asks, on behalf of an allowed page, what it may send (Fetch standard, CORS preflight). */
+export function isPreflight(head: RequestHead, caller: Caller): boolean {
+  return (
+    head.method === 'OPTIONS' &&
+    caller.crossOrigin !== undefined &&
+    fieldValues(head.fields, 'access-control-request-method').length > 0
+  );
+}
+
+/** The fields of a preflight's answer. The page's origin is trusted, so what it asks for is granted. */
+export function preflightFields(head: RequestHead, crossOrigin: string): string[] {
+  const wanted = fieldValues(head.fields, 'access-control-request-headers').join(', ');
+  return [
+    'access-control-allow-origin',
+    crossOrigin,
+    'access-control-allow-methods',
+    'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS',
+    ...(wanted === '' ? [] : ['access-control-allow-headers', wanted]),
+    // Ten minutes: long enough that a chat page does not ask before every call.
+    'access-control-max-age',
+    '600',
+    'vary',
+    'Origin, Access-Control-Request-Method, Access-Control-Request-Headers',
+  ];
+}
