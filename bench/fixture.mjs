@@ -1,0 +1,52 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { AgentRuntimeClient } from '@runstead/client';
+import { codeFromFile } from '@runstead/client/code';
+import { waitForRuntime } from '../examples/demo/deploy.mjs';
+import { startServer } from '../examples/demo/server-process.mjs';
+
+const EXAMPLES = fileURLToPath(new URL('../examples', import.meta.url));
+
+/** Starts a server on a temporary folder for the time of a measurement. */
+export async function withServer(measure, env = {}) {
+  const folder = await mkdtemp(join(tmpdir(), 'runstead-bench-'));
+  const server = await startServer(join(folder, 'data'), env);
+  try {
+    const client = new AgentRuntimeClient({
+      controlEndpoint: server.url,
+      dataEndpoint: server.url,
+      apiKey: server.apiKey,
+    });
+    return await measure({ server, client, folder });
+  } finally {
+    await server.stop();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** The code configuration of an example. */
+export function example(name, command) {
+  return codeFromFile(join(EXAMPLES, name), { language: 'nodejs20', command });
+}
+
+/** Creates a runtime of `hello-http` and waits until it serves. */
+export async function deployHello(client, name, more = {}) {
+  const created = await client.create({
+    agentRuntimeName: name,
+    codeConfiguration: await example('hello-http', ['node', 'server.mjs']),
+    cpu: 1,
+    memory: 256,
+    port: 9000,
+    ...more,
+  });
+  const runtime = await waitForRuntime(client, created.agentRuntimeId);
+  if (runtime.status !== 'READY') throw new Error(`${name} is ${runtime.status}: ${runtime.statusReason}`);
+  return runtime;
+}
+
+/** Where the calls of a runtime go. */
+export function callUrl(server, name) {
+  return `${server.url}/agent-runtimes/${name}/endpoints/Default/invocations/`;
+}
