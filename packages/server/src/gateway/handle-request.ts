@@ -1,29 +1,18 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { RunsteadError } from '@runstead/contract';
 import { newRequestId } from '../observe/request-id.ts';
-import { ClientGone, type Lease } from './admit.ts';
-import { chooseVersion, type Destination } from './choose.ts';
+import { ClientGone } from './admit.ts';
+import { chooseVersion } from './choose.ts';
 import { passToControl } from './control-proxy.ts';
-import { authenticate, type Principal } from './credentials.ts';
+import { authenticate } from './credentials.ts';
 import { answerError } from './errors.ts';
 import { forward } from './forward.ts';
 import { platformFields } from './headers.ts';
 import { type Caller, checkHost, isPreflight, preflightFields } from './host-check.ts';
-import type { Call, GatewayParts } from './parts.ts';
+import type { Call, GatewayParts, Invocation } from './parts.ts';
 import { discardRest, type RequestBody, takeBody } from './request-body.ts';
 import { type RequestHead, readHead } from './request-head.ts';
 import { type Resolved, resolve } from './resolve.ts';
-
-/** A call that was let in. */
-export interface Invocation {
-  destination: Destination;
-  principal: Principal;
-  lease: Lease;
-  /** Path and query for the agent. */
-  rest: string;
-  /** The Host field as the client sent it. */
-  host: string;
-}
 
 /**
  * Start here: what happens to a request, step by step (docs/request-path.md). Every step before forwarding takes

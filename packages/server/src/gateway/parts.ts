@@ -1,9 +1,10 @@
 import type { Agent } from 'node:http';
 import type { Log } from '../observe/log.ts';
-import type { Admission } from './admit.ts';
+import type { Admission, Lease } from './admit.ts';
 import type { AgentPools } from './agent-pools.ts';
+import type { Destination } from './choose.ts';
 import type { Connections } from './connections.ts';
-import type { KeyRing } from './credentials.ts';
+import type { KeyRing, Principal } from './credentials.ts';
 import type { HostPolicy } from './host-check.ts';
 import type { RouteTable } from './route-table.ts';
 import type { GatewaySettings } from './settings.ts';
@@ -36,4 +37,15 @@ export interface Call {
   signal: AbortSignal;
   /** The allowed foreign page that calls; known once host and origin were checked. */
   crossOrigin: string | undefined;
+}
+
+/** A call that was let in. */
+export interface Invocation {
+  destination: Destination;
+  principal: Principal;
+  lease: Lease;
+  /** Path and query for the agent. */
+  rest: string;
+  /** The Host field as the client sent it. */
+  host: string;
 }

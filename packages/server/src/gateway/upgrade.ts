@@ -6,10 +6,10 @@ import { newRequestId } from '../observe/request-id.ts';
 import { ClientGone } from './admit.ts';
 import { answerError } from './errors.ts';
 import { addressOf, agentFields, isOwnShortage, shortage, unreachable } from './forward.ts';
-import { type Invocation, letIn } from './handle-request.ts';
+import { letIn } from './handle-request.ts';
 import { answerFields } from './headers.ts';
 import { checkHost } from './host-check.ts';
-import type { Call, GatewayParts } from './parts.ts';
+import type { Call, GatewayParts, Invocation } from './parts.ts';
 import { fieldValues, type RequestHead, readHead } from './request-head.ts';
 import { resolve } from './resolve.ts';
 
