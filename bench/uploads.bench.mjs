@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { Agent, request } from 'node:http';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { callUrl, deployHello, withServer } from './fixture.mjs';
 import { bar, quantile, report } from './report.mjs';
@@ -12,7 +13,8 @@ import { bar, quantile, report } from './report.mjs';
 const UPLOADS = 8;
 const BODY_MIB = 120;
 const CONCURRENCY = 32;
-const QUIET_MS = 5000;
+const WARM_UP_MS = 3000;
+const QUIET_MS = 8000;
 
 /** A create's body with that much base64: bytes that are no archive, since only taking them in is measured. */
 async function writeBody(file) {
@@ -64,10 +66,13 @@ const bars = await withServer(async ({ client, server, folder }) => {
   await writeBody(body);
   const url = callUrl(server, 'hello');
 
-  await new Promise((resolve) => setTimeout(resolve, 500));
-  const stopQuiet = load(url);
-  await new Promise((resolve) => setTimeout(resolve, QUIET_MS));
-  const quiet = await stopQuiet();
+  const quietly = async (ms) => {
+    const stop = load(url);
+    await delay(ms);
+    return stop();
+  };
+  await quietly(WARM_UP_MS);
+  const quiet = await quietly(QUIET_MS);
 
   const stopBusy = load(url);
   const begun = performance.now();
