@@ -1,60 +1,96 @@
 import { z } from 'zod';
-import { PAGE_SIZE_DEFAULT } from './limits.ts';
+import { PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, VERSION_PATTERN } from './limits.ts';
 
-/** Query parameters of lists, as they arrive: strings (contract: list query parameters). */
+/**
+ * Query parameters of lists, as they arrive: strings (contract: list query parameters). What the OpenAPI document says
+ * of one, where that is more than its schema, stands under `parameter` in its metadata.
+ */
 
-const wholeNumber = (name: string) =>
+/** What 32-bit clients can name; a page that far behind the last is empty. */
+const PAGE_NUMBER_MAX = 2_147_483_647;
+/** Beyond this a size is a mistake rather than a wish for everything. */
+const PAGE_SIZE_ACCEPTED_MAX = 999_999_999;
+
+const wholeNumber = (max: number, standard: number, description: string) =>
   z
     .string()
-    .regex(/^[1-9][0-9]{0,8}$/, `${name} must be an integer from 1`)
+    .refine((value) => /^[1-9][0-9]{0,9}$/.test(value) && Number(value) <= max, {
+      message: `must be an integer from 1 to ${max}`,
+    })
     .transform(Number)
-    .optional();
+    .optional()
+    .meta({
+      parameter: { description, schema: { type: 'integer', minimum: 1, maximum: max, default: standard } },
+    });
 
 const paging = {
-  /** From 1. */
-  pageNumber: wholeNumber('pageNumber').meta({ default: 1 }),
-  /** At most 100; more is taken as 100. */
-  pageSize: wholeNumber('pageSize').meta({ default: PAGE_SIZE_DEFAULT }),
+  pageNumber: wholeNumber(PAGE_NUMBER_MAX, 1, 'From 1.'),
+  pageSize: wholeNumber(
+    PAGE_SIZE_ACCEPTED_MAX,
+    PAGE_SIZE_DEFAULT,
+    `At most ${PAGE_SIZE_MAX}; more is taken as ${PAGE_SIZE_MAX}.`,
+  ),
 };
 
 export const SearchMode = z.enum(['exact', 'fuzzy']);
+const searchMode = (of: string) =>
+  SearchMode.optional().meta({
+    parameter: {
+      description: `How ${of} is matched. fuzzy: contained, letter case aside.`,
+      schema: { type: 'string', enum: SearchMode.options, default: 'fuzzy' },
+    },
+  });
+
 /** Several values joined by commas; spaces around them do not count. */
-const list = z
+const list = (description: string, items: object = { type: 'string' }) =>
+  z
+    .string()
+    .transform((value) =>
+      value
+        .split(',')
+        .map((item) => item.trim())
+        .filter((item) => item !== ''),
+    )
+    .optional()
+    .meta({
+      parameter: { description, style: 'form', explode: false, schema: { type: 'array', items } },
+    });
+
+const ignored = z
   .string()
-  .transform((value) =>
-    value
-      .split(',')
-      .map((item) => item.trim())
-      .filter((item) => item !== ''),
-  )
-  .optional();
+  .optional()
+  .meta({ parameter: { description: 'Ignored.', deprecated: true, schema: { type: 'string' } } });
 
 export const ListAgentRuntimesQuery = z.object({
   ...paging,
   agentRuntimeName: z.string().optional(),
-  /** How `agentRuntimeName` is matched; fuzzy: contained, letter case aside. */
-  searchMode: SearchMode.optional(),
-  status: list,
-  systemTags: list,
+  searchMode: searchMode('agentRuntimeName'),
+  status: list('Any of these.', { $ref: '#/components/schemas/ResourceStatus' }),
+  systemTags: list('All of these.'),
   workspaceId: z.string().optional(),
-  workspaceIds: list,
-  /** Deprecated, ignored. */
-  resourceGroupId: z.string().optional(),
-  /** Deprecated, ignored. */
-  discoveryResourceGroupId: z.string().optional(),
+  workspaceIds: list('Any of these.'),
+  resourceGroupId: ignored,
+  discoveryResourceGroupId: ignored,
 });
 
 export const ListAgentRuntimeEndpointsQuery = z.object({
   ...paging,
   endpointName: z.string().optional(),
-  searchMode: SearchMode.optional(),
+  searchMode: searchMode('endpointName'),
 });
 
 export const ListAgentRuntimeVersionsQuery = z.object(paging);
 
 export const GetAgentRuntimeQuery = z.object({
-  /** A version number or `LATEST`: the snapshot of that version. Absent: the desired configuration. */
-  agentRuntimeVersion: z.string().optional(),
+  agentRuntimeVersion: z
+    .string()
+    .optional()
+    .meta({
+      parameter: {
+        description: 'A version number or LATEST: that version as it is. Absent: the desired configuration.',
+        schema: { type: 'string', pattern: VERSION_PATTERN.source },
+      },
+    }),
 });
 
 export type ListAgentRuntimesQuery = z.infer<typeof ListAgentRuntimesQuery>;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { errorTable } from './errors.ts';
+import { type ErrorCode, errorTable } from './errors.ts';
 import { commonErrors, type Operation, operations } from './operations.ts';
 import { API_VERSION } from './paths.ts';
 
@@ -10,6 +10,7 @@ export function buildOpenApiDocument(): Json {
   const { schemas } = z.toJSONSchema(z.globalRegistry, {
     uri: (id) => `#/components/schemas/${id}`,
     io: 'input',
+    override: withoutIntegerBounds,
   });
   const paths: Record<string, Json> = {};
   for (const [name, operation] of Object.entries(operations) as [string, Operation][]) {
@@ -28,6 +29,7 @@ export function buildOpenApiDocument(): Json {
     security: [{ apiKey: [] }],
     paths,
     components: {
+      headers,
       securitySchemes: { apiKey: { type: 'http', scheme: 'bearer', bearerFormat: 'rsk_…' } },
       schemas: {
         ...Object.fromEntries(Object.entries(schemas).map(([id, s]) => [id, stripIds(s as Json)])),
@@ -47,6 +49,25 @@ const errorSchema = {
   },
 };
 
+/** Fields of answers. */
+const headers = {
+  RequestId: {
+    description: 'Under which the server logs the call; the same as requestId in the body.',
+    required: true,
+    schema: { type: 'string' },
+  },
+  Warning: {
+    description: 'Remarks that changed nothing, such as fields of the request that are not known.',
+    schema: { type: 'string' },
+  },
+  RetryAfter: {
+    description: 'Seconds after which trying again makes sense.',
+    schema: { type: 'integer', minimum: 0 },
+  },
+};
+
+const header = (name: keyof typeof headers) => ({ $ref: `#/components/headers/${name}` });
+
 function describe(name: string, operation: Operation): Json {
   const parameters = [...operation.path.matchAll(/\{(\w+)\}/g)].map(([, parameter]) => ({
     name: parameter,
@@ -58,7 +79,9 @@ function describe(name: string, operation: Operation): Json {
     name: parameter,
     in: 'query',
     required: false,
-    schema: inline(schema as z.ZodType),
+    ...((z.globalRegistry.get(schema as z.ZodType)?.parameter as Json | undefined) ?? {
+      schema: inline(schema as z.ZodType),
+    }),
   }));
   return {
     operationId: name,
@@ -81,20 +104,29 @@ function success(operation: Operation): Json {
       data: reference(operation.data),
     },
   };
-  return { description: 'OK', content: { 'application/json': { schema } } };
+  return {
+    description: 'OK',
+    headers: { 'x-acs-request-id': header('RequestId'), 'x-runstead-warning': header('Warning') },
+    content: { 'application/json': { schema } },
+  };
 }
 
 /** One entry per status; codes that share a status are listed in its description. */
 function failures(operation: Operation): Record<string, Json> {
-  const byStatus = new Map<number, string[]>();
-  for (const code of [...commonErrors, ...operation.errors]) {
-    const status = errorTable[code].status;
-    byStatus.set(status, [...(byStatus.get(status) ?? []), `${code}: ${errorTable[code].message}`]);
+  const byStatus = new Map<number, ErrorCode[]>();
+  for (const code of new Set([...commonErrors, ...operation.errors])) {
+    const { status } = errorTable[code];
+    byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
   }
   const answers: Record<string, Json> = {};
-  for (const [status, lines] of [...byStatus].sort(([a], [b]) => a - b)) {
+  for (const [status, codes] of [...byStatus].sort(([a], [b]) => a - b)) {
+    const again = status >= 500 && codes.some((code) => errorTable[code].retryable);
     answers[String(status)] = {
-      description: lines.join('\n'),
+      description: codes.map((code) => `${code}: ${errorTable[code].message}`).join('\n'),
+      headers: {
+        'x-acs-request-id': header('RequestId'),
+        ...(again && { 'retry-after': header('RetryAfter') }),
+      },
       content: { 'application/json': { schema: { $ref: '#/components/schemas/Error' } } },
     };
   }
@@ -109,14 +141,23 @@ function reference(schema: z.ZodType): Json {
       key,
       reference(value as z.ZodType),
     ]);
-    return { type: 'object', properties: Object.fromEntries(properties) };
+    const required = Object.entries(schema.shape).flatMap(([key, value]) =>
+      value instanceof z.ZodOptional ? [] : key,
+    );
+    return { type: 'object', required, properties: Object.fromEntries(properties) };
   }
   if (schema instanceof z.ZodArray) return { type: 'array', items: reference(schema.element as z.ZodType) };
   return inline(schema);
 }
 
 function inline(schema: z.ZodType): Json {
-  return stripIds(z.toJSONSchema(schema, { io: 'input' }) as Json);
+  return stripIds(z.toJSONSchema(schema, { io: 'input', override: withoutIntegerBounds }) as Json);
+}
+
+/** That an integer must be one JavaScript can count with is no bound a caller should see. */
+function withoutIntegerBounds({ jsonSchema }: { jsonSchema: { minimum?: number; maximum?: number } }): void {
+  if (jsonSchema.minimum === Number.MIN_SAFE_INTEGER) delete jsonSchema.minimum;
+  if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;
 }
 
 /** `$id` and `$schema` mean something else inside an OpenAPI document. */

@@ -198,7 +198,10 @@ const writable = {
   edition: text.optional(),
   enableSessionIsolation: z.boolean().optional(),
   environmentVariables: z
-    .record(text.regex(/^[^=\0]+$/, 'must be a variable name without "="'), text)
+    .record(
+      text.regex(/^[^=\0]+$/, 'must be a variable name without "="'),
+      text.regex(/^[^\0]*$/, 'must not contain NUL'),
+    )
     .optional(),
   executionRoleArn: text.optional(),
   externalAgentEndpointUrl: text.optional(),

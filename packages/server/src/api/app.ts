@@ -1,27 +1,17 @@
+import { METHODS } from 'node:http';
 import { errorTable, operations, RunsteadError } from '@runstead/contract';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
 import { authenticate } from '../auth/authenticate.ts';
 import { newRequestId, REQUEST_ID_HEADER } from '../observe/request-id.ts';
 import { readJsonBody } from './body.ts';
+import type { Call } from './call.ts';
 import type { ApiDeps } from './deps.ts';
 import { createEndpoint, deleteEndpoint, getEndpoint, listEndpoints, updateEndpoint } from './endpoints.ts';
 import { asRunsteadError, failure, success } from './envelope.ts';
 import { listEvents, listInstances } from './extensions.ts';
 import { createRuntime, deleteRuntime, getRuntime, listRuntimes, updateRuntime } from './runtimes.ts';
+import { createTurns } from './turns.ts';
 import { listVersions, publishVersion } from './versions.ts';
-
-/** What a handler is given of a request, and what it may say beside its data. */
-export interface Call {
-  deps: ApiDeps;
-  request: FastifyRequest;
-  requestId: string;
-  parameters: Record<string, string>;
-  query: Record<string, string>;
-  /** Reads the body as JSON. */
-  json(): Promise<unknown>;
-  /** A remark for a person that changes nothing: an unknown field, a value that was cut. */
-  warn(text: string): void;
-}
 
 type Handler = (call: Call) => Promise<unknown>;
 
@@ -60,7 +50,27 @@ export function createApi(deps: ApiDeps): FastifyInstance {
     // The gateway bounds the time of clients; a slow but steady upload is no fault.
     requestTimeout: 0,
     forceCloseConnections: true,
+    // An id that is too long is malformed like any other, for the handler to say so.
+    routerOptions: { maxParamLength: 65_536 },
+    frameworkErrors: (_error, request, reply) => {
+      reply.header(REQUEST_ID_HEADER, request.id);
+      refuse(
+        new RunsteadError('ERR_BAD_REQUEST', 'The path has an invalid percent-encoding'),
+        request,
+        reply,
+      );
+    },
   });
+  const inTurn = createTurns();
+
+  function refuse(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+    const known = asRunsteadError(error, request.id);
+    if (errorTable[known.code].fault === 'platform')
+      deps.log.error({ requestId: request.id, err: error }, known.message);
+    if (known.retryAfterSeconds !== undefined) reply.header('retry-after', known.retryAfterSeconds);
+    // What is still to come of the body Node reads away. Closing instead could lose this answer on its way.
+    void reply.status(known.status).send(failure(request.id, known));
+  }
 
   app.addHook('onRequest', async (request, reply) => {
     reply.header(REQUEST_ID_HEADER, request.id);
@@ -82,29 +92,30 @@ export function createApi(deps: ApiDeps): FastifyInstance {
     app.route({
       method,
       url: path.replace(/\{(\w+)\}/g, ':$1'),
-      handler: (request, reply) => answer(deps, handler, request, reply),
+      handler: (request, reply) => answer({ deps, inTurn }, handler, request, reply),
     });
   }
   refuseOtherMethods(app, routes);
   app.setNotFoundHandler((request) => {
     throw new RunsteadError('ERR_NOT_FOUND', `Path ${request.url.split('?', 1)[0]} does not exist`);
   });
-  app.setErrorHandler((error, request, reply) => {
-    const known = asRunsteadError(error, request.id);
-    if (errorTable[known.code].fault === 'platform')
-      deps.log.error({ requestId: request.id, err: error }, known.message);
-    if (known.retryAfterSeconds !== undefined) reply.header('retry-after', known.retryAfterSeconds);
-    // A body that nobody is going to read must not be taken for the next request.
-    if (!request.raw.complete) reply.header('connection', 'close');
-    void reply.status(known.status).send(failure(request.id, known));
-  });
+  app.setErrorHandler(refuse);
   return app;
 }
 
-async function answer(deps: ApiDeps, handler: Handler, request: FastifyRequest, reply: FastifyReply) {
+/** Fields of answers have little room; the log has the rest. */
+const WARNING_MAX = 2000;
+
+async function answer(
+  { deps, inTurn }: Pick<Call, 'deps' | 'inTurn'>,
+  handler: Handler,
+  request: FastifyRequest,
+  reply: FastifyReply,
+) {
   const warnings: string[] = [];
   const data = await handler({
     deps,
+    inTurn,
     request,
     requestId: request.id,
     parameters: request.params as Record<string, string>,
@@ -114,7 +125,13 @@ async function answer(deps: ApiDeps, handler: Handler, request: FastifyRequest, 
   });
   if (warnings.length > 0) {
     deps.log.warn({ requestId: request.id }, warnings.join('; '));
-    reply.header('x-runstead-warning', warnings.join('; ').replace(/[^\x20-\x7e]/g, '?'));
+    reply.header(
+      'x-runstead-warning',
+      warnings
+        .join('; ')
+        .replace(/[^\x20-\x7e]/g, '?')
+        .slice(0, WARNING_MAX),
+    );
   }
   return success(request.id, data);
 }
@@ -127,10 +144,17 @@ function singleValues(query: Record<string, string | string[]>): Record<string, 
 }
 
 function refuseOtherMethods(app: FastifyInstance, routes: readonly { method: string; path: string }[]): void {
+  // Every method that Node reads; CONNECT never comes as a request.
+  for (const method of METHODS) {
+    if (method !== 'CONNECT' && !app.supportedMethods.includes(method)) app.addHttpMethod(method);
+  }
   const byPath = new Map<string, string[]>();
-  for (const { method, path } of routes) byPath.set(path, [...(byPath.get(path) ?? []), method]);
+  for (const { method, path } of routes) {
+    // HEAD comes with GET.
+    byPath.set(path, [...(byPath.get(path) ?? []), ...(method === 'GET' ? ['GET', 'HEAD'] : [method])]);
+  }
   for (const [path, allowed] of byPath) {
-    const others = app.supportedMethods.filter((method) => !allowed.includes(method) && method !== 'HEAD');
+    const others = app.supportedMethods.filter((method) => !allowed.includes(method));
     app.route({
       method: others,
       url: path.replace(/\{(\w+)\}/g, ':$1'),

@@ -18,10 +18,14 @@ export async function readJsonBody(request: FastifyRequest): Promise<unknown> {
   const body = bodyStream(request, JSON_LIMIT_BYTES);
   const pieces: Buffer[] = [];
   let bytes = 0;
-  for await (const piece of body as AsyncIterable<Buffer>) {
-    bytes += piece.length;
-    if (bytes > JSON_LIMIT_BYTES) throw tooLarge(JSON_LIMIT_BYTES);
-    pieces.push(piece);
+  try {
+    for await (const piece of body as AsyncIterable<Buffer>) {
+      bytes += piece.length;
+      if (bytes > JSON_LIMIT_BYTES) throw tooLarge(JSON_LIMIT_BYTES);
+      pieces.push(piece);
+    }
+  } catch (error) {
+    throw asCallersFault(error);
   }
   return parseJson(Buffer.concat(pieces).toString('utf8'));
 }
@@ -33,7 +37,7 @@ export async function readJsonBody(request: FastifyRequest): Promise<unknown> {
 export async function readPackageBody(request: FastifyRequest, deps: ApiDeps): Promise<Intake> {
   const body = bodyStream(request, deps.bodyLimitBytes);
   const file = await spool(body, deps.folders.incoming, deps.bodyLimitBytes).catch((error: unknown) => {
-    throw error instanceof BodyTooLarge ? tooLarge(deps.bodyLimitBytes) : error;
+    throw error instanceof BodyTooLarge ? tooLarge(deps.bodyLimitBytes) : asCallersFault(error);
   });
   try {
     const intake = await deps.intake.accept(file);
@@ -55,6 +59,14 @@ function bodyStream(request: FastifyRequest, limitBytes: number): Readable {
   const length = Number(request.headers['content-length']);
   if (length > limitBytes) throw tooLarge(limitBytes, length);
   return request.raw;
+}
+
+/** A sender that hangs up is no fault of the server's; the answer has nobody to go to, but the log would show it. */
+function asCallersFault(error: unknown): unknown {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ECONNRESET' || code === 'ERR_STREAM_PREMATURE_CLOSE'
+    ? new RunsteadError('ERR_BAD_REQUEST', 'The body broke off before its end', { cause: error })
+    : error;
 }
 
 function tooLarge(limit: number, seen?: number): RunsteadError {

@@ -10,14 +10,14 @@ import {
   UpdateAgentRuntimeEndpointInput,
 } from '@runstead/contract';
 import { endpointArn } from '../domain/names.ts';
-import { defined } from '../domain/runtime.ts';
+import { defined, meaningful } from '../domain/runtime.ts';
 import { isLeaving } from '../domain/status.ts';
 import { checkTarget, type Target } from '../domain/weights.ts';
 import { type EndpointRecord, type EndpointSpec, NameTaken, type RuntimeRecord } from '../store/store.ts';
-import type { Call } from './app.ts';
+import type { Call } from './call.ts';
 import { idParameter, noSuchRuntime, requireRuntime } from './ids.ts';
 import { pageRequest, toPage } from './page.ts';
-import { parse, unknownFields } from './parse.ts';
+import { parse, warnOfUnknown } from './parse.ts';
 
 export async function createEndpoint(call: Call): Promise<AgentRuntimeEndpoint> {
   const runtime = await requireRuntime(call);
@@ -25,15 +25,14 @@ export async function createEndpoint(call: Call): Promise<AgentRuntimeEndpoint> 
   const body = await call.json();
   const { agentRuntimeEndpointName: name, ...given } = parse(CreateAgentRuntimeEndpointInput, body);
   warnOfUnknown(call, CreateAgentRuntimeEndpointInput, body);
-  const untargeted = given.targetVersion === undefined && !given.routingConfiguration?.versionWeights?.length;
-  const spec: EndpointSpec = { ...given, ...(untargeted && { targetVersion: LATEST }) };
+  const spec = withTarget(given);
   await requireTarget(call, runtime, spec, { allowZero: false });
   const endpoint = await call.deps.store
     .createEndpoint({
       id: randomUUID(),
       runtimeId: runtime.id,
       name,
-      spec: defined(spec),
+      spec,
       at: new Date().toISOString(),
     })
     .catch((error: unknown) => {
@@ -46,25 +45,33 @@ export async function createEndpoint(call: Call): Promise<AgentRuntimeEndpoint> 
 export async function updateEndpoint(call: Call): Promise<AgentRuntimeEndpoint> {
   const runtime = await requireRuntime(call);
   requireServing(runtime);
-  const current = await requireEndpoint(call, runtime);
+  const { id } = await requireEndpoint(call, runtime);
   const body = await call.json();
-  const {
-    agentRuntimeEndpointName: name = current.name,
-    deleteScalingConfig,
-    ...given
-  } = parse(UpdateAgentRuntimeEndpointInput, body);
+  const input = parse(UpdateAgentRuntimeEndpointInput, body);
   warnOfUnknown(call, UpdateAgentRuntimeEndpointInput, body);
-  const spec: EndpointSpec = { ...current.spec, ...defined(given) };
-  if (deleteScalingConfig) delete spec.scalingConfig;
-  await requireTarget(call, runtime, spec, { allowZero: true });
-  const endpoint = await call.deps.store
-    .updateEndpoint(runtime.id, current.id, { name, spec, at: new Date().toISOString() })
-    .catch((error: unknown) => {
-      throw alreadyExists(error, runtime.id, name);
-    });
-  if (!endpoint) throw noSuchEndpoint(runtime.id, current.id);
-  call.deps.endpointsChanged(runtime.id);
-  return toWire(call, runtime, endpoint);
+  return call.inTurn(id, async () => {
+    const current = await requireEndpoint(call, runtime);
+    const { agentRuntimeEndpointName: name = current.name, deleteScalingConfig, ...given } = input;
+    const merged: EndpointSpec = { ...current.spec, ...defined(given) };
+    if (deleteScalingConfig) delete merged.scalingConfig;
+    const spec = withTarget(merged);
+    await requireTarget(call, runtime, spec, { allowZero: true });
+    const endpoint = await call.deps.store
+      .updateEndpoint(runtime.id, id, { name, spec, at: new Date().toISOString() })
+      .catch((error: unknown) => {
+        throw alreadyExists(error, runtime.id, name);
+      });
+    if (!endpoint) throw noSuchEndpoint(runtime.id, id);
+    call.deps.endpointsChanged(runtime.id);
+    return toWire(call, runtime, endpoint);
+  });
+}
+
+/** An endpoint that names neither target nor weights follows the newest version. */
+function withTarget(given: EndpointSpec): EndpointSpec {
+  const spec = meaningful(given);
+  const untargeted = spec.targetVersion === undefined && !spec.routingConfiguration?.versionWeights?.length;
+  return untargeted ? { ...spec, targetVersion: LATEST } : spec;
 }
 
 export async function getEndpoint(call: Call): Promise<AgentRuntimeEndpoint> {
@@ -85,7 +92,9 @@ export async function listEndpoints(call: Call): Promise<Page<AgentRuntimeEndpoi
   const query = parse(ListAgentRuntimeEndpointsQuery, call.query);
   const page = pageRequest(query, call);
   const runtime = await requireRuntime(call);
-  const result = await call.deps.store.listEndpoints(runtime.id, query, page);
+  const { endpointName, searchMode } = query;
+  const filter = endpointName ? { endpointName, searchMode } : {};
+  const result = await call.deps.store.listEndpoints(runtime.id, filter, page);
   return toPage(result, page, (endpoint) => toWire(call, runtime, endpoint));
 }
 
@@ -127,11 +136,6 @@ async function requireTarget(
   if (faults.length > 0) throw new RunsteadError('ERR_VALIDATION_FAILED', faults.join('; '));
 }
 
-function warnOfUnknown(call: Call, schema: Parameters<typeof unknownFields>[0], body: unknown): void {
-  const unknown = unknownFields(schema, body);
-  if (unknown.length > 0) call.warn(`ignored fields that are not known: ${unknown.join(', ')}`);
-}
-
 function noSuchEndpoint(runtimeId: string, id: string): RunsteadError {
   return new RunsteadError(
     'ERR_NOT_FOUND',
@@ -161,7 +165,8 @@ function toWire(call: Call, runtime: RuntimeRecord, endpoint: EndpointRecord): A
     agentRuntimeEndpointName: endpoint.name,
     endpointPublicUrl: call.deps.publicUrl() + invocationPath(runtime.name, endpoint.name),
     scalingStatus: call.deps.scalingStatus(endpoint),
-    status: endpoint.status,
+    // With its runtime an endpoint goes: it takes no calls any more.
+    status: runtime.status === 'DELETING' ? runtime.status : endpoint.status,
     statusReason: endpoint.statusReason,
   });
 }

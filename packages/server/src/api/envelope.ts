@@ -10,9 +10,24 @@ export function failure(requestId: string, error: RunsteadError): ErrorEnvelope 
   return { code: error.code, message: error.message, requestId };
 }
 
+/** What fastify refuses before a handler sees it. */
+interface FrameworkError {
+  code: string;
+  statusCode: number;
+  message: string;
+}
+
 /** What a caller is told of any error: its own words if it is one of ours, else only where it is logged. */
 export function asRunsteadError(error: unknown, requestId: string): RunsteadError {
   if (error instanceof RunsteadError) return error;
+  const { code, statusCode, message } = error as Partial<FrameworkError>;
+  if (code?.startsWith('FST_') && statusCode !== undefined && statusCode < 500) {
+    return new RunsteadError(
+      statusCode === 415 ? 'ERR_UNSUPPORTED_MEDIA_TYPE' : 'ERR_BAD_REQUEST',
+      message ?? code,
+      { cause: error },
+    );
+  }
   return new RunsteadError(
     'ERR_INTERNAL_SERVER_ERROR',
     `An internal fault; the server's log has it under request id ${requestId}`,

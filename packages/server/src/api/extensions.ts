@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { EventRecord } from '../store/store.ts';
-import type { Call } from './app.ts';
-import { requireRuntime } from './ids.ts';
+import type { Call } from './call.ts';
+import { readId, requireRuntime } from './ids.ts';
 import { parse } from './parse.ts';
 
 /** What Runstead tells beyond the contract, under `/runstead/v1`. */
@@ -39,8 +39,9 @@ export interface InstanceInfo {
 /** What runs now; `agentRuntimeId` narrows it to one runtime. */
 export async function listInstances(call: Call): Promise<{ items: InstanceInfo[] }> {
   const { store, instances } = call.deps;
-  const { agentRuntimeId } = call.query;
-  const running = instances().filter(({ runtimeId }) => !agentRuntimeId || runtimeId === agentRuntimeId);
+  const asked = call.query.agentRuntimeId;
+  const wanted = asked ? readId('agentRuntimeId', asked) : undefined;
+  const running = instances().filter(({ runtimeId }) => wanted === undefined || runtimeId === wanted);
   const items = running.map(async ({ id, runtimeId, revision, ...rest }): Promise<InstanceInfo> => {
     const runtime = await store.getRuntime(runtimeId);
     const version = (await store.versions(runtimeId)).find((candidate) => candidate.revision === revision);

@@ -1,16 +1,23 @@
 import { RunsteadError } from '@runstead/contract';
 import { isUuid } from '../domain/names.ts';
 import type { RuntimeRecord } from '../store/store.ts';
-import type { Call } from './app.ts';
+import type { Call } from './call.ts';
+import { shortened } from './parse.ts';
 
 /**
  * An id from the path.
  * @throws RunsteadError ERR_BAD_REQUEST when it is no UUID
  */
 export function idParameter(call: Call, name: 'agentRuntimeId' | 'agentRuntimeEndpointId'): string {
-  const value = call.parameters[name] ?? '';
-  if (!isUuid(value))
-    throw new RunsteadError('ERR_BAD_REQUEST', `${name} must be a UUID (got ${JSON.stringify(value)})`);
+  return readId(name, call.parameters[name] ?? '');
+}
+
+/** @throws RunsteadError ERR_BAD_REQUEST when the value is no UUID */
+export function readId(name: string, value: string): string {
+  if (!isUuid(value)) {
+    const seen = shortened(JSON.stringify(value));
+    throw new RunsteadError('ERR_BAD_REQUEST', `${name} must be a UUID (got ${seen})`);
+  }
   return value.toLowerCase();
 }
 

@@ -1,6 +1,6 @@
 import { PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, type Page } from '@runstead/contract';
 import type { PageRequest, PageResult } from '../store/store.ts';
-import type { Call } from './app.ts';
+import type { Call } from './call.ts';
 
 /** Page number and size as asked for, with defaults; a size above the maximum is cut, and said. */
 export function pageRequest(

@@ -1,5 +1,6 @@
 import { RunsteadError } from '@runstead/contract';
-import type { z } from 'zod';
+import { z } from 'zod';
+import type { Call } from './call.ts';
 
 /**
  * Reads a value by a schema. Nulls count as absent, unknown fields are passed over.
@@ -20,7 +21,7 @@ export function parse<S extends z.ZodType>(
     ...(result.error?.issues.flatMap(describe) ?? []),
     ...more(given as Record<string, unknown>),
   ];
-  if (faults.length > 0) throw new RunsteadError('ERR_VALIDATION_FAILED', [...new Set(faults)].join('; '));
+  if (faults.length > 0) throw new RunsteadError('ERR_VALIDATION_FAILED', listed(faults, '; ', FAULTS_MAX));
   return result.data as z.infer<S>;
 }
 
@@ -33,24 +34,61 @@ export function parseJson(text: string): unknown {
   } catch (error) {
     throw new RunsteadError(
       'ERR_BAD_REQUEST',
-      `The body is not valid JSON: ${shortened((error as Error).message)}`,
+      `The body is not valid JSON: ${withoutExcerpt((error as Error).message)}`,
     );
   }
 }
 
-/** Names of fields that the schema does not know, so that a misspelt one does not vanish without a word. */
-export function unknownFields(schema: z.ZodObject, value: unknown): string[] {
-  if (value === null || typeof value !== 'object') return [];
-  return Object.keys(value).filter((key) => !(key in schema.shape));
+/** Says which fields the schema does not know, so that a misspelt one does not vanish without a word. */
+export function warnOfUnknown(call: Pick<Call, 'warn'>, schema: z.ZodType, value: unknown): void {
+  const unknown = unknownFields(schema, value, []);
+  if (unknown.length > 0) {
+    call.warn(`ignored fields that are not known: ${listed(unknown, ', ', UNKNOWN_MAX)}`);
+  }
 }
 
-function withoutNulls(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(withoutNulls);
+function unknownFields(schema: z.ZodType, value: unknown, path: readonly PropertyKey[]): string[] {
+  if (schema instanceof z.ZodOptional) return unknownFields(schema.unwrap() as z.ZodType, value, path);
+  if (value === null || typeof value !== 'object') return [];
+  if (schema instanceof z.ZodArray && Array.isArray(value)) {
+    return value.flatMap((item, at) => unknownFields(schema.element as z.ZodType, item, [...path, at]));
+  }
+  if (!(schema instanceof z.ZodObject) || Array.isArray(value)) return [];
+  return Object.entries(value).flatMap(([key, item]) =>
+    Object.hasOwn(schema.shape, key)
+      ? unknownFields(schema.shape[key] as z.ZodType, item, [...path, key])
+      : [fieldPath([...path, key])],
+  );
+}
+
+/** So many faults and unknown fields are named; an answer has to stay readable, and a header field short. */
+const FAULTS_MAX = 100;
+const UNKNOWN_MAX = 10;
+
+function listed(texts: readonly string[], separator: string, max: number): string {
+  const distinct = [...new Set(texts)];
+  const more = distinct.length - max;
+  return [...distinct.slice(0, max), ...(more > 0 ? [`and ${more} more`] : [])].join(separator);
+}
+
+/** The parser's message without the piece of the body that it quotes: secrets may stand there. */
+function withoutExcerpt(message: string): string {
+  return message.replace(/(?:, )?(?:\.\.\.)?".*"(?:\.\.\.)? is not valid JSON$/s, '') || 'it cannot be read';
+}
+
+/** No field of the contract lies nearly as deep. */
+const DEPTH_MAX = 64;
+
+function withoutNulls(value: unknown, depth = 0): unknown {
   if (value === null || typeof value !== 'object') return value;
+  if (depth > DEPTH_MAX) {
+    throw new RunsteadError('ERR_VALIDATION_FAILED', `The body is nested more than ${DEPTH_MAX} levels deep`);
+  }
+  if (Array.isArray(value)) return value.map((item) => withoutNulls(item, depth + 1));
   return Object.fromEntries(
     Object.entries(value)
       .filter(([, item]) => item !== null)
-      .map(([key, item]) => [key, withoutNulls(item)]),
+      .map(([key, item]) => [key, withoutNulls(item, depth + 1)]),
   );
 }
 
@@ -71,8 +109,9 @@ function describe(issue: z.core.$ZodIssue): string[] {
     case 'invalid_key':
       return [`${path} ${issue.issues[0]?.message ?? 'has an invalid name'} ${got}`];
     default:
-      // Where the schema words the rule itself, the field is all that is missing.
-      if (issue.input === undefined) return [`${path} ${issue.message}`];
+      // What is required was not seen: the value at hand is that of the object around it.
+      if (issue.input === undefined || issue.message.startsWith('is required'))
+        return [`${path} ${issue.message}`];
       return [
         `${path} ${issue.message.replace(new RegExp(`^${issue.path.at(-1)?.toString()} `), '')} ${got}`,
       ];
@@ -101,13 +140,21 @@ function measure(origin: string, bound: string, limit: number | bigint): string 
 function fieldPath(path: readonly PropertyKey[]): string {
   return path.reduce<string>(
     (text, part) =>
-      typeof part === 'number' ? `${text}[${part}]` : text ? `${text}.${String(part)}` : String(part),
+      typeof part === 'number' ? `${text}[${part}]` : text ? `${text}.${keyName(part)}` : keyName(part),
     '',
   );
 }
 
+/** What follows a "=" in a name is a value that slid into it, as likely as not a secret. */
+function keyName(key: PropertyKey): string {
+  return shortened(String(key).replace(/=.*$/s, '=…'));
+}
+
+/** Values under these are never shown; nor is what was given in the place of the objects that hold them. */
+const SECRET_FIELDS = new Set<PropertyKey>(['environmentVariables', 'authConfig', 'armsConfiguration']);
+
 function isSecret(path: readonly PropertyKey[]): boolean {
-  return path[0] === 'environmentVariables' || path.includes('password') || path.includes('armsLicenseKey');
+  return path.some((part) => SECRET_FIELDS.has(part)) || path.at(-1) === 'registryConfig';
 }
 
 const SHOWN_MAX = 80;
@@ -118,6 +165,7 @@ function show(value: unknown): string {
   return shortened(JSON.stringify(value) ?? 'nothing');
 }
 
-function shortened(text: string): string {
+/** A text that a person can still take in. */
+export function shortened(text: string): string {
   return text.length > SHOWN_MAX ? `${text.slice(0, SHOWN_MAX)}…` : text;
 }

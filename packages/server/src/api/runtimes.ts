@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import {
-  type AgentRuntime,
+  AgentRuntime,
   CreateAgentRuntimeInput,
   GetAgentRuntimeQuery,
   LATEST,
@@ -8,19 +8,20 @@ import {
   type Page,
   RunsteadError,
   UpdateAgentRuntimeInput,
+  VERSION_PATTERN,
 } from '@runstead/contract';
 import type { z } from 'zod';
 import type { Intake } from '../artifacts/intake.ts';
 import { ENTRY_SEARCH } from '../domain/entry.ts';
 import { runtimeArn } from '../domain/names.ts';
-import { createSpec, defined, mergeSpec, type RuntimeSpec } from '../domain/runtime.ts';
+import { createSpec, defined, mergeSpec, type RuntimeSpec, startCommand } from '../domain/runtime.ts';
 import { isLeaving } from '../domain/status.ts';
 import { NameTaken, type RuntimeRecord, type VersionRecord } from '../store/store.ts';
-import type { Call } from './app.ts';
 import { readPackageBody } from './body.ts';
+import type { Call } from './call.ts';
 import { idParameter, noSuchRuntime, requireRuntime } from './ids.ts';
 import { pageRequest, toPage } from './page.ts';
-import { parse, parseJson, unknownFields } from './parse.ts';
+import { parse, parseJson, shortened, warnOfUnknown } from './parse.ts';
 
 export async function createRuntime(call: Call): Promise<AgentRuntime> {
   return withBody(call, CreateAgentRuntimeInput, createFaults, async (input, intake) => {
@@ -40,42 +41,55 @@ export async function createRuntime(call: Call): Promise<AgentRuntime> {
   });
 }
 
-/** Merging and writing are two steps; a write in between means merging again, this often at most. */
+/** Should another process write between merging and writing, both are done again, this often at most. */
 const MERGE_TRIES = 10;
 
 export async function updateRuntime(call: Call): Promise<AgentRuntime> {
   const id = idParameter(call, 'agentRuntimeId');
-  return withBody(call, UpdateAgentRuntimeInput, updateFaults, async (input, intake) => {
-    const { store } = call.deps;
-    for (let tries = 0; tries < MERGE_TRIES; tries++) {
-      const current = await store.getRuntime(id);
-      if (!current || isLeaving(current.status)) throw noSuchRuntime(id);
-      const spec = mergeSpec(current.spec, input, intake.artifact);
-      const name = input.agentRuntimeName ?? current.name;
-      const updated = await store
-        .updateRuntime(id, {
-          name,
-          spec,
-          expectedRevision: current.revision,
-          forceEvict: input.forceEvictInstances ?? false,
-          at: new Date().toISOString(),
-        })
-        .catch((error: unknown) => {
-          throw alreadyExists(error, name);
-        });
-      if (updated) {
-        call.deps.runtimeChanged(id);
-        return toWire(call, updated);
-      }
+  return withBody(call, UpdateAgentRuntimeInput, updateFaults, (input, intake) =>
+    call.inTurn(id, () => mergeAndWrite(call, id, input, intake)),
+  );
+}
+
+async function mergeAndWrite(
+  call: Call,
+  id: string,
+  input: UpdateAgentRuntimeInput,
+  intake: Intake,
+): Promise<AgentRuntime> {
+  const { store } = call.deps;
+  for (let tries = 0; tries < MERGE_TRIES; tries++) {
+    const current = await store.getRuntime(id);
+    if (!current || isLeaving(current.status)) throw noSuchRuntime(id);
+    const spec = mergeSpec(current.spec, input, intake.artifact);
+    if (!intake.artifact && startCommand(current.spec) && spec.artifact && !startCommand(spec)) {
+      // The package stays, and nothing in it says how to start it without the command that is being taken away.
+      throw new RunsteadError('ERR_VALIDATION_FAILED', COMMAND_REQUIRED);
     }
-    throw new RunsteadError(
-      'ERR_UNAVAILABLE',
-      `AgentRuntime '${id}' is being written by too many at once; try again`,
-      {
-        retryAfterSeconds: 1,
-      },
-    );
-  });
+    const name = input.agentRuntimeName ?? current.name;
+    const updated = await store
+      .updateRuntime(id, {
+        name,
+        spec,
+        expectedRevision: current.revision,
+        forceEvict: input.forceEvictInstances ?? false,
+        at: new Date().toISOString(),
+      })
+      .catch((error: unknown) => {
+        throw alreadyExists(error, name);
+      });
+    if (updated) {
+      call.deps.runtimeChanged(id);
+      return toWire(call, updated);
+    }
+  }
+  throw new RunsteadError(
+    'ERR_UNAVAILABLE',
+    `AgentRuntime '${id}' is being written by too many at once; try again`,
+    {
+      retryAfterSeconds: 1,
+    },
+  );
 }
 
 export async function getRuntime(call: Call): Promise<AgentRuntime> {
@@ -83,18 +97,20 @@ export async function getRuntime(call: Call): Promise<AgentRuntime> {
   await call.deps.routesSettled(idParameter(call, 'agentRuntimeId'));
   const runtime = await requireRuntime(call);
   if (agentRuntimeVersion === undefined || agentRuntimeVersion === '') return toWire(call, runtime);
-  const number = agentRuntimeVersion === LATEST ? runtime.headVersion : Number(agentRuntimeVersion);
-  const version =
-    number !== undefined && Number.isSafeInteger(number)
-      ? await call.deps.store.getVersion(runtime.id, number)
-      : undefined;
+  const number = versionNumber(agentRuntimeVersion, runtime);
+  const version = number === undefined ? undefined : await call.deps.store.getVersion(runtime.id, number);
   if (!version) {
     throw new RunsteadError(
       'ERR_NOT_FOUND',
-      `Version '${agentRuntimeVersion}' of AgentRuntime '${runtime.id}' does not exist (not found)`,
+      `Version '${shortened(agentRuntimeVersion)}' of AgentRuntime '${runtime.id}' does not exist (not found)`,
     );
   }
   return toWire(call, runtime, version);
+}
+
+function versionNumber(text: string, runtime: RuntimeRecord): number | undefined {
+  if (text === LATEST) return runtime.headVersion;
+  return VERSION_PATTERN.test(text) ? Number(text) : undefined;
 }
 
 export async function deleteRuntime(call: Call): Promise<AgentRuntime> {
@@ -135,8 +151,7 @@ async function withBody<S extends z.ZodObject, T>(
   try {
     const value = parseJson(intake.json);
     const input = parse(schema, value, (given) => faults(given, intake));
-    const unknown = unknownFields(schema, value);
-    if (unknown.length > 0) call.warn(`ignored fields that are not known: ${unknown.join(', ')}`);
+    warnOfUnknown(call, schema, value);
     return await use(input, intake);
   } finally {
     intake.release();
@@ -144,30 +159,30 @@ async function withBody<S extends z.ZodObject, T>(
 }
 
 type Given = Record<string, unknown>;
-const part = (value: Given, key: string): Given | undefined => {
-  const found = value[key];
-  return found !== null && typeof found === 'object' ? (found as Given) : undefined;
-};
+const isObject = (value: unknown): value is Given =>
+  value !== null && typeof value === 'object' && !Array.isArray(value);
 
-function createFaults(value: Given, intake: Intake): string[] {
-  const code = part(value, 'codeConfiguration');
-  if (value.artifactType === 'Container') {
-    return part(value, 'containerConfiguration')?.image === undefined
+/** What is there but is no object the schema has a word for already. */
+function createFaults({ artifactType, codeConfiguration, containerConfiguration }: Given, intake: Intake) {
+  if (artifactType === 'Container') {
+    const container = containerConfiguration ?? {};
+    return isObject(container) && container.image === undefined
       ? ['containerConfiguration.image is required when artifactType is Container']
       : [];
   }
-  if (value.artifactType !== 'Code') return [];
-  if (!code) return ['codeConfiguration is required when artifactType is Code'];
-  if (code.ossBucketName !== undefined || code.ossObjectName !== undefined) return bucketFaults(code);
-  if (!intake.artifact) {
+  if (artifactType !== 'Code') return [];
+  if (codeConfiguration === undefined) return ['codeConfiguration is required when artifactType is Code'];
+  if (!isObject(codeConfiguration)) return [];
+  const { ossBucketName, ossObjectName, zipFile } = codeConfiguration;
+  if (ossBucketName !== undefined || ossObjectName !== undefined) return bucketFaults(codeConfiguration);
+  if (zipFile === undefined) {
     return ['codeConfiguration.zipFile is required (or ossBucketName and ossObjectName)'];
   }
-  return entryFaults(code, intake);
+  return entryFaults(codeConfiguration, intake);
 }
 
-function updateFaults(value: Given, intake: Intake): string[] {
-  const code = part(value, 'codeConfiguration');
-  if (!code) return [];
+function updateFaults({ codeConfiguration: code }: Given, intake: Intake): string[] {
+  if (!isObject(code)) return [];
   if (code.ossBucketName !== undefined || code.ossObjectName !== undefined) return bucketFaults(code);
   return intake.artifact ? entryFaults(code, intake) : [];
 }
@@ -180,9 +195,12 @@ function bucketFaults(code: Given): string[] {
 
 /** An unreadable package is left to the deploy, which says in which phase it failed. */
 function entryFaults(code: Given, intake: Intake): string[] {
-  if (code.command !== undefined || !intake.packageReadable || intake.artifact?.entry) return [];
-  return [`codeConfiguration.command is required: the package has none of ${ENTRY_SEARCH.join(', ')}`];
+  if (code.command !== undefined || !intake.artifact || !intake.packageReadable || intake.artifact.entry)
+    return [];
+  return [COMMAND_REQUIRED];
 }
+
+const COMMAND_REQUIRED = `codeConfiguration.command is required: the package has none of ${ENTRY_SEARCH.join(', ')}`;
 
 function alreadyExists(error: unknown, name: string): unknown {
   return error instanceof NameTaken
@@ -190,12 +208,13 @@ function alreadyExists(error: unknown, name: string): unknown {
     : error;
 }
 
-/** A runtime as the wire has it: as desired, or as one version was. */
+/** A runtime as the wire has it: as desired, or as one version was. What only goes in, the model does not name. */
 function toWire(call: Call, runtime: RuntimeRecord, version?: VersionRecord): AgentRuntime {
-  const { artifact: _artifact, ...fields }: RuntimeSpec = version?.spec ?? runtime.spec;
+  const spec: RuntimeSpec = version?.spec ?? runtime.spec;
+  const fields = Object.entries(spec).filter(([field]) => field in AgentRuntime.shape);
   const number = version?.version ?? runtime.headVersion;
   return defined({
-    ...fields,
+    ...Object.fromEntries(fields),
     agentRuntimeId: runtime.id,
     agentRuntimeArn: runtimeArn(call.deps.identity, runtime.id),
     agentRuntimeName: runtime.name,

@@ -7,11 +7,11 @@ import {
 import { runtimeArn } from '../domain/names.ts';
 import { defined } from '../domain/runtime.ts';
 import type { RuntimeRecord, VersionRecord } from '../store/store.ts';
-import type { Call } from './app.ts';
+import type { Call } from './call.ts';
 import { requireServing } from './endpoints.ts';
-import { requireRuntime } from './ids.ts';
+import { noSuchRuntime, requireRuntime } from './ids.ts';
 import { pageRequest, toPage } from './page.ts';
-import { parse } from './parse.ts';
+import { parse, warnOfUnknown } from './parse.ts';
 
 export async function listVersions(call: Call): Promise<Page<AgentRuntimeVersion>> {
   const page = pageRequest(parse(ListAgentRuntimeVersionsQuery, call.query), call);
@@ -24,13 +24,17 @@ export async function listVersions(call: Call): Promise<Page<AgentRuntimeVersion
 export async function publishVersion(call: Call): Promise<AgentRuntimeVersion> {
   const runtime = await requireRuntime(call);
   const { headVersion } = requireServing(runtime);
-  const { description, publisher } = parse(PublishRuntimeVersionInput, await call.json());
+  const body = await call.json();
+  const { description, publisher } = parse(PublishRuntimeVersionInput, body);
+  warnOfUnknown(call, PublishRuntimeVersionInput, body);
   const version = await call.deps.store.publishVersion(runtime.id, headVersion, {
     description,
     publisher,
     at: new Date().toISOString(),
   });
-  return toWire(call, runtime, version!);
+  // Gone in the meantime, its versions with it.
+  if (!version) throw noSuchRuntime(runtime.id);
+  return toWire(call, runtime, version);
 }
 
 function toWire(call: Call, runtime: RuntimeRecord, version: VersionRecord): AgentRuntimeVersion {

@@ -23,6 +23,8 @@ describe('authenticate', () => {
     ['Bearer ', /AccessDenied/],
     ['Bearer rsk_third', /InvalidAccessKeyId\.NotFound/],
     ['Basic dXNlcjpwYXNz', /scheme "Basic"/],
+    ['Bearer a b', /no single key follows "Bearer"/],
+    ['rsk_second', /the credential has no scheme/],
     ['ACS3-HMAC-SHA256 Credential=x', /scheme "ACS3-HMAC-SHA256"/],
   ])('refuses %j and says what to send', (authorization, message) => {
     expect(() => authenticate(authorization, keys)).toThrow(message);
@@ -30,7 +32,9 @@ describe('authenticate', () => {
   });
 
   it('does not repeat what was presented', () => {
-    expect(() => authenticate('Bearer rsk_sesame', keys)).toThrow(/^(?!.*sesame)/);
+    for (const presented of ['Bearer rsk_sesame', 'rsk_sesame', 'rsk_se+sesame x', 'Bearer x sesame']) {
+      expect(() => authenticate(presented, keys)).toThrow(/^(?!.*sesame)/);
+    }
   });
 });
 

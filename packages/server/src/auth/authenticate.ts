@@ -18,11 +18,15 @@ export function authenticate(authorization: string | undefined, keys: readonly S
   }
   const bearer = /^Bearer +(\S+) *$/i.exec(authorization)?.[1];
   if (bearer === undefined) {
-    const scheme = authorization.split(' ', 1)[0]!.slice(0, 40);
-    throw new RunsteadError(
-      'ERR_UNAUTHORIZED',
-      `AccessDenied: scheme "${scheme}" is not accepted here. ${hint}`,
-    );
+    // A first word alone may be the credential itself, sent without a scheme.
+    const scheme = /^([\w-]{1,40}) /.exec(authorization)?.[1];
+    const what =
+      scheme === undefined
+        ? 'the credential has no scheme'
+        : /^bearer$/i.test(scheme)
+          ? 'no single key follows "Bearer"'
+          : `scheme "${scheme}" is not accepted here`;
+    throw new RunsteadError('ERR_UNAUTHORIZED', `AccessDenied: ${what}. ${hint}`);
   }
   const key = findKey(bearer, keys);
   if (!key)

@@ -63,20 +63,28 @@ const DESCRIPTIVE = [
 /** The desired configuration of a new runtime. */
 export function createSpec(input: CreateAgentRuntimeInput, artifact: Artifact | undefined): RuntimeSpec {
   const { agentRuntimeName: _name, codeConfiguration, ...rest } = input;
-  const spec = {
-    networkConfiguration: { networkMode: 'PUBLIC' },
-    sessionConcurrencyLimitPerInstance: SESSION_CONCURRENCY_DEFAULT,
-    sessionIdleTimeoutSeconds: SESSION_IDLE_DEFAULT,
-    ...defined(rest),
+  return normalised({
+    ...rest,
     codeConfiguration: codeConfiguration && withoutPackage(codeConfiguration),
     artifact,
-  };
-  return defined(spec) as RuntimeSpec;
+  });
+}
+
+/** What holds where the caller says nothing. */
+const DEFAULTS = {
+  networkConfiguration: { networkMode: 'PUBLIC' },
+  sessionConcurrencyLimitPerInstance: SESSION_CONCURRENCY_DEFAULT,
+  sessionIdleTimeoutSeconds: SESSION_IDLE_DEFAULT,
+} as const satisfies Partial<RuntimeSpec>;
+
+/** One form for every way to say the same: without what says nothing, and with defaults. */
+function normalised(spec: RuntimeSpec): RuntimeSpec {
+  return { ...DEFAULTS, ...meaningful(spec) };
 }
 
 /**
  * Merges an update onto the desired configuration: a field that is absent stays, one that is given replaces the old
- * value whole. The artifact type never changes; a code configuration that brings no package keeps the old one.
+ * value whole, and an empty object takes it away. The artifact type never changes; a code configuration that brings no package keeps the old one.
  */
 export function mergeSpec(
   current: RuntimeSpec,
@@ -107,7 +115,7 @@ export function mergeSpec(
       } as CodeConfiguration);
     }
   }
-  return defined(merged);
+  return normalised(merged);
 }
 
 /** Whether both would run the same: then an update needs neither restart nor version. */
@@ -131,6 +139,15 @@ function withoutPackage(code: NonNullable<CreateAgentRuntimeInput['codeConfigura
 /** A copy without fields that are undefined, so that they stay absent in answers and comparisons. */
 export function defined<T extends object>(value: T): T {
   return Object.fromEntries(Object.entries(value).filter(([, item]) => item !== undefined)) as T;
+}
+
+/** A copy without fields that are undefined or empty objects: to clients the two say the same. */
+export function meaningful<T extends object>(value: T): T {
+  const says = (item: unknown) =>
+    item !== null && typeof item === 'object' && !Array.isArray(item)
+      ? Object.keys(item).length > 0
+      : item !== undefined;
+  return Object.fromEntries(Object.entries(value).filter(([, item]) => says(item))) as T;
 }
 
 /** JSON with keys in one order, so that equal values give equal texts. */
