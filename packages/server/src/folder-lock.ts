@@ -37,9 +37,12 @@ export function lockFolder(dataDir: string): FolderLock {
     renameSync(`${recordFile}.tmp`, recordFile);
   };
   write(record);
+  let released = false;
   return {
     listening: (url) => write({ ...record, url }),
     release() {
+      if (released) return;
+      released = true;
       rmSync(recordFile, { force: true });
       database.close();
     },
@@ -47,6 +50,7 @@ export function lockFolder(dataDir: string): FolderLock {
 }
 
 function takeLock(file: string): OpenDatabase | undefined {
+  // By `exec` alone: a prepared statement would keep the database open, and locked, after `close`.
   const database = openPlainDatabase(file, 0);
   try {
     database.exec('PRAGMA locking_mode = EXCLUSIVE');
@@ -62,7 +66,8 @@ function takeLock(file: string): OpenDatabase | undefined {
 function describeHolder(dataDir: string, recordFile: string): string {
   const advice = 'Stop it first, or give this one another folder with --data.';
   try {
-    const { pid, startedAt, url } = JSON.parse(readFileSync(recordFile, 'utf8')) as ServerRecord;
+    const { pid, startedAt, url } = JSON.parse(readFileSync(recordFile, 'utf8')) as Partial<ServerRecord>;
+    if (typeof pid !== 'number') throw new TypeError('no record');
     const where = url ? `, listening on ${url}` : '';
     return `${dataDir} is in use by the Runstead server with pid ${pid}${where}, since ${startedAt}. ${advice}`;
   } catch {

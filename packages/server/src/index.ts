@@ -10,4 +10,4 @@ export {
 } from './config.ts';
 export { FolderInUse } from './folder-lock.ts';
 export { type RunningServer, startServer } from './start-server.ts';
-export { MigrationError } from './store/sqlite/migrate.ts';
+export { MigrationError } from './store/store.ts';

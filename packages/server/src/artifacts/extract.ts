@@ -29,8 +29,10 @@ const REST_LIMIT_BYTES = 4 * 1024 * 1024;
  */
 export function extract({ bodyFile, packageFile }: ExtractJob): ExtractResult {
   const body = openSync(bodyFile, 'r');
-  const target = openSync(packageFile, 'wx', 0o600);
+  let target: number | undefined;
   try {
+    const file = openSync(packageFile, 'wx', 0o600);
+    target = file;
     const sha256 = createHash('sha256');
     const crc64 = new Crc64();
     let bytes = 0;
@@ -38,7 +40,7 @@ export function extract({ bodyFile, packageFile }: ExtractJob): ExtractResult {
       sha256.update(piece);
       crc64.update(piece);
       bytes += piece.length;
-      for (let written = 0; written < piece.length; ) written += writeSync(target, piece, written);
+      for (let written = 0; written < piece.length; ) written += writeSync(file, piece, written);
     });
     const extractor = new StringValueExtractor(
       ['codeConfiguration', 'zipFile'],
@@ -51,12 +53,14 @@ export function extract({ bodyFile, packageFile }: ExtractJob): ExtractResult {
       if (count === 0) break;
       extractor.push(buffer.subarray(0, count));
     }
-    if (!extractor.found) {
+    if (extractor.repeated) throw new InvalidBase64('it stands in the body more than once');
+    decoder.end();
+    if (bytes === 0) {
+      // An empty text is how some clients leave a field out.
       rmSync(packageFile);
       return { json: extractor.rest() };
     }
-    decoder.end();
-    fsyncSync(target);
+    fsyncSync(file);
     return {
       json: extractor.rest(),
       package: { digest: sha256.digest('hex'), crc64: crc64.digest(), bytes },
@@ -73,6 +77,6 @@ export function extract({ bodyFile, packageFile }: ExtractJob): ExtractResult {
     throw error;
   } finally {
     closeSync(body);
-    closeSync(target);
+    if (target !== undefined) closeSync(target);
   }
 }

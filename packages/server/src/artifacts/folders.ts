@@ -1,4 +1,5 @@
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
+import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /** Where things lie in the data folder; every path below it is made here. */
@@ -41,4 +42,14 @@ export function openDataFolders(dataDir: string): DataFolders {
 
 export function blobFile(folders: DataFolders, digest: string): string {
   return join(folders.blobs, `${digest}.zip`);
+}
+
+/** Gives a finished folder its final name. If another of the same content was quicker, that one stays and this one goes. */
+export async function renameOnce(from: string, to: string): Promise<void> {
+  try {
+    await rename(from, to);
+  } catch (error) {
+    if (!existsSync(to)) throw error;
+    await rm(from, { recursive: true, force: true });
+  }
 }

@@ -2,15 +2,15 @@ import { createHash, randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { copyFile, cp, mkdir, readFile, readlink, rename, rm, symlink } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { delimiter, dirname, join } from 'node:path';
+import { basename, delimiter, dirname, join } from 'node:path';
 import { PhaseFailure } from '../domain/failure.ts';
-import type { DataFolders } from './folders.ts';
+import { type DataFolders, renameOnce } from './folders.ts';
 import { runProgram } from './run-program.ts';
 
 export interface InstallOptions {
   folders: DataFolders;
   runtimeId: string;
-  /** The unpacked package. */
+  /** The unpacked package; its last part says which. */
   codeDir: string;
   timeoutMs: number;
   signal: AbortSignal;
@@ -36,25 +36,29 @@ export async function installDependencies(options: InstallOptions): Promise<void
   }
   const lock = await readFile(join(codeDir, lockName), 'utf8');
   const manifest = await readFile(join(codeDir, 'package.json'), 'utf8');
-  const key = installKey([lock, manifest]);
+  const local = refersToLocalFolders(lock);
+  // Folders of the package are among what goes in, and nothing but the package's own name stands for their content.
+  const key = installKey(local ? [lock, manifest, basename(codeDir)] : [lock, manifest]);
   const installed = join(folders.deps, runtimeId, key);
-  if (!existsSync(installed)) await install(options, lockName, lock, installed);
+  if (!existsSync(installed)) await install(options, lockName, local, installed);
   await pointTo(link, join(installed, 'node_modules'));
 }
 
 async function install(
   { folders, codeDir, timeoutMs, signal }: InstallOptions,
   lockName: string,
-  lock: string,
+  local: boolean,
   target: string,
 ): Promise<void> {
   const work = `${target}.${randomUUID()}.tmp`;
   await mkdir(join(work, '.home'), { recursive: true, mode: 0o700 });
   try {
-    if (refersToLocalFolders(lock)) {
+    if (local) {
       await cp(codeDir, work, {
         recursive: true,
-        filter: (source) => source !== join(codeDir, 'node_modules') && source !== join(codeDir, '.npmrc'),
+        // Whatever the case: some file systems do not tell it apart.
+        filter: (source) =>
+          dirname(source) !== codeDir || !['node_modules', '.npmrc'].includes(basename(source).toLowerCase()),
       });
     } else {
       await copyFile(join(codeDir, lockName), join(work, lockName));
@@ -69,25 +73,50 @@ async function install(
         env: installEnvironment(folders, work, npm),
         timeoutMs,
         signal,
+        linesKept: 300,
       },
     );
     if (result.failure !== undefined) {
-      throw new PhaseFailure('install', result.failure.replace(npm, 'npm ci'), result.lastLines);
+      throw new PhaseFailure(
+        'install',
+        result.failure.replace(npm, 'npm ci'),
+        whatNpmMeant(result.lastLines),
+      );
     }
     // A package without dependencies has none to point to.
     await mkdir(join(work, 'node_modules'), { recursive: true });
     await rm(join(work, '.home'), { recursive: true, force: true });
-    await rename(work, target);
+    await renameOnce(work, target);
   } catch (error) {
     await rm(work, { recursive: true, force: true });
     throw error;
   }
 }
 
-/** Everything the result depends on: manifests, interpreter, platform. */
-function installKey(manifests: readonly string[]): string {
+const LINES_SHOWN = 20;
+
+/**
+ * npm's last lines without what says nothing of the fault: of a lockfile that does not fit it tells in two lines, and
+ * then goes on for eighty about its own options.
+ */
+function whatNpmMeant(lines: readonly string[]): string[] {
+  const usage = lines.findIndex((line) => /^npm (?:error|ERR!) Usage:$/.test(line));
+  const end = lines.findIndex((line, index) => index > usage && line.includes('Run "npm help'));
+  // The command's own description stands above its usage, between two empty lines.
+  const title = lines.slice(0, Math.max(0, usage - 1)).findLastIndex(isBare);
+  const kept =
+    usage === -1 || end === -1 ? lines : [...lines.slice(0, Math.max(0, title)), ...lines.slice(end + 1)];
+  return kept.filter((line) => !isBare(line) && !/A complete log of this run/.test(line)).slice(-LINES_SHOWN);
+}
+
+function isBare(line: string): boolean {
+  return /^npm (?:error|ERR!)\s*$/.test(line);
+}
+
+/** Everything the result depends on: manifests, what they refer to, interpreter, platform. */
+function installKey(inputs: readonly string[]): string {
   const hash = createHash('sha256');
-  for (const part of [...manifests, process.version, process.platform, process.arch]) {
+  for (const part of [...inputs, process.version, process.platform, process.arch]) {
     hash.update(`${part.length}:`).update(part);
   }
   return hash.digest('hex').slice(0, 32);
@@ -95,7 +124,7 @@ function installKey(manifests: readonly string[]): string {
 
 /** Dependencies on folders of the package itself need those folders beside the manifest. */
 function refersToLocalFolders(lock: string): boolean {
-  return /"link":\s*true|"resolved":\s*"file:/.test(lock);
+  return /"link"\s*:\s*true|"(?:resolved|version)"\s*:\s*"file:/.test(lock);
 }
 
 /**

@@ -58,7 +58,15 @@ export function createPackageIntake(folders: DataFolders, thread: PackageThread)
 
     async accept(bodyFile) {
       const packageFile = join(folders.incoming, `${randomUUID()}.zip`);
-      const { json, package: found, fault } = await thread.run('extract', { bodyFile, packageFile });
+      const {
+        json,
+        package: found,
+        fault,
+      } = await thread.run('extract', { bodyFile, packageFile }).catch(async (error: unknown) => {
+        // The thread may have ended before it could clear up.
+        await rm(packageFile, { force: true });
+        throw error;
+      });
       if (fault !== undefined) return { json, fault, release: () => {} };
       if (!found) return { json, release: () => {} };
       while (collecting !== undefined) await collecting.catch(() => {});

@@ -7,7 +7,11 @@ function extract(text: string, cut: number, limit = 10_000) {
   const taken: Buffer[] = [];
   const extractor = new StringValueExtractor(PATH, (bytes) => taken.push(Buffer.from(bytes)), limit);
   const bytes = Buffer.from(text);
-  for (let i = 0; i < bytes.length; i += cut) extractor.push(bytes.subarray(i, i + cut));
+  // One piece of memory for all, as whoever reads a file has it.
+  const memory = Buffer.alloc(cut);
+  for (let i = 0; i < bytes.length; i += cut) {
+    extractor.push(memory.subarray(0, bytes.copy(memory, 0, i, i + cut)));
+  }
   return { value: Buffer.concat(taken).toString('latin1'), rest: extractor.rest(), found: extractor.found };
 }
 
@@ -55,6 +59,40 @@ describe('StringValueExtractor', () => {
     for (const cut of [1, 2, 5, text.length]) {
       expect(extract(text, cut)).toEqual({ value: '', rest: text, found: false });
     }
+  });
+
+  it('follows any nesting, with little kept of it', () => {
+    const deep = `${'['.repeat(4000)}{"codeConfiguration":{"zipFile":"decoy"}}${']'.repeat(4000)}`;
+    const text = `{"a":${deep},"codeConfiguration":{"b":${deep},"zipFile":"QQ=="}}`;
+    expect(extract(text, 100, 20_000)).toMatchObject({ value: 'QQ==', found: true });
+  });
+
+  it('says when the value stands there twice', () => {
+    const pushed = (text: string) => {
+      const extractor = new StringValueExtractor(PATH, () => {}, 1000);
+      extractor.push(Buffer.from(text));
+      return extractor.repeated;
+    };
+    expect(pushed('{"codeConfiguration":{"zipFile":"QQ=="}}')).toBe(false);
+    expect(pushed('{"codeConfiguration":{"zipFile":"QQ==","zipFile":"Qg=="}}')).toBe(true);
+    expect(pushed('{"codeConfiguration":{"zipFile":"QQ=="},"codeConfiguration":{"zipFile":""}}')).toBe(true);
+  });
+
+  it('hands a value with many escapes over in few pieces', () => {
+    let pieces = 0;
+    let bytes = 0;
+    const extractor = new StringValueExtractor(
+      PATH,
+      (piece) => {
+        pieces++;
+        bytes += piece.length;
+      },
+      1000,
+    );
+    const body = Buffer.from(`{"codeConfiguration":{"zipFile":"${'\\/A'.repeat(200_000)}"}}`);
+    for (let i = 0; i < body.length; i += 65_536) extractor.push(body.subarray(i, i + 65_536));
+    expect(bytes).toBe(400_000);
+    expect(pieces).toBeLessThan(30);
   });
 
   it('bounds what is not the value', () => {

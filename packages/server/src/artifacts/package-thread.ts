@@ -2,7 +2,7 @@ import { Worker } from 'node:worker_threads';
 import { PackageRefused } from './unpack.ts';
 import type { Answer, Jobs, Order } from './worker-messages.ts';
 
-/** Runs jobs on packages in a thread of their own, one after the other. */
+/** Runs jobs on packages in one thread of their own. */
 export interface PackageThread {
   /** @throws PackageRefused when the package is at fault */
   run<J extends keyof Jobs>(job: J, input: Jobs[J]['input']): Promise<Jobs[J]['value']>;
@@ -14,6 +14,7 @@ const IDLE_END_MS = 10_000;
 
 export function createPackageThread(): PackageThread {
   let worker: Worker | undefined;
+  let closed = false;
   let nextId = 1;
   const waiting = new Map<number, { resolve: (value: never) => void; reject: (error: Error) => void }>();
   let idle: NodeJS.Timeout | undefined;
@@ -55,7 +56,8 @@ export function createPackageThread(): PackageThread {
   };
 
   return {
-    run(job, input) {
+    async run(job, input) {
+      if (closed) throw new Error('The server is stopping');
       clearTimeout(idle);
       worker ??= start();
       worker.ref();
@@ -66,6 +68,7 @@ export function createPackageThread(): PackageThread {
       });
     },
     async close() {
+      closed = true;
       clearTimeout(idle);
       const ending = worker;
       worker = undefined;

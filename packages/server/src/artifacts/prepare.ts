@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PhaseFailure } from '../domain/failure.ts';
 import type { RuntimeSpec } from '../domain/runtime.ts';
-import { blobFile, type DataFolders } from './folders.ts';
+import { blobFile, type DataFolders, renameOnce } from './folders.ts';
 import { installDependencies } from './install.ts';
 import type { PackageThread } from './package-thread.ts';
 import { PackageRefused } from './unpack.ts';
@@ -69,7 +69,7 @@ async function unpackTo(codeDir: string, packageFile: string, options: PrepareOp
       limitBytes: options.limitBytes,
       limitEntries: options.limitEntries,
     });
-    await rename(work, codeDir);
+    await renameOnce(work, codeDir);
   } catch (error) {
     await rm(work, { recursive: true, force: true });
     if (error instanceof PackageRefused)

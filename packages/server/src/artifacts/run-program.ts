@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import type { Readable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 
 export interface ProgramOptions {
@@ -7,6 +8,8 @@ export interface ProgramOptions {
   env: Record<string, string>;
   timeoutMs: number;
   signal: AbortSignal;
+  /** Default 20. */
+  linesKept?: number;
 }
 
 export interface ProgramResult {
@@ -18,6 +21,8 @@ export interface ProgramResult {
 
 const LINES_KEPT = 20;
 const LINE_MAX = 500;
+/** How long after a program's end its output is still read. */
+const PIPES_GRACE_MS = 500;
 
 /**
  * Runs a program to its end in a process group of its own, so that a timeout or an abort takes everything it started.
@@ -28,16 +33,33 @@ export function runProgram(
   args: readonly string[],
   options: ProgramOptions,
 ): Promise<ProgramResult> {
-  const { cwd, env, timeoutMs, signal } = options;
+  const { cwd, env, timeoutMs, signal, linesKept = LINES_KEPT } = options;
   return new Promise((resolve, reject) => {
     const child = spawn(file, args, { cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
-    const tail = new LineTail();
-    child.stdout.on('data', (chunk: Buffer) => tail.push(chunk));
-    child.stderr.on('data', (chunk: Buffer) => tail.push(chunk));
+    const tail = new LineTail(linesKept);
+    tail.follow(child.stdout);
+    tail.follow(child.stderr);
+    let ended = false;
     const killGroup = () => {
-      // The group is ours alone: it was made at spawn and its leader has not been waited for yet.
-      if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, 'SIGKILL');
+      // While its leader has not been waited for, the number stands for this group and no other.
+      if (ended || child.pid === undefined) return;
+      try {
+        process.kill(-child.pid, 'SIGKILL');
+      } catch {
+        // Nobody is left in it.
+      }
     };
+    let pipes: NodeJS.Timeout | undefined;
+    child.once('exit', () => {
+      // In the same turn as the waiting, so still the same group: what it left behind has nothing more to do.
+      killGroup();
+      ended = true;
+      // Whoever left the group may hold the pipes for ever.
+      pipes = setTimeout(() => {
+        child.stdout.destroy();
+        child.stderr.destroy();
+      }, PIPES_GRACE_MS);
+    });
     let timedOut = false;
     const timer = setTimeout(() => {
       timedOut = true;
@@ -47,6 +69,7 @@ export function runProgram(
     if (signal.aborted) killGroup();
     const finish = (failure: string | undefined) => {
       clearTimeout(timer);
+      clearTimeout(pipes);
       signal.removeEventListener('abort', killGroup);
       if (signal.aborted) reject(signal.reason as Error);
       else resolve({ ...(failure !== undefined && { failure }), lastLines: tail.lines() });
@@ -60,19 +83,31 @@ export function runProgram(
   });
 }
 
-/** Keeps the newest lines of a stream in bounded memory. */
+/** Keeps the newest lines of some streams in bounded memory. */
 class LineTail {
-  readonly #decoder = new StringDecoder('utf8');
+  readonly #kept: number;
   #lines: string[] = [];
-  #open = '';
+  readonly #open: { text: string }[] = [];
 
-  push(chunk: Buffer): void {
-    const pieces = (this.#open + this.#decoder.write(chunk)).split('\n');
-    this.#open = pieces.pop()!.slice(0, LINE_MAX);
-    this.#lines = [...this.#lines, ...pieces.map((line) => line.slice(0, LINE_MAX))].slice(-LINES_KEPT);
+  constructor(kept: number) {
+    this.#kept = kept;
+  }
+
+  /** Follows one more stream; lines of different streams do not run into each other. */
+  follow(stream: Readable): void {
+    const decoder = new StringDecoder('utf8');
+    const open = { text: '' };
+    this.#open.push(open);
+    stream.on('data', (chunk: Buffer) => {
+      const pieces = (open.text + decoder.write(chunk)).split('\n');
+      open.text = pieces.pop()!.slice(0, LINE_MAX);
+      this.#lines = [...this.#lines, ...pieces.map((line) => line.slice(0, LINE_MAX))].slice(-this.#kept);
+    });
   }
 
   lines(): string[] {
-    return [...this.#lines, this.#open].filter((line) => line.trim() !== '').slice(-LINES_KEPT);
+    return [...this.#lines, ...this.#open.map(({ text }) => text)]
+      .filter((line) => line.trim() !== '')
+      .slice(-this.#kept);
   }
 }

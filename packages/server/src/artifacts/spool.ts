@@ -16,6 +16,7 @@ export class BodyTooLarge extends Error {
  */
 export async function spool(body: Readable, folder: string, limitBytes: number): Promise<string> {
   const file = join(folder, `${randomUUID()}.body`);
+  const target = createWriteStream(file, { flags: 'wx', mode: 0o600 });
   let bytes = 0;
   const meter = new Transform({
     transform(chunk: Buffer, _encoding, done) {
@@ -25,9 +26,11 @@ export async function spool(body: Readable, folder: string, limitBytes: number):
     },
   });
   try {
-    await pipeline(body, meter, createWriteStream(file, { flags: 'wx', mode: 0o600 }));
+    await pipeline(body, meter, target);
     return file;
   } catch (error) {
+    // A file that was still being opened when the body broke off comes into being after that.
+    if (!target.closed) await new Promise<void>((resolve) => target.once('close', resolve));
     await rm(file, { force: true });
     throw error;
   }

@@ -61,6 +61,14 @@ interface EventTable {
   reason: string | null;
 }
 
+/**
+ * Text that others wrote, such as an agent's last lines, as both databases keep it: PostgreSQL refuses NUL, and of a
+ * text with one SQLite's reader gives back only what stands before it.
+ */
+export function toText(value: string): string {
+  return value.replaceAll('\0', '\ufffd');
+}
+
 export function toRuntime(row: Selectable<RuntimeTable>): RuntimeRecord {
   return {
     id: row.id,

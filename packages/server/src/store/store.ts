@@ -20,11 +20,12 @@ export interface Store {
    * @throws NameTaken
    */
   updateRuntime(id: string, change: RuntimeChange): Promise<RuntimeRecord | undefined>;
-  /** Fields that need no attempt of their own; revision and status stay. */
+  /** Status DELETING, revision + 1: a delete outranks every attempt under way. Asked again it changes nothing. */
   markRuntimeDeleting(id: string, at: string): Promise<RuntimeRecord | undefined>;
   /**
    * Ends an attempt for `revision`: READY or a failed status. With `newVersion` the next version is numbered and
    * inserted in the same transaction and becomes the head.
+   * @returns false, and nothing has changed, when the runtime has moved on, or has no attempt under way
    */
   settleRuntime(id: string, revision: number, outcome: AttemptOutcome): Promise<boolean>;
   /** Removes the runtime with its versions, endpoints and events. */
@@ -50,13 +51,19 @@ export interface Store {
     filter: EndpointFilter,
     page: PageRequest,
   ): Promise<PageResult<EndpointRecord>>;
-  /** @throws NameTaken */
+  /**
+   * Replaces the configuration: revision + 1, status UPDATING.
+   * @returns undefined when the endpoint is gone or on its way out
+   * @throws NameTaken
+   */
   updateEndpoint(
     runtimeId: string,
     id: string,
     change: { name: string; spec: EndpointSpec; at: string },
   ): Promise<EndpointRecord | undefined>;
+  /** As `markRuntimeDeleting`. */
   markEndpointDeleting(runtimeId: string, id: string, at: string): Promise<EndpointRecord | undefined>;
+  /** @returns false, and nothing has changed, when the endpoint has moved on */
   settleEndpoint(
     id: string,
     revision: number,
@@ -77,6 +84,11 @@ export interface Store {
 
 /** Events kept per runtime. */
 export const EVENTS_KEPT = 500;
+
+/** The data cannot be brought to this release's schema; it is as it was. */
+export class MigrationError extends Error {
+  override readonly name = 'MigrationError';
+}
 
 export class NameTaken extends Error {
   override readonly name = 'NameTaken';
@@ -170,6 +182,7 @@ export interface EventRecord extends NewEvent {
 }
 
 export interface RuntimeFilter {
+  /** `fuzzy`: somewhere in the name, whatever the case. */
   name?: { value: string; mode: 'exact' | 'fuzzy' } | undefined;
   statuses?: readonly string[] | undefined;
   /** All of them must be present. */

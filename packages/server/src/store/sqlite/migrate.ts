@@ -1,10 +1,8 @@
-import { existsSync, renameSync, rmSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { migrations } from '../migrations/index.ts';
-import { type OpenDatabase, openDatabase } from './open-database.ts';
-
-export class MigrationError extends Error {
-  override readonly name = 'MigrationError';
-}
+import { MigrationError } from '../store.ts';
+import { type OpenDatabase, openPlainDatabase } from './open-database.ts';
 
 export interface MigrateOptions {
   /** Default: this release's. */
@@ -29,6 +27,21 @@ export function migrate(database: OpenDatabase, path: string, options: MigrateOp
   }
   if (current === steps.length) return;
   if (current > 0) backUp(database, path, current, onStep);
+  // A migration may rebuild a table, and dropping the old one would take with it the rows that refer to it.
+  database.exec('PRAGMA foreign_keys = OFF');
+  try {
+    runSteps(database, steps, current, onStep);
+  } finally {
+    database.exec('PRAGMA foreign_keys = ON');
+  }
+}
+
+function runSteps(
+  database: OpenDatabase,
+  steps: readonly (readonly string[])[],
+  current: number,
+  onStep: (step: string) => void,
+): void {
   for (let version = current; version < steps.length; version++) {
     onStep(`before-${version + 1}`);
     database.exec('BEGIN IMMEDIATE');
@@ -37,10 +50,20 @@ export function migrate(database: OpenDatabase, path: string, options: MigrateOp
         database.exec(sql);
         onStep(`within-${version + 1}`);
       }
+      const dangling = database.pragma('foreign_key_check');
+      if (dangling !== undefined) {
+        throw new MigrationError(
+          `migration ${version + 1} would leave rows of '${dangling}' that refer to nothing; the data is unchanged`,
+        );
+      }
       database.exec(`PRAGMA user_version = ${version + 1}`);
       database.exec('COMMIT');
     } catch (error) {
-      database.exec('ROLLBACK');
+      try {
+        database.exec('ROLLBACK');
+      } catch {
+        // A fault such as a full disk has ended the transaction already; the fault itself is what matters.
+      }
       throw error;
     }
     onStep(`after-${version + 1}`);
@@ -52,15 +75,33 @@ function backUp(database: OpenDatabase, path: string, version: number, onStep: (
   const target = `${path}.v${version}.bak`;
   const unverified = `${target}.tmp`;
   // A copy cut short by a crash is of no use.
-  if (existsSync(unverified)) rmSync(unverified);
+  for (const leftover of ['', '-journal', '-wal', '-shm'])
+    rmSync(`${unverified}${leftover}`, { force: true });
   database.exec(`VACUUM INTO '${unverified.replaceAll("'", "''")}'`);
   onStep('copied');
-  const copy = openDatabase(unverified);
+  // As it is, not in the mode that the server works in: the copy stays one file.
+  const copy = openPlainDatabase(unverified, 0);
   const verdict = copy.pragma('integrity_check');
-  copy.exec('PRAGMA journal_mode = DELETE');
+  const schema = Number(copy.pragma('user_version'));
   copy.close();
-  if (verdict !== 'ok')
-    throw new MigrationError(`the copy of ${path} made before migrating is damaged: ${verdict}`);
+  if (verdict !== 'ok' || schema !== version) {
+    throw new MigrationError(
+      `the copy of ${path} made before migrating is damaged: ${verdict}, schema ${schema} of ${version}`,
+    );
+  }
+  // SQLite leaves the flushing of such a copy to others.
+  flush(unverified);
   renameSync(unverified, target);
+  flush(dirname(target));
   onStep('verified');
+}
+
+/** Brings a file, or a folder's entries, to the disk. */
+function flush(path: string): void {
+  const descriptor = openSync(path, 'r');
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
 }

@@ -1,6 +1,6 @@
 import { type ExpressionBuilder, Kysely, type SelectQueryBuilder, SqliteDialect, sql } from 'kysely';
-import { isLeaving } from '../../domain/status.ts';
-import { type Tables, toEndpoint, toEvent, toRuntime, toVersion } from '../rows.ts';
+import { isLeaving, isUnsettled } from '../../domain/status.ts';
+import { type Tables, toEndpoint, toEvent, toRuntime, toText, toVersion } from '../rows.ts';
 import {
   type EndpointRecord,
   EVENTS_KEPT,
@@ -12,7 +12,7 @@ import {
   type Store,
 } from '../store.ts';
 import { migrate } from './migrate.ts';
-import { openDatabase } from './open-database.ts';
+import { type OpenDatabase, openDatabase } from './open-database.ts';
 
 /**
  * Opens the store in a SQLite file and brings its schema up to date.
@@ -26,10 +26,13 @@ export function openSqliteStore(path: string): Store {
     database.close();
     throw error;
   }
-  return createSqliteStore(new Kysely<Tables>({ dialect: new SqliteDialect({ database }) }));
+  return createSqliteStore(database);
 }
 
-function createSqliteStore(db: Kysely<Tables>): Store {
+function createSqliteStore(database: OpenDatabase): Store {
+  // Closed by the store: Kysely closes only a database that a query has gone through.
+  const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database: { ...database, close() {} } }) });
+  let closing: Promise<void> | undefined;
   const getRuntime = async (id: string): Promise<RuntimeRecord | undefined> => {
     const row = await db.selectFrom('runtimes').selectAll().where('id', '=', id).executeTakeFirst();
     return row && toRuntime(row);
@@ -120,7 +123,12 @@ function createSqliteStore(db: Kysely<Tables>): Store {
             .then(where.ref('revision'))
             .else(where('revision', '+', 1))
             .end(),
-          updated_at: at,
+          updated_at: where
+            .case()
+            .when('status', '=', 'DELETING')
+            .then(where.ref('updated_at'))
+            .else(at)
+            .end(),
         }))
         .where('id', '=', id)
         .returningAll()
@@ -132,8 +140,8 @@ function createSqliteStore(db: Kysely<Tables>): Store {
       return db.transaction().execute(async (tx) => {
         const row = await tx.selectFrom('runtimes').selectAll().where('id', '=', id).executeTakeFirst();
         if (!row || row.revision !== revision) return false;
-        const leaving = isLeaving(toRuntime(row).status);
-        if (leaving !== (outcome.status === 'DELETE_FAILED')) return false;
+        const { status } = toRuntime(row);
+        if (!isUnsettled(status) || isLeaving(status) !== (outcome.status === 'DELETE_FAILED')) return false;
         let head = row.head_version;
         if (outcome.status === 'READY' && outcome.newVersion) {
           head = (head ?? 0) + 1;
@@ -156,7 +164,7 @@ function createSqliteStore(db: Kysely<Tables>): Store {
           .updateTable('runtimes')
           .set({
             status: outcome.status,
-            status_reason: outcome.status === 'READY' ? null : outcome.statusReason,
+            status_reason: outcome.status === 'READY' ? null : toText(outcome.statusReason),
             head_version: head,
             updated_at: outcome.at,
           })
@@ -203,8 +211,8 @@ function createSqliteStore(db: Kysely<Tables>): Store {
       const row = await db
         .updateTable('versions')
         .set({
-          ...(description !== undefined && { description }),
-          ...(publisher !== undefined && { publisher }),
+          ...(description !== undefined && { description: toText(description) }),
+          ...(publisher !== undefined && { publisher: toText(publisher) }),
           updated_at: at,
         })
         .where('runtime_id', '=', runtimeId)
@@ -267,7 +275,7 @@ function createSqliteStore(db: Kysely<Tables>): Store {
           }))
           .where('id', '=', id)
           .where('runtime_id', '=', runtimeId)
-          .where('status', '!=', 'DELETING')
+          .where('status', 'not in', ['DELETING', 'DELETE_FAILED'])
           .returningAll()
           .executeTakeFirst(),
       );
@@ -280,8 +288,18 @@ function createSqliteStore(db: Kysely<Tables>): Store {
         .set((where) => ({
           status: 'DELETING',
           status_reason: null,
-          revision: where('revision', '+', 1),
-          updated_at: at,
+          revision: where
+            .case()
+            .when('status', '=', 'DELETING')
+            .then(where.ref('revision'))
+            .else(where('revision', '+', 1))
+            .end(),
+          updated_at: where
+            .case()
+            .when('status', '=', 'DELETING')
+            .then(where.ref('updated_at'))
+            .else(at)
+            .end(),
         }))
         .where('id', '=', id)
         .where('runtime_id', '=', runtimeId)
@@ -293,9 +311,13 @@ function createSqliteStore(db: Kysely<Tables>): Store {
     async settleEndpoint(id, revision, { status, statusReason }) {
       const result = await db
         .updateTable('endpoints')
-        .set({ status, status_reason: statusReason ?? null })
+        .set({ status, status_reason: statusReason === undefined ? null : toText(statusReason) })
         .where('id', '=', id)
         .where('revision', '=', revision)
+        // An endpoint on its way out stays so, whatever an attempt of the same revision finds.
+        .where((where) =>
+          where('status', status === 'DELETE_FAILED' ? 'in' : 'not in', ['DELETING', 'DELETE_FAILED']),
+        )
         .executeTakeFirst();
       return result.numUpdatedRows === 1n;
     },
@@ -322,7 +344,7 @@ function createSqliteStore(db: Kysely<Tables>): Store {
             started_at: startedAt,
             duration_ms: Math.round(durationMs),
             outcome,
-            reason: reason ?? null,
+            reason: reason === undefined ? null : toText(reason),
           })
           .execute();
         const oldestKept = await tx
@@ -362,7 +384,15 @@ function createSqliteStore(db: Kysely<Tables>): Store {
       return new Set(rows.flatMap(({ artifact_digest }) => artifact_digest ?? []));
     },
 
-    close: () => db.destroy(),
+    close() {
+      closing ??= db.destroy().then(() => {
+        // Into the one file, for whoever copies it. Closing would do it, but the package for Node 20 closes only when
+        // the last prepared statement has been collected as garbage.
+        database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+        database.close();
+      });
+      return closing;
+    },
   };
 }
 

@@ -1,0 +1,208 @@
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { crc64 } from '@runstead/contract/crc64';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { blobFile } from '../../src/artifacts/folders.ts';
+import { forgetPrepared, prepare, sweepPrepared } from '../../src/artifacts/prepare.ts';
+import { PhaseFailure } from '../../src/domain/failure.ts';
+import type { RuntimeSpec } from '../../src/domain/runtime.ts';
+import { specOf } from '../store-cases.ts';
+import { type ArtifactBench, halfMade, openBench, packageOf, tree } from './bench.ts';
+import { craftZip } from './craft-zip.ts';
+
+let bench: ArtifactBench;
+beforeEach(() => {
+  bench = openBench();
+});
+afterEach(() => bench.dispose());
+
+/** Puts a package where intake would have put it; gives the configuration that refers to it. */
+function deployed(zip: Buffer, changes: Partial<RuntimeSpec> = {}): RuntimeSpec {
+  const digest = createHash('sha256').update(zip).digest('hex');
+  writeFileSync(blobFile(bench.folders, digest), zip);
+  return specOf({ artifact: { digest, crc64: crc64(zip) }, ...changes });
+}
+
+function preparing(
+  spec: RuntimeSpec,
+  options: { signal?: AbortSignal; onPhase?: (phase: string) => void } = {},
+) {
+  const phases: string[] = [];
+  const folder = prepare({
+    folders: bench.folders,
+    thread: bench.thread,
+    runtimeId: 'r1',
+    spec,
+    limitBytes: 100_000_000,
+    limitEntries: 5000,
+    installTimeoutMs: 10_000,
+    signal: options.signal ?? new AbortController().signal,
+    onPhase: (phase) => {
+      phases.push(phase);
+      options.onPhase?.(phase);
+    },
+  });
+  return { folder, phases };
+}
+
+async function failure(spec: RuntimeSpec): Promise<PhaseFailure> {
+  const error = await preparing(spec).folder.catch((reason: unknown) => reason);
+  expect(error).toBeInstanceOf(PhaseFailure);
+  expect(halfMade(bench.folders)).toEqual([]);
+  expect((error as Error).message).not.toContain(bench.dataDir);
+  return error as PhaseFailure;
+}
+
+const many = (count: number) =>
+  packageOf(Object.fromEntries(Array.from({ length: count }, (_, i) => [`d${i % 7}/f${i}.js`, `${i}`])));
+
+describe('prepare', () => {
+  it('unpacks the package into a folder of the runtime and the digest', async () => {
+    const spec = deployed(await packageOf({ 'index.js': 'main', 'lib/a.js': 'a' }));
+    const { folder, phases } = preparing(spec);
+    expect(await folder).toBe(join(bench.folders.code, 'r1', spec.artifact!.digest));
+    expect(tree(await folder)).toEqual({ 'index.js': 'main', 'lib/': '/', 'lib/a.js': 'a' });
+    expect(phases).toEqual(['fetch', 'unpack', 'install']);
+    expect(halfMade(bench.folders)).toEqual([]);
+  });
+
+  it('finds again what was prepared, without the package', async () => {
+    const spec = deployed(await packageOf({ 'index.js': 'main' }));
+    const first = await preparing(spec).folder;
+    rmSync(blobFile(bench.folders, spec.artifact!.digest));
+    const again = preparing(spec);
+    expect(await again.folder).toBe(first);
+    expect(again.phases).toEqual(['fetch', 'install']);
+  });
+
+  it('prepares one package several times at once, into one folder', async () => {
+    const spec = deployed(await many(200));
+    const folders = await Promise.all(Array.from({ length: 6 }, () => preparing(spec).folder));
+    expect(new Set(folders).size).toBe(1);
+    expect(Object.keys(tree(folders[0]!))).toHaveLength(207);
+    expect(halfMade(bench.folders)).toEqual([]);
+    expect(readdirSync(join(bench.folders.code, 'r1'))).toEqual([spec.artifact!.digest]);
+  });
+
+  it('compares the checksum that was given as a number', async () => {
+    const zip = await packageOf({ 'index.js': '' });
+    const right = crc64(zip);
+    const wrong = (BigInt(right) ^ 1n).toString();
+    await preparing(deployed(zip, { codeConfiguration: { checksum: `00${right}`.slice(-20) } })).folder;
+    const { phase, message } = await failure(deployed(zip, { codeConfiguration: { checksum: wrong } }));
+    expect(phase).toBe('fetch');
+    expect(message).toContain(wrong);
+    expect(message).toContain(right);
+  });
+
+  it('says that a package is no longer there', async () => {
+    const spec = deployed(await packageOf({ a: '' }));
+    rmSync(blobFile(bench.folders, spec.artifact!.digest));
+    const { phase, message } = await failure(spec);
+    expect(phase).toBe('fetch');
+    expect(message).toContain(spec.artifact!.digest.slice(0, 12));
+  });
+
+  const unserved: [string, Partial<RuntimeSpec>, RegExp][] = [
+    ['an image', { artifactType: 'Container' }, /no container engine/],
+    [
+      'a bucket',
+      { codeConfiguration: { ossBucketName: 'b1', ossObjectName: 'o' } },
+      /bucket 'b1' is not configured/,
+    ],
+    ['nothing', {}, /no package/],
+  ];
+  it.each(unserved)('says what it cannot fetch: %s', async (_name, changes, reason) => {
+    const { phase, message } = await failure(specOf(changes));
+    expect(phase).toBe('fetch');
+    expect(message).toMatch(reason);
+  });
+
+  it.each([
+    ['no archive', Buffer.from('garbage'), /no readable ZIP/],
+    ['a link', craftZip([{ name: 'index.js' }, { name: 'l', mode: 0o120777, data: '/' }]), /'l' is a link/],
+    ['a name that climbs', craftZip([{ name: 'index.js' }, { name: '../../x' }]), /\.\.\/\.\.\/x/],
+    ['a bomb', craftZip([{ name: 'z', declaredSize: 5, deflate: true, data: Buffer.alloc(1e6) }]), /'z'/],
+  ])('refuses %s in the phase of unpacking, and leaves nothing', async (_name, zip, reason) => {
+    const { phase, message } = await failure(deployed(zip));
+    expect(phase).toBe('unpack');
+    expect(message).toMatch(reason);
+    expect(tree(bench.folders.code)).toEqual({ 'r1/': '/' });
+  });
+
+  it('holds to the limits it is given', async () => {
+    const { message } = await failure(
+      deployed(craftZip(Array.from({ length: 5001 }, (_, i) => ({ name: `f${i}` })))),
+    );
+    expect(message).toContain('at most 5000');
+  });
+
+  it.each(['fetch', 'unpack', 'install'])(
+    'aborted while in %s leaves nothing that looks complete and is not',
+    async (at) => {
+      const spec = deployed(await many(300));
+      const abort = new AbortController();
+      const { folder, phases } = preparing(spec, {
+        signal: abort.signal,
+        onPhase: (phase) => {
+          if (phase === at) abort.abort(new Error('superseded'));
+        },
+      });
+      // Without dependencies there is nothing left to abort in the last phase.
+      if (at === 'install') await folder;
+      else await expect(folder).rejects.toThrow('superseded');
+      expect(phases.at(-1)).toBe(at);
+      expect(halfMade(bench.folders)).toEqual([]);
+      const codeDir = join(bench.folders.code, 'r1', spec.artifact!.digest);
+      if (existsSync(codeDir)) expect(Object.keys(tree(codeDir))).toHaveLength(307);
+      expect(Object.keys(tree(await preparing(spec).folder))).toHaveLength(307);
+    },
+  );
+
+  it('cut short by the end of the server leaves nothing that looks complete and is not', async () => {
+    const spec = deployed(await many(3000));
+    let ended: Promise<void> | undefined;
+    const { folder } = preparing(spec, {
+      onPhase: (phase) => {
+        if (phase === 'unpack') ended = bench.thread.close();
+      },
+    });
+    await expect(folder).rejects.toThrow('stopping');
+    await ended;
+    expect(halfMade(bench.folders)).toEqual([]);
+    expect(existsSync(join(bench.folders.code, 'r1', spec.artifact!.digest))).toBe(false);
+  });
+});
+
+describe('what was prepared', () => {
+  it('goes with its runtime', async () => {
+    await preparing(deployed(await packageOf({ a: '' }))).folder;
+    mkdirSync(join(bench.folders.deps, 'r1', 'key'), { recursive: true });
+    mkdirSync(join(bench.folders.deps, 'r2', 'key'), { recursive: true });
+    await forgetPrepared(bench.folders, 'r1');
+    await forgetPrepared(bench.folders, 'r1');
+    expect(tree(bench.folders.code)).toEqual({});
+    expect(Object.keys(tree(bench.folders.deps))).toEqual(['r2/', 'r2/key/']);
+  });
+
+  it('is swept at start: what is half-made, and what belongs to nobody', async () => {
+    for (const folder of [bench.folders.code, bench.folders.deps]) {
+      for (const path of [
+        'r1/good',
+        'r1/good.123.tmp/x',
+        'r1/other.9.tmp',
+        'r2/good',
+        'gone/good',
+        'gone/a.1.tmp',
+      ]) {
+        mkdirSync(join(folder, path), { recursive: true });
+      }
+      writeFileSync(join(folder, 'stray'), '');
+    }
+    await sweepPrepared(bench.folders, new Set(['r1', 'r2']));
+    for (const folder of [bench.folders.code, bench.folders.deps]) {
+      expect(Object.keys(tree(folder))).toEqual(['r1/', 'r1/good/', 'r2/', 'r2/good/']);
+    }
+  });
+});

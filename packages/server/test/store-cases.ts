@@ -1,0 +1,896 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { RuntimeSpec } from '../src/domain/runtime.ts';
+import {
+  type EndpointRecord,
+  EVENTS_KEPT,
+  NameTaken,
+  type NewEvent,
+  type PageResult,
+  type RuntimeFilter,
+  type RuntimeRecord,
+  type Store,
+} from '../src/store/store.ts';
+
+/** The configuration of a runtime, with what a case is about. */
+export function specOf(changes: Partial<RuntimeSpec> = {}): RuntimeSpec {
+  return { artifactType: 'Code', cpu: 1, memory: 512, port: 9000, ...changes };
+}
+
+/** A time of day on one made-up date; lists are ordered by such times. */
+export function at(second: number): string {
+  return new Date(Date.UTC(2026, 0, 2, 3, 4, 0) + second * 1000).toISOString();
+}
+
+const EVERYTHING = { pageNumber: 1, pageSize: 1000 };
+const BAD = 'start: exited with code 1';
+
+/**
+ * What any implementation of the `Store` port has to do.
+ * @param open opens the store at a path that is fresh for every case; opened again, the path has the data still
+ */
+export function storeCases(name: string, open: (path: string) => Store | Promise<Store>): void {
+  describe(`${name} as a store`, () => {
+    let folder: string;
+    let path: string;
+    let store: Store;
+
+    beforeEach(async () => {
+      folder = mkdtempSync(join(tmpdir(), 'runstead-store-'));
+      path = join(folder, 'db');
+      store = await open(path);
+    });
+
+    afterEach(async () => {
+      await store.close();
+      rmSync(folder, { recursive: true, force: true });
+    });
+
+    const create = (id: string, changes: { name?: string; spec?: RuntimeSpec; at?: string } = {}) =>
+      store.createRuntime({ id, name: id, spec: specOf(), at: at(0), ...changes });
+
+    const update = (runtime: RuntimeRecord, changes: Partial<RuntimeSpec> = {}, name = runtime.name) =>
+      store.updateRuntime(runtime.id, {
+        name,
+        spec: { ...runtime.spec, ...changes },
+        expectedRevision: runtime.revision,
+        forceEvict: false,
+        at: at(1),
+      });
+
+    const ready = (id: string, revision: number, newVersion = true) =>
+      store.settleRuntime(id, revision, { status: 'READY', newVersion, at: at(2) });
+
+    const fail = (id: string, revision: number, status: 'CREATE_FAILED' | 'UPDATE_FAILED') =>
+      store.settleRuntime(id, revision, { status, statusReason: BAD, at: at(2) });
+
+    const endpoint = (id: string, runtimeId: string, changes: { name?: string; at?: string } = {}) =>
+      store.createEndpoint({
+        id,
+        runtimeId,
+        name: id,
+        spec: { targetVersion: '1' },
+        at: at(0),
+        ...changes,
+      });
+
+    const ids = (page: PageResult<{ id: string }>) => page.items.map(({ id }) => id);
+    const found = async (filter: RuntimeFilter) => ids(await store.listRuntimes(filter, EVERYTHING)).sort();
+
+    describe('a runtime', () => {
+      it('is CREATING at revision 1, without a version', async () => {
+        const spec = specOf({ description: 'first', workspaceId: 'w1' });
+        const created = await create('r1', { name: 'agent', spec, at: at(7) });
+        expect(created).toEqual({
+          id: 'r1',
+          name: 'agent',
+          revision: 1,
+          status: 'CREATING',
+          statusReason: undefined,
+          spec,
+          headVersion: undefined,
+          forceEvict: false,
+          createdAt: at(7),
+          updatedAt: at(7),
+        });
+        expect(await store.getRuntime('r1')).toEqual(created);
+      });
+
+      it('is undefined when there is none', async () => {
+        expect(await store.getRuntime('nobody')).toBeUndefined();
+        expect(await store.markRuntimeDeleting('nobody', at(1))).toBeUndefined();
+        expect(await ready('nobody', 1)).toBe(false);
+        await store.removeRuntime('nobody');
+      });
+
+      it('has a name of its own, with capital letters told apart', async () => {
+        await create('r1', { name: 'agent' });
+        await expect(create('r2', { name: 'agent' })).rejects.toThrow(NameTaken);
+        await expect(create('r2', { name: 'agent' })).rejects.toThrow("'agent'");
+        expect(await store.getRuntime('r2')).toBeUndefined();
+        await create('r2', { name: 'Agent' });
+      });
+
+      it('is refused under an id that is taken, which is no question of names', async () => {
+        await create('r1', { name: 'one' });
+        const error = await create('r1', { name: 'two' }).catch((reason: unknown) => reason);
+        expect(error).toBeInstanceOf(Error);
+        expect(error).not.toBeInstanceOf(NameTaken);
+        expect((await store.getRuntime('r1'))?.name).toBe('one');
+      });
+
+      it('keeps its name until it is removed', async () => {
+        await create('r1', { name: 'agent' });
+        await store.markRuntimeDeleting('r1', at(1));
+        await expect(create('r2', { name: 'agent' })).rejects.toThrow(NameTaken);
+        await store.removeRuntime('r1');
+        expect((await create('r2', { name: 'agent' })).revision).toBe(1);
+      });
+    });
+
+    describe('an update', () => {
+      it('raises the revision, and leaves the versions as they are', async () => {
+        await create('r1');
+        await ready('r1', 1);
+        const updated = await store.updateRuntime('r1', {
+          name: 'renamed',
+          spec: specOf({ port: 8000 }),
+          expectedRevision: 1,
+          forceEvict: true,
+          at: at(9),
+        });
+        expect(updated).toEqual({
+          id: 'r1',
+          name: 'renamed',
+          revision: 2,
+          status: 'UPDATING',
+          statusReason: undefined,
+          spec: specOf({ port: 8000 }),
+          headVersion: 1,
+          forceEvict: true,
+          createdAt: at(0),
+          updatedAt: at(9),
+        });
+        expect(await store.getRuntime('r1')).toEqual(updated);
+        expect((await store.getVersion('r1', 1))?.spec).toEqual(specOf());
+      });
+
+      it('changes nothing when the revision it was merged onto is not the newest', async () => {
+        const first = await create('r1');
+        const second = await update(first, { port: 8001 });
+        for (const expectedRevision of [0, 1, 3]) {
+          const change = { name: 'late', spec: specOf({ port: 8002 }), forceEvict: true, at: at(9) };
+          expect(await store.updateRuntime('r1', { ...change, expectedRevision })).toBeUndefined();
+        }
+        expect(await store.getRuntime('r1')).toEqual(second);
+      });
+
+      it('is refused when the runtime is gone or on its way out', async () => {
+        const runtime = await create('r1');
+        expect(await update({ ...runtime, id: 'nobody' })).toBeUndefined();
+        const deleting = (await store.markRuntimeDeleting('r1', at(1)))!;
+        expect(await update(deleting)).toBeUndefined();
+        const outcome = { status: 'DELETE_FAILED', statusReason: BAD, at: at(2) } as const;
+        expect(await store.settleRuntime('r1', deleting.revision, outcome)).toBe(true);
+        expect(await update(deleting)).toBeUndefined();
+        expect((await store.getRuntime('r1'))?.status).toBe('DELETE_FAILED');
+      });
+
+      it('may take a free name, and no other', async () => {
+        await create('r1', { name: 'one' });
+        const two = await create('r2', { name: 'two' });
+        await expect(update(two, {}, 'one')).rejects.toThrow(NameTaken);
+        expect(await store.getRuntime('r2')).toEqual(two);
+        expect((await update(two, {}, 'two'))?.revision).toBe(2);
+        expect((await update({ ...two, revision: 2 }, {}, 'three'))?.name).toBe('three');
+        await create('r3', { name: 'two' });
+      });
+
+      it('clears the reason of a failure, and the wish to cut instances', async () => {
+        const created = await create('r1');
+        await fail('r1', 1, 'CREATE_FAILED');
+        const change = { name: 'r1', spec: created.spec, at: at(3) };
+        await store.updateRuntime('r1', { ...change, expectedRevision: 1, forceEvict: true });
+        const again = await store.updateRuntime('r1', { ...change, expectedRevision: 2, forceEvict: false });
+        expect(again).toMatchObject({ status: 'UPDATING', statusReason: undefined, forceEvict: false });
+      });
+    });
+
+    describe('the end of an attempt', () => {
+      it('numbers the version, and makes it the head in the same step', async () => {
+        const spec = specOf({ description: 'what ran' });
+        await create('r1', { spec });
+        expect(await ready('r1', 1)).toBe(true);
+        expect(await store.getRuntime('r1')).toMatchObject({
+          status: 'READY',
+          headVersion: 1,
+          revision: 1,
+          updatedAt: at(2),
+        });
+        expect(await store.getVersion('r1', 1)).toEqual({
+          runtimeId: 'r1',
+          version: 1,
+          revision: 1,
+          spec,
+          description: undefined,
+          publisher: undefined,
+          createdAt: at(2),
+          updatedAt: at(2),
+        });
+      });
+
+      it('can be READY without a version', async () => {
+        const created = await create('r1');
+        await ready('r1', 1);
+        await update(created);
+        expect(await ready('r1', 2, false)).toBe(true);
+        expect(await store.getRuntime('r1')).toMatchObject({ status: 'READY', headVersion: 1, revision: 2 });
+        expect(await store.versions('r1')).toHaveLength(1);
+      });
+
+      it('says why it failed, and leaves no version', async () => {
+        await create('r1');
+        expect(await fail('r1', 1, 'CREATE_FAILED')).toBe(true);
+        expect(await store.getRuntime('r1')).toMatchObject({
+          status: 'CREATE_FAILED',
+          statusReason: BAD,
+          headVersion: undefined,
+        });
+        expect(await store.versions('r1')).toEqual([]);
+      });
+
+      it('leaves no trace when it is of an older revision', async () => {
+        const created = await create('r1');
+        const newest = await update(created);
+        expect(await ready('r1', 1)).toBe(false);
+        expect(await fail('r1', 1, 'CREATE_FAILED')).toBe(false);
+        expect(await store.getRuntime('r1')).toEqual(newest);
+        expect(await store.versions('r1')).toEqual([]);
+        expect(await ready('r1', 2)).toBe(true);
+        expect((await store.versions('r1')).map(({ version, revision }) => [version, revision])).toEqual([
+          [1, 2],
+        ]);
+      });
+
+      it('comes once: what has ended does not end again', async () => {
+        await create('r1');
+        await ready('r1', 1);
+        const settled = await store.getRuntime('r1');
+        expect(await ready('r1', 1)).toBe(false);
+        expect(await ready('r1', 1, false)).toBe(false);
+        expect(await fail('r1', 1, 'UPDATE_FAILED')).toBe(false);
+        expect(await store.getRuntime('r1')).toEqual(settled);
+        expect(await store.versions('r1')).toHaveLength(1);
+      });
+
+      it('numbers versions without gaps, whatever failed or was overtaken between them', async () => {
+        let runtime = await create('r1');
+        const wanted: number[] = [];
+        for (let round = 1; round <= 12; round++) {
+          if (round % 3 === 0) {
+            expect(await fail('r1', runtime.revision, 'UPDATE_FAILED')).toBe(true);
+          } else if (round % 4 === 0) {
+            runtime = (await update(runtime))!;
+            expect(await ready('r1', runtime.revision - 1)).toBe(false);
+          } else {
+            expect(await ready('r1', runtime.revision)).toBe(true);
+            wanted.push(runtime.revision);
+          }
+          runtime = (await update((await store.getRuntime('r1'))!))!;
+        }
+        const versions = await store.versions('r1');
+        expect(versions.map(({ version }) => version)).toEqual(wanted.map((_, index) => index + 1));
+        expect(versions.map(({ revision }) => revision)).toEqual(wanted);
+        expect((await store.getRuntime('r1'))?.headVersion).toBe(wanted.length);
+      });
+
+      it('keeps an agent’s own words, whatever bytes it wrote', async () => {
+        await create('r1');
+        const statusReason = 'start: "exit" \\ 100% 中文 🙂 \u0007 before\0after';
+        await store.settleRuntime('r1', 1, { status: 'CREATE_FAILED', statusReason, at: at(1) });
+        // NUL has no place in PostgreSQL's text; all else stays.
+        expect((await store.getRuntime('r1'))?.statusReason).toBe(statusReason.replace('\0', '\ufffd'));
+      });
+    });
+
+    describe('a delete', () => {
+      it('raises the revision once only', async () => {
+        await create('r1');
+        await ready('r1', 1);
+        const deleting = await store.markRuntimeDeleting('r1', at(5));
+        expect(deleting).toMatchObject({ status: 'DELETING', revision: 2, updatedAt: at(5), headVersion: 1 });
+        expect(await store.markRuntimeDeleting('r1', at(6))).toEqual(deleting);
+        expect(await store.getRuntime('r1')).toEqual(deleting);
+      });
+
+      it('outranks the attempt under way', async () => {
+        await create('r1');
+        await store.markRuntimeDeleting('r1', at(5));
+        for (const revision of [1, 2]) {
+          expect(await ready('r1', revision)).toBe(false);
+          expect(await fail('r1', revision, 'CREATE_FAILED')).toBe(false);
+        }
+        expect((await store.getRuntime('r1'))?.status).toBe('DELETING');
+        expect(await store.versions('r1')).toEqual([]);
+      });
+
+      it('can fail, and be asked for again', async () => {
+        await create('r1');
+        const outcome = { status: 'DELETE_FAILED', statusReason: BAD, at: at(2) } as const;
+        expect(await store.settleRuntime('r1', 1, outcome)).toBe(false);
+        await store.markRuntimeDeleting('r1', at(1));
+        expect(await store.settleRuntime('r1', 1, outcome)).toBe(false);
+        expect(await store.settleRuntime('r1', 2, outcome)).toBe(true);
+        expect(await store.getRuntime('r1')).toMatchObject({ status: 'DELETE_FAILED', statusReason: BAD });
+        expect(await store.markRuntimeDeleting('r1', at(3))).toMatchObject({
+          status: 'DELETING',
+          statusReason: undefined,
+          revision: 3,
+        });
+      });
+
+      it('takes versions, endpoints and events with it, and nothing of others', async () => {
+        for (const id of ['r1', 'r2']) {
+          await create(id);
+          await ready(id, 1);
+          await endpoint(`${id}-e`, id);
+          await store.addEvent(event(id, 1));
+        }
+        await store.removeRuntime('r1');
+        expect(await store.getRuntime('r1')).toBeUndefined();
+        expect(await store.getVersion('r1', 1)).toBeUndefined();
+        expect(await store.versions('r1')).toEqual([]);
+        expect(await store.endpoints('r1')).toEqual([]);
+        expect(await store.getEndpoint('r1', 'r1-e')).toBeUndefined();
+        expect(await store.listEvents('r1', 10)).toEqual([]);
+        expect(await store.listVersions('r1', EVERYTHING)).toEqual({ items: [], total: 0 });
+        expect(await store.versions('r2')).toHaveLength(1);
+        expect(await store.endpoints('r2')).toHaveLength(1);
+        expect(await store.listEvents('r2', 10)).toHaveLength(1);
+        // The same id again begins anew.
+        await create('r1');
+        await ready('r1', 1);
+        expect((await store.getRuntime('r1'))?.headVersion).toBe(1);
+      });
+    });
+
+    describe('runtimeIds', () => {
+      it('names all, oldest first, or those with work under way', async () => {
+        await create('failed', { at: at(3) });
+        await fail('failed', 1, 'CREATE_FAILED');
+        await create('creating', { at: at(1) });
+        await create('b-ready', { at: at(0) });
+        await ready('b-ready', 1);
+        const updating = await create('a-updating', { at: at(0) });
+        await ready('a-updating', 1);
+        await update(updating);
+        await create('deleting', { at: at(2) });
+        await store.markRuntimeDeleting('deleting', at(4));
+        await create('delete-failed', { at: at(5) });
+        await store.markRuntimeDeleting('delete-failed', at(6));
+        await store.settleRuntime('delete-failed', 2, {
+          status: 'DELETE_FAILED',
+          statusReason: BAD,
+          at: at(7),
+        });
+        const all = ['a-updating', 'b-ready', 'creating', 'deleting', 'failed', 'delete-failed'];
+        expect(await store.runtimeIds()).toEqual(all);
+        expect(await store.runtimeIds({ unsettled: false })).toEqual(all);
+        expect(await store.runtimeIds({ unsettled: true })).toEqual(['a-updating', 'creating', 'deleting']);
+      });
+    });
+
+    describe('the list of runtimes', () => {
+      it('is newest first, ties by id, in pages', async () => {
+        await create('c', { at: at(1) });
+        await create('a', { at: at(1) });
+        await create('old', { at: at(0) });
+        await create('new', { at: at(2) });
+        await create('b', { at: at(1) });
+        const order = ['new', 'a', 'b', 'c', 'old'];
+        expect(await store.listRuntimes({}, EVERYTHING)).toMatchObject({ total: 5 });
+        expect(ids(await store.listRuntimes({}, EVERYTHING))).toEqual(order);
+        for (const pageSize of [1, 2, 3, 5]) {
+          const seen: string[] = [];
+          for (let pageNumber = 1; pageNumber <= Math.ceil(5 / pageSize); pageNumber++) {
+            const page = await store.listRuntimes({}, { pageNumber, pageSize });
+            expect(page.total).toBe(5);
+            seen.push(...ids(page));
+          }
+          expect(seen).toEqual(order);
+        }
+      });
+
+      it('has an empty page behind the last, however far', async () => {
+        await create('a');
+        for (const pageNumber of [2, 1000, Number.MAX_SAFE_INTEGER]) {
+          expect(await store.listRuntimes({}, { pageNumber, pageSize: 100 })).toEqual({
+            items: [],
+            total: 1,
+          });
+        }
+      });
+
+      it('leaves nobody out who was there, though others come while it is read', async () => {
+        const there = Array.from({ length: 20 }, (_, index) => `r${String(index).padStart(2, '0')}`);
+        for (const [index, id] of there.entries()) await create(id, { at: at(index % 5) });
+        const before = ids(await store.listRuntimes({}, EVERYTHING));
+        const seen = new Set<string>();
+        for (let pageNumber = 1; ; pageNumber++) {
+          const page = await store.listRuntimes({}, { pageNumber, pageSize: 3 });
+          if (page.items.length === 0) break;
+          for (const id of ids(page)) seen.add(id);
+          // Fewer than fit on a page, so that the reader gets ahead.
+          if (pageNumber < 10) await create(`late-${pageNumber}`, { at: at(100 + pageNumber) });
+        }
+        expect([...seen].filter((id) => there.includes(id))).toEqual(before);
+      });
+
+      it('finds names exactly, or by a part', async () => {
+        const names = ['plain', '100%', '100', 'a_b', 'axb', 'back\\slash', 'backslash', "quo'te", 'Plain-2'];
+        for (const [index, taken] of names.entries()) await create(`r${index}`, { name: taken });
+        const named = async (value: string, mode: 'exact' | 'fuzzy') => {
+          const { items, total } = await store.listRuntimes({ name: { value, mode } }, EVERYTHING);
+          expect(total).toBe(items.length);
+          return items.map((item) => item.name).sort();
+        };
+        for (const taken of names) expect(await named(taken, 'exact')).toEqual([taken]);
+        expect(await named('PLAIN', 'exact')).toEqual([]);
+        expect(await named('pla', 'exact')).toEqual([]);
+        expect(await named('%', 'exact')).toEqual([]);
+        expect(await named('100', 'fuzzy')).toEqual(['100', '100%']);
+        expect(await named('%', 'fuzzy')).toEqual(['100%']);
+        expect(await named('0%', 'fuzzy')).toEqual(['100%']);
+        expect(await named('_', 'fuzzy')).toEqual(['a_b']);
+        expect(await named('a_b', 'fuzzy')).toEqual(['a_b']);
+        expect(await named('\\', 'fuzzy')).toEqual(['back\\slash']);
+        expect(await named('k\\s', 'fuzzy')).toEqual(['back\\slash']);
+        expect(await named("o't", 'fuzzy')).toEqual(["quo'te"]);
+        expect(await named('pLAIN', 'fuzzy')).toEqual(['Plain-2', 'plain']);
+        expect(await named('', 'fuzzy')).toEqual([...names].sort());
+        expect(await named('nowhere', 'fuzzy')).toEqual([]);
+      });
+
+      it('selects by status, workspace and tags, all at once', async () => {
+        await create('r1', { spec: specOf({ workspaceId: 'w1', systemTags: ['a', 'b'] }) });
+        await create('r2', { spec: specOf({ workspaceId: 'w2', systemTags: ['a'] }) });
+        await create('r3', { spec: specOf({ workspaceId: 'w1', systemTags: [] }) });
+        await create('r4', { spec: specOf({ systemTags: ['ab', "b'", '%'] }) });
+        await ready('r1', 1);
+        await ready('r2', 1);
+        expect(await found({ statuses: ['READY'] })).toEqual(['r1', 'r2']);
+        expect(await found({ statuses: ['READY', 'CREATING'] })).toEqual(['r1', 'r2', 'r3', 'r4']);
+        expect(await found({ statuses: ['DELETING'] })).toEqual([]);
+        expect(await found({ statuses: [] })).toHaveLength(4);
+        expect(await found({ workspaceIds: ['w1'] })).toEqual(['r1', 'r3']);
+        expect(await found({ workspaceIds: ['w1', 'w2', 'w3'] })).toEqual(['r1', 'r2', 'r3']);
+        expect(await found({ workspaceIds: [] })).toHaveLength(4);
+        expect(await found({ systemTags: ['a'] })).toEqual(['r1', 'r2']);
+        expect(await found({ systemTags: ['a', 'b'] })).toEqual(['r1']);
+        expect(await found({ systemTags: ["b'"] })).toEqual(['r4']);
+        expect(await found({ systemTags: ['%'] })).toEqual(['r4']);
+        expect(await found({ systemTags: ['A'] })).toEqual([]);
+        expect(await found({ systemTags: [] })).toHaveLength(4);
+        expect(
+          await found({
+            name: { value: 'r', mode: 'fuzzy' },
+            statuses: ['READY'],
+            workspaceIds: ['w1'],
+            systemTags: ['b'],
+          }),
+        ).toEqual(['r1']);
+      });
+
+      it('counts what the filter selects, not what the page shows', async () => {
+        for (let i = 0; i < 5; i++) await create(`r${i}`, { spec: specOf({ workspaceId: `w${i % 2}` }) });
+        const page = await store.listRuntimes({ workspaceIds: ['w0'] }, { pageNumber: 2, pageSize: 2 });
+        expect(page.total).toBe(3);
+        expect(page.items).toHaveLength(1);
+      });
+
+      it('goes by the newest configuration', async () => {
+        const created = await create('r1', { spec: specOf({ workspaceId: 'w1', systemTags: ['a'] }) });
+        await update(created, { workspaceId: 'w2', systemTags: ['b'] }, 'other');
+        expect(await found({ workspaceIds: ['w1'] })).toEqual([]);
+        expect(await found({ systemTags: ['a'] })).toEqual([]);
+        expect(await found({ name: { value: 'r1', mode: 'exact' } })).toEqual([]);
+        expect(await found({ workspaceIds: ['w2'], systemTags: ['b'] })).toEqual(['r1']);
+      });
+    });
+
+    describe('versions', () => {
+      const withVersions = async (count: number) => {
+        let runtime: RuntimeRecord | undefined = await create('r1');
+        for (let i = 1; i <= count; i++) {
+          await ready('r1', i);
+          if (i < count) runtime = await update(runtime!, { port: 9000 + i });
+        }
+      };
+
+      it('are read oldest first and listed newest first', async () => {
+        await withVersions(12);
+        const oldestFirst = Array.from({ length: 12 }, (_, index) => index + 1);
+        const versions = await store.versions('r1');
+        expect(versions.map(({ version }) => version)).toEqual(oldestFirst);
+        expect(versions.map(({ spec }) => spec.port)).toEqual(oldestFirst.map((n) => 8999 + n));
+        const page = await store.listVersions('r1', { pageNumber: 2, pageSize: 5 });
+        expect(page.total).toBe(12);
+        expect(page.items.map(({ version }) => version)).toEqual([7, 6, 5, 4, 3]);
+        expect(await store.getVersion('r1', 13)).toBeUndefined();
+        expect(await store.getVersion('r1', 0)).toBeUndefined();
+        expect(await store.getVersion('other', 1)).toBeUndefined();
+      });
+
+      it('can be stamped, field by field', async () => {
+        await withVersions(2);
+        const before = await store.getVersion('r1', 1);
+        const stamped = await store.publishVersion('r1', 2, { description: 'stable', at: at(20) });
+        expect(stamped).toMatchObject({
+          version: 2,
+          description: 'stable',
+          publisher: undefined,
+          updatedAt: at(20),
+        });
+        await store.publishVersion('r1', 2, { description: undefined, publisher: 'ada 🙂', at: at(21) });
+        expect(await store.getVersion('r1', 2)).toMatchObject({
+          description: 'stable',
+          publisher: 'ada 🙂',
+          createdAt: at(2),
+        });
+        expect(await store.publishVersion('r1', 2, { description: '', at: at(22) })).toMatchObject({
+          description: '',
+        });
+        expect(await store.getVersion('r1', 1)).toEqual(before);
+        expect(await store.publishVersion('r1', 3, { at: at(20) })).toBeUndefined();
+        expect(await store.publishVersion('other', 1, { at: at(20) })).toBeUndefined();
+      });
+    });
+
+    describe('an endpoint', () => {
+      it('is CREATING at revision 1, under its runtime alone', async () => {
+        await create('r1');
+        await create('r2');
+        const spec = {
+          targetVersion: '2',
+          description: 'e',
+          routingConfiguration: { versionWeights: [{ version: '1', weight: 0.25 }] },
+          scalingConfig: { minInstances: 0 },
+        };
+        const created = await store.createEndpoint({
+          id: 'e1',
+          runtimeId: 'r1',
+          name: 'prod',
+          spec,
+          at: at(3),
+        });
+        expect(created).toEqual({
+          id: 'e1',
+          runtimeId: 'r1',
+          name: 'prod',
+          revision: 1,
+          status: 'CREATING',
+          statusReason: undefined,
+          spec,
+          createdAt: at(3),
+          updatedAt: at(3),
+        } satisfies EndpointRecord);
+        expect(await store.getEndpoint('r1', 'e1')).toEqual(created);
+        expect(await store.getEndpoint('r2', 'e1')).toBeUndefined();
+        expect(await store.getEndpoint('r1', 'e2')).toBeUndefined();
+      });
+
+      it('has a name of its own within the runtime', async () => {
+        await create('r1');
+        await create('r2');
+        await endpoint('e1', 'r1', { name: 'prod' });
+        await expect(endpoint('e2', 'r1', { name: 'prod' })).rejects.toThrow(NameTaken);
+        await endpoint('e2', 'r2', { name: 'prod' });
+        await endpoint('e3', 'r1', { name: 'Prod' });
+        const rename = { name: 'prod', spec: {}, at: at(1) };
+        await expect(store.updateEndpoint('r1', 'e3', rename)).rejects.toThrow(NameTaken);
+        expect((await store.getEndpoint('r1', 'e3'))?.name).toBe('Prod');
+        expect((await store.updateEndpoint('r1', 'e1', rename))?.name).toBe('prod');
+      });
+
+      it('of a runtime that is not there cannot be made', async () => {
+        const error = await endpoint('e1', 'nobody').catch((reason: unknown) => reason);
+        expect(error).toBeInstanceOf(Error);
+        expect(error).not.toBeInstanceOf(NameTaken);
+        await create('nobody');
+        expect(await store.endpoints('nobody')).toEqual([]);
+      });
+
+      it('is replaced by an update, which raises the revision', async () => {
+        await create('r1');
+        await endpoint('e1', 'r1');
+        await store.settleEndpoint('e1', 1, { status: 'UPDATE_FAILED', statusReason: BAD });
+        const updated = await store.updateEndpoint('r1', 'e1', {
+          name: 'canary',
+          spec: { description: 'new' },
+          at: at(8),
+        });
+        expect(updated).toEqual({
+          id: 'e1',
+          runtimeId: 'r1',
+          name: 'canary',
+          revision: 2,
+          status: 'UPDATING',
+          statusReason: undefined,
+          spec: { description: 'new' },
+          createdAt: at(0),
+          updatedAt: at(8),
+        });
+        expect(await store.getEndpoint('r1', 'e1')).toEqual(updated);
+        const change = { name: 'x', spec: {}, at: at(9) };
+        expect(await store.updateEndpoint('r2', 'e1', change)).toBeUndefined();
+        expect(await store.updateEndpoint('r1', 'e9', change)).toBeUndefined();
+      });
+
+      it('is settled for the newest revision only', async () => {
+        await create('r1');
+        await endpoint('e1', 'r1');
+        await store.updateEndpoint('r1', 'e1', { name: 'e1', spec: {}, at: at(1) });
+        expect(await store.settleEndpoint('e1', 1, { status: 'READY' })).toBe(false);
+        expect(await store.settleEndpoint('e1', 3, { status: 'READY' })).toBe(false);
+        expect(await store.settleEndpoint('nobody', 1, { status: 'READY' })).toBe(false);
+        expect((await store.getEndpoint('r1', 'e1'))?.status).toBe('UPDATING');
+        expect(await store.settleEndpoint('e1', 2, { status: 'UPDATE_FAILED', statusReason: BAD })).toBe(
+          true,
+        );
+        expect(await store.getEndpoint('r1', 'e1')).toMatchObject({
+          status: 'UPDATE_FAILED',
+          statusReason: BAD,
+        });
+        expect(await store.settleEndpoint('e1', 2, { status: 'READY' })).toBe(true);
+        expect(await store.getEndpoint('r1', 'e1')).toMatchObject({
+          status: 'READY',
+          statusReason: undefined,
+        });
+      });
+
+      it('on its way out stays so, with its revision raised once', async () => {
+        await create('r1');
+        await endpoint('e1', 'r1');
+        expect(await store.markEndpointDeleting('r2', 'e1', at(4))).toBeUndefined();
+        expect(await store.markEndpointDeleting('r1', 'e9', at(4))).toBeUndefined();
+        const deleting = await store.markEndpointDeleting('r1', 'e1', at(4));
+        expect(deleting).toMatchObject({ status: 'DELETING', revision: 2, updatedAt: at(4) });
+        expect(await store.markEndpointDeleting('r1', 'e1', at(5))).toEqual(deleting);
+        expect(await store.updateEndpoint('r1', 'e1', { name: 'e1', spec: {}, at: at(6) })).toBeUndefined();
+        for (const revision of [1, 2]) {
+          expect(await store.settleEndpoint('e1', revision, { status: 'READY' })).toBe(false);
+        }
+        expect(await store.getEndpoint('r1', 'e1')).toEqual(deleting);
+        await store.removeEndpoint('e1');
+        expect(await store.getEndpoint('r1', 'e1')).toBeUndefined();
+        await store.removeEndpoint('e1');
+        expect((await endpoint('e1', 'r1')).revision).toBe(1);
+      });
+
+      it('is read oldest first and listed newest first, ties by id', async () => {
+        await create('r1');
+        await create('r2');
+        await endpoint('c', 'r1', { at: at(1) });
+        await endpoint('a', 'r1', { at: at(1) });
+        await endpoint('old', 'r1', { at: at(0) });
+        await endpoint('new', 'r1', { at: at(2) });
+        await endpoint('other', 'r2', { at: at(2) });
+        expect((await store.endpoints('r1')).map(({ id }) => id)).toEqual(['old', 'a', 'c', 'new']);
+        expect(ids(await store.listEndpoints('r1', {}, EVERYTHING))).toEqual(['new', 'a', 'c', 'old']);
+        const page = await store.listEndpoints('r1', {}, { pageNumber: 2, pageSize: 3 });
+        expect(page.total).toBe(4);
+        expect(ids(page)).toEqual(['old']);
+      });
+
+      it('is found by name, fuzzily unless asked otherwise', async () => {
+        await create('r1');
+        const names = ['Default', 'default', 'a_b', 'axb', 'p%', 'b\\c'];
+        for (const [index, taken] of names.entries()) await endpoint(`e${index}`, 'r1', { name: taken });
+        const named = async (endpointName: string, searchMode?: 'exact' | 'fuzzy') => {
+          const { items } = await store.listEndpoints('r1', { endpointName, searchMode }, EVERYTHING);
+          return items.map((item) => item.name).sort();
+        };
+        for (const taken of names) expect(await named(taken, 'exact')).toEqual([taken]);
+        expect(await named('efau')).toEqual(['Default', 'default']);
+        expect(await named('efau', 'fuzzy')).toEqual(['Default', 'default']);
+        expect(await named('efau', 'exact')).toEqual([]);
+        expect(await named('_')).toEqual(['a_b']);
+        expect(await named('%')).toEqual(['p%']);
+        expect(await named('\\')).toEqual(['b\\c']);
+        expect(await named('')).toHaveLength(6);
+      });
+    });
+
+    describe('events', () => {
+      it('are read newest first, in the order they were added', async () => {
+        await create('r1');
+        await store.addEvent({ ...event('r1', 1), startedAt: at(9), phase: 'fetch', durationMs: 12.6 });
+        await store.addEvent({ ...event('r1', 2), startedAt: at(1), outcome: 'failed', reason: 'no\0 ☃' });
+        const events = await store.listEvents('r1', 10);
+        expect(events.map(({ id: _id, ...rest }) => rest)).toEqual([
+          { ...event('r1', 2), startedAt: at(1), outcome: 'failed', reason: 'no\ufffd ☃' },
+          { ...event('r1', 1), startedAt: at(9), phase: 'fetch', durationMs: 13, reason: undefined },
+        ]);
+        expect(events[0]!.id).toBeGreaterThan(events[1]!.id);
+        expect(await store.listEvents('r1', 1)).toEqual(events.slice(0, 1));
+        expect(await store.listEvents('r2', 10)).toEqual([]);
+      });
+
+      it('of a runtime that is gone are dropped', async () => {
+        await store.addEvent(event('nobody', 1));
+        await create('nobody');
+        expect(await store.listEvents('nobody', 10)).toEqual([]);
+      });
+
+      it(`stay up to ${EVENTS_KEPT} per runtime, the newest`, async () => {
+        await create('r1');
+        await create('r2');
+        await store.addEvent(event('r2', 1));
+        for (let i = 1; i <= EVENTS_KEPT + 7; i++) await store.addEvent(event('r1', i));
+        const kept = await store.listEvents('r1', 10 * EVENTS_KEPT);
+        expect(kept.map(({ revision }) => revision)).toEqual(
+          Array.from({ length: EVENTS_KEPT }, (_, index) => EVENTS_KEPT + 7 - index),
+        );
+        expect(await store.listEvents('r2', 10)).toHaveLength(1);
+      });
+    });
+
+    describe('artifactDigests', () => {
+      it('names the packages of the newest configurations and of all versions, each once', async () => {
+        const artifact = (letter: string) => ({ artifact: { digest: letter.repeat(64), crc64: '1' } });
+        const digests = async () => [...(await store.artifactDigests())].map((digest) => digest[0]).sort();
+        expect(await digests()).toEqual([]);
+        let runtime = await create('r1', { spec: specOf(artifact('a')) });
+        await ready('r1', 1);
+        runtime = (await update(runtime, artifact('b')))!;
+        expect(await digests()).toEqual(['a', 'b']);
+        // What failed is still what is desired.
+        await fail('r1', 2, 'UPDATE_FAILED');
+        expect(await digests()).toEqual(['a', 'b']);
+        runtime = (await update(runtime, artifact('c')))!;
+        expect(await digests()).toEqual(['a', 'c']);
+        await create('r2', { spec: specOf(artifact('c')) });
+        await create('r3', { spec: specOf() });
+        expect(await digests()).toEqual(['a', 'c']);
+        await store.removeRuntime('r1');
+        expect(await digests()).toEqual(['c']);
+      });
+    });
+
+    describe('values', () => {
+      const specs: [string, Partial<RuntimeSpec>][] = [
+        ['text of every script', { description: 'héllo 日本語 עברית 👩‍👩‍👧 \u2028 e\u0301' }],
+        ['empty text', { description: '', environmentVariables: { EMPTY: '' }, workspaceId: '' }],
+        ['quotes, backslashes and SQL', { description: `'"\\; DROP TABLE runtimes; -- \${x} ? :a $1` }],
+        ['control characters', { environmentVariables: { A: '\0\u0001\t\r\n\u001b[0m\u007f' } }],
+        ['half of a surrogate pair', { environmentVariables: { A: 'x\ud800y' } }],
+        ['awkward keys', { environmentVariables: JSON.parse('{"__proto__":"p","constructor":"c","":"e"}') }],
+        ['numbers', { cpu: 0.1, memory: 9_007_199_254_740_991, port: 1, diskSize: 0 }],
+        ['truth', { disableOndemand: true, disableSessionAffinity: false }],
+        ['lists', { systemTags: [], codeConfiguration: { command: ['a', '', 'b c'], language: 'custom' } }],
+        [
+          'nested values',
+          {
+            healthCheckConfiguration: { httpGetUrl: '/h', periodSeconds: 3 },
+            artifact: {
+              digest: 'd'.repeat(64),
+              crc64: '18446744073709551615',
+              entry: { command: ['n'], source: 's' },
+            },
+          },
+        ],
+        ['a description of 1 MiB', { description: '€'.repeat(1024 * 1024) }],
+        [
+          'an environment of 1 MiB',
+          {
+            environmentVariables: Object.fromEntries(
+              Array.from({ length: 1024 }, (_, i) => [`VARIABLE_${i}`, 'v'.repeat(1024)]),
+            ),
+          },
+        ],
+      ];
+      it.each(specs)('come back as they were: %s', async (_name, changes) => {
+        const spec = specOf(changes);
+        expect((await create('r1', { spec })).spec).toEqual(spec);
+        await ready('r1', 1);
+        const change = { name: 'r1', spec, expectedRevision: 1, forceEvict: false, at: at(1) };
+        expect((await store.updateRuntime('r1', change))?.spec).toEqual(spec);
+        await store.close();
+        store = await open(path);
+        expect((await store.getRuntime('r1'))?.spec).toEqual(spec);
+        expect((await store.getVersion('r1', 1))?.spec).toEqual(spec);
+        expect((await store.listRuntimes({}, EVERYTHING)).items[0]?.spec).toEqual(spec);
+      });
+    });
+
+    describe('several writers at once', () => {
+      it('lose no update: 50 of them, repeated on conflict, raise the revision by 50', async () => {
+        await create('r1', { spec: specOf({ systemTags: [] }) });
+        let conflicts = 0;
+        const writer = async (tag: string) => {
+          for (;;) {
+            const current = (await store.getRuntime('r1'))!;
+            const systemTags = [...(current.spec.systemTags ?? []), tag];
+            if (await update(current, { systemTags })) return;
+            conflicts++;
+          }
+        };
+        const tags = Array.from({ length: 50 }, (_, index) => `t${index}`);
+        await Promise.all(tags.map(writer));
+        const runtime = (await store.getRuntime('r1'))!;
+        expect(runtime.revision).toBe(51);
+        expect([...runtime.spec.systemTags!].sort()).toEqual([...tags].sort());
+        expect(conflicts).toBeGreaterThan(0);
+      });
+
+      it('agree on one owner of a name', async () => {
+        const creates = Array.from({ length: 20 }, (_, index) => create(`r${index}`, { name: 'wanted' }));
+        const outcomes = await Promise.allSettled(creates);
+        const lost = outcomes.filter((outcome) => outcome.status === 'rejected');
+        expect(lost).toHaveLength(19);
+        for (const { reason } of lost) expect(reason).toBeInstanceOf(NameTaken);
+        expect(await store.runtimeIds()).toHaveLength(1);
+      });
+
+      it('end one attempt once, and number one version', async () => {
+        await create('r1');
+        const outcomes = await Promise.all(Array.from({ length: 20 }, () => ready('r1', 1)));
+        expect(outcomes.filter((settled) => settled)).toHaveLength(1);
+        expect(await store.versions('r1')).toHaveLength(1);
+      });
+
+      it('may fail within a transaction without harm to the others', async () => {
+        await create('r1', { name: 'one' });
+        const mixed = await Promise.allSettled([
+          ready('r1', 1),
+          create('r2', { name: 'one' }),
+          store.addEvent({ ...event('r1', 1), durationMs: Number.NaN }),
+          store.addEvent(event('r1', 2)),
+          endpoint('e1', 'nobody'),
+          endpoint('e2', 'r1'),
+        ]);
+        expect(mixed.map(({ status }) => status)).toEqual([
+          'fulfilled',
+          'rejected',
+          'rejected',
+          'fulfilled',
+          'rejected',
+          'fulfilled',
+        ]);
+        expect((await store.listEvents('r1', 10)).map(({ revision }) => revision)).toEqual([2]);
+        expect(await store.endpoints('r1')).toHaveLength(1);
+      });
+    });
+
+    describe('close', () => {
+      it('keeps everything for the next who opens it', async () => {
+        await create('r1');
+        await ready('r1', 1);
+        await endpoint('e1', 'r1');
+        await store.addEvent(event('r1', 1));
+        const all = async () => [
+          await store.listRuntimes({}, EVERYTHING),
+          await store.versions('r1'),
+          await store.endpoints('r1'),
+          await store.listEvents('r1', 10),
+        ];
+        const before = await all();
+        await store.close();
+        store = await open(path);
+        expect(await all()).toEqual(before);
+      });
+
+      it('may be called twice, and on a store that was never used', async () => {
+        await store.close();
+        await store.close();
+        await expect(store.getRuntime('r1')).rejects.toThrow();
+      });
+    });
+  });
+}
+
+function event(runtimeId: string, revision: number): NewEvent {
+  return { runtimeId, revision, phase: 'start', startedAt: at(revision), durationMs: 5, outcome: 'ok' };
+}
