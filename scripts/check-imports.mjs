@@ -20,7 +20,7 @@ const ROOMS = {
   feed: [],
   auth: [],
   store: ['domain'],
-  artifacts: ['domain'],
+  artifacts: ['domain', 'observe'],
   drivers: ['observe', 'config.ts'],
   api: ['auth', 'domain', 'store', 'artifacts', 'observe'],
   reconcile: ['domain', 'store', 'drivers', 'feed', 'artifacts', 'observe'],

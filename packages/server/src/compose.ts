@@ -86,7 +86,7 @@ export async function composeControl({
     log,
   });
   const publish = (runtimeId: string) => void routes.publish(runtimeId).catch(() => {});
-  const start = createStarter({ ...config, folders, thread, instances });
+  const start = createStarter({ ...config, folders, thread, instances, marks: driver.marks });
   const scaler = createScaler({ ...config, store, driver, instances, start, publish, now, log });
   const reconcileRuntime = createReconcileRuntime({
     ...config,
@@ -105,7 +105,7 @@ export async function composeControl({
     log.error({ err: error, agentRuntimeId: runtimeId }, 'reconciling failed; it will be tried again');
   const runtimeLoop = createLoop({ work: reconcileRuntime, onError });
   const endpointLoop = createLoop({
-    work: createReconcileEndpoints({ store, instances, routes, scaler }),
+    work: createReconcileEndpoints({ ...config, store, instances, routes, scaler }),
     onError,
   });
 
@@ -129,6 +129,7 @@ export async function composeControl({
     identity: config,
     log,
     bodyLimitBytes: config.bodyLimitBytes,
+    maxInstancesPerRuntime: config.maxInstancesPerRuntime,
     keys: () => keys,
     publicUrl,
     runtimeChanged: (runtimeId) => {
@@ -169,20 +170,26 @@ export async function composeControl({
 
   await sweepIncoming(folders);
   const known = new Set(await store.runtimeIds());
-  await sweepPrepared(folders, known);
+  const running = await driver.adopt();
+  // Only now is nobody left of an earlier server who could still write into what is swept.
+  await sweepPrepared(folders, known, log);
   await intake.collect(() => store.artifactDigests());
-  await takeOver(await driver.adopt());
+  await takeOver(running);
   scaler.begin();
   for (const id of await store.runtimeIds({ unsettled: true })) runtimeLoop.enqueue(id);
-  for (const id of known) endpointLoop.enqueue(id);
+  for (const id of known) {
+    scaler.look(id);
+    endpointLoop.enqueue(id);
+  }
 
   /** Of what an earlier server left running: keeps what a version still stands for, ends the rest. */
   async function takeOver(running: RunningInstance[]): Promise<void> {
     const each = running.map(async (instance) => {
       const versions = await store.versions(instance.runtimeId);
       const wanted = versions.some(({ revision }) => revision === instance.revision);
-      const { ok } = wanted ? await driver.probe(instance.instanceId) : { ok: false };
-      if (ok) instances.adopt(instance);
+      // One that does not answer at this moment may be busy; the gateway will tell if it cannot be reached.
+      const { heldByAnother } = wanted ? await driver.probe(instance.instanceId) : {};
+      if (wanted && !heldByAnother) instances.adopt(instance);
       else await driver.stop(instance.instanceId, { graceMs: config.stopGraceMs });
     });
     await Promise.all(each);
@@ -196,22 +203,21 @@ export async function composeControl({
     attach(feed) {
       feed.onMessage(hear);
       feed.onClose(() => {
-        routes.detach(feed);
-        scaler.forgetCalls();
+        if (routes.detach(feed)) scaler.forgetCalls();
       });
       return routes.attach(feed);
     },
 
     async close({ stopInstances }) {
-      await runtimeLoop.close();
-      await endpointLoop.close();
-      await scaler.close();
+      // Told to stop first: what the thread then gives up is nobody's fault.
+      const ended = [runtimeLoop.close(), endpointLoop.close(), scaler.close()];
+      await thread.close();
+      await Promise.all(ended);
       if (stopInstances)
         await Promise.all(instances.all().map(({ id }) => instances.stop(id, 'the server stops')));
       instances.close();
       await api.close();
       await driver.close();
-      await thread.close();
       await store.close();
     },
   };

@@ -43,7 +43,7 @@ export async function startGatewayProcess(options: GatewayProcessOptions): Promi
     const started = spawnGateway({ ...config, port }, controlSocket);
     child = started.child;
     feed = started.feed;
-    const address = await listening(started.feed);
+    const address = await listening(started);
     child.once('exit', (code, signal) => {
       if (!closing) void respawn(address.port, signal ?? `code ${code}`);
     });
@@ -77,7 +77,12 @@ export async function startGatewayProcess(options: GatewayProcessOptions): Promi
   };
 }
 
-function spawnGateway(config: Config, controlSocket: string): { child: ChildProcess; feed: ControlEnd } {
+interface SpawnedGateway {
+  child: ChildProcess;
+  feed: ControlEnd;
+}
+
+function spawnGateway(config: Config, controlSocket: string): SpawnedGateway {
   const child = spawn(process.execPath, [gatewayFile()], {
     // Its log goes where ours goes; nothing is written to stdout.
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
@@ -89,8 +94,10 @@ function spawnGateway(config: Config, controlSocket: string): { child: ChildProc
   return { child, feed: overIpc<DownMessage, UpMessage>(child) };
 }
 
-function listening(feed: ControlEnd): Promise<{ host: string; port: number }> {
+function listening({ child, feed }: SpawnedGateway): Promise<{ host: string; port: number }> {
   return new Promise((resolve, reject) => {
+    // Also after it listens: a channel that breaks must not end this process.
+    child.on('error', reject);
     feed.onMessage((message) => {
       if (message.type === 'listening') resolve({ host: message.host, port: message.port });
       if (message.type === 'listen-failed') reject(new Error(message.reason));

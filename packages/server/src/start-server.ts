@@ -34,7 +34,8 @@ export async function startServer(config: Readonly<Config>): Promise<RunningServ
     let url = config.publicUrl ?? '';
     const driver = createProcessDriver({ ...config, log });
     const control = await composeControl({ config, driver, log, publicUrl: () => url });
-    undo.unshift(() => control.close({ stopInstances: config.onExit === 'stop' }));
+    // What an earlier server left running is not ended because this one could not start.
+    undo.unshift(() => control.close({ stopInstances: false }));
     const controlSocket = socketPath(config.dataDir);
     await control.api.listen({ path: controlSocket });
     chmodSync(controlSocket, 0o600);

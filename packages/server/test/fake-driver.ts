@@ -28,6 +28,7 @@ interface FakeInstance {
  */
 export class FakeDriver implements Driver {
   readonly name = 'fake';
+  readonly marks = {};
   readonly instances = new Map<string, FakeInstance>();
   /** Every start asked for, in order. */
   readonly starts: InstanceSpec[] = [];

@@ -71,5 +71,22 @@ function explain(error: Error): Error {
   if (error instanceof FolderInUse || error instanceof MigrationError)
     return new CommandError(EXIT.failed, error.message);
   if (/^Cannot listen on /.test(error.message)) return new CommandError(EXIT.failed, error.message);
+  const { code = '', path } = error as NodeJS.ErrnoException;
+  if (path !== undefined && FOLDER_FAULTS.has(code)) {
+    const advice = 'Choose another data folder with --data, or make this one usable';
+    return new CommandError(EXIT.failed, `${error.message}. ${advice}`);
+  }
   return error;
 }
+
+/** What the system says of a path that the user, not Runstead, has to mend. */
+const FOLDER_FAULTS = new Set([
+  'ENOENT',
+  'ENOTDIR',
+  'EEXIST',
+  'EACCES',
+  'EPERM',
+  'EROFS',
+  'ENOSPC',
+  'EDQUOT',
+]);

@@ -14,6 +14,7 @@ export interface ApiDeps {
   identity: Identity;
   log: Log;
   bodyLimitBytes: number;
+  maxInstancesPerRuntime: number;
   keys(): readonly StoredKey[];
   /** Under what callers reach the gateway, without a trailing slash. */
   publicUrl(): string;

@@ -12,7 +12,7 @@ import {
 import { endpointArn } from '../domain/names.ts';
 import { defined, meaningful } from '../domain/runtime.ts';
 import { isLeaving } from '../domain/status.ts';
-import { checkTarget, type Target } from '../domain/weights.ts';
+import { checkTarget } from '../domain/weights.ts';
 import { type EndpointRecord, type EndpointSpec, NameTaken, type RuntimeRecord } from '../store/store.ts';
 import type { Call } from './call.ts';
 import { idParameter, noSuchRuntime, requireRuntime } from './ids.ts';
@@ -26,7 +26,7 @@ export async function createEndpoint(call: Call): Promise<AgentRuntimeEndpoint> 
   const { agentRuntimeEndpointName: name, ...given } = parse(CreateAgentRuntimeEndpointInput, body);
   warnOfUnknown(call, CreateAgentRuntimeEndpointInput, body);
   const spec = withTarget(given);
-  await requireTarget(call, runtime, spec, { allowZero: false });
+  await requireSound(call, runtime, spec, { allowZero: false });
   const endpoint = await call.deps.store
     .createEndpoint({
       id: randomUUID(),
@@ -55,7 +55,7 @@ export async function updateEndpoint(call: Call): Promise<AgentRuntimeEndpoint> 
     const merged: EndpointSpec = { ...current.spec, ...defined(given) };
     if (deleteScalingConfig) delete merged.scalingConfig;
     const spec = withTarget(merged);
-    await requireTarget(call, runtime, spec, { allowZero: true });
+    await requireSound(call, runtime, spec, { allowZero: true });
     const endpoint = await call.deps.store
       .updateEndpoint(runtime.id, id, { name, spec, at: new Date().toISOString() })
       .catch((error: unknown) => {
@@ -121,18 +121,23 @@ async function requireEndpoint(call: Call, runtime: RuntimeRecord): Promise<Endp
   return endpoint;
 }
 
-async function requireTarget(
+/** @throws RunsteadError ERR_VALIDATION_FAILED for targets that are not there and minimums that cannot be met */
+async function requireSound(
   call: Call,
   runtime: RuntimeRecord,
-  target: Target,
+  spec: EndpointSpec,
   options: { allowZero: boolean },
 ): Promise<void> {
   const known = new Set((await call.deps.store.versions(runtime.id)).map(({ version }) => version));
-  const faults = checkTarget(
-    target,
-    { head: runtime.headVersion, has: (version) => known.has(version) },
-    options,
-  );
+  const versions = { head: runtime.headVersion, has: (version: number) => known.has(version) };
+  const faults = checkTarget(spec, versions, options);
+  const { minInstances = 0 } = spec.scalingConfig ?? {};
+  const limit = call.deps.maxInstancesPerRuntime;
+  if (minInstances > limit) {
+    faults.push(
+      `scalingConfig.minInstances must be at most ${limit}, the limit of this server (got ${minInstances})`,
+    );
+  }
   if (faults.length > 0) throw new RunsteadError('ERR_VALIDATION_FAILED', faults.join('; '));
 }
 

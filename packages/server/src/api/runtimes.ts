@@ -94,8 +94,9 @@ async function mergeAndWrite(
 
 export async function getRuntime(call: Call): Promise<AgentRuntime> {
   const { agentRuntimeVersion } = parse(GetAgentRuntimeQuery, call.query);
-  await call.deps.routesSettled(idParameter(call, 'agentRuntimeId'));
   const runtime = await requireRuntime(call);
+  // In this order: the routes of what was read are in force when it is told.
+  await call.deps.routesSettled(runtime.id);
   if (agentRuntimeVersion === undefined || agentRuntimeVersion === '') return toWire(call, runtime);
   const number = versionNumber(agentRuntimeVersion, runtime);
   const version = number === undefined ? undefined : await call.deps.store.getVersion(runtime.id, number);
@@ -124,7 +125,6 @@ export async function deleteRuntime(call: Call): Promise<AgentRuntime> {
 export async function listRuntimes(call: Call): Promise<Page<AgentRuntime>> {
   const query = parse(ListAgentRuntimesQuery, call.query);
   const page = pageRequest(query, call);
-  await call.deps.routesSettled();
   const workspaceIds = [...(query.workspaceIds ?? []), ...(query.workspaceId ? [query.workspaceId] : [])];
   const result = await call.deps.store.listRuntimes(
     {
@@ -137,6 +137,7 @@ export async function listRuntimes(call: Call): Promise<Page<AgentRuntime>> {
     },
     page,
   );
+  await call.deps.routesSettled();
   return toPage(result, page, (runtime) => toWire(call, runtime));
 }
 

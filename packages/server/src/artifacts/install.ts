@@ -13,6 +13,8 @@ export interface InstallOptions {
   /** The unpacked package; its last part says which. */
   codeDir: string;
   timeoutMs: number;
+  /** Added to the installer's environment. */
+  marks: Readonly<Record<string, string>>;
   signal: AbortSignal;
 }
 
@@ -45,7 +47,7 @@ export async function installDependencies(options: InstallOptions): Promise<void
 }
 
 async function install(
-  { folders, codeDir, timeoutMs, signal }: InstallOptions,
+  { folders, codeDir, timeoutMs, marks, signal }: InstallOptions,
   lockName: string,
   local: boolean,
   target: string,
@@ -70,7 +72,7 @@ async function install(
       ['ci', '--omit=dev', '--ignore-scripts', '--no-audit', '--no-fund'],
       {
         cwd: work,
-        env: installEnvironment(folders, work, npm),
+        env: { ...installEnvironment(folders, work, npm), ...marks },
         timeoutMs,
         signal,
         linesKept: 300,

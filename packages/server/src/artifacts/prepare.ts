@@ -4,9 +4,11 @@ import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PhaseFailure } from '../domain/failure.ts';
 import type { RuntimeSpec } from '../domain/runtime.ts';
+import type { Log } from '../observe/log.ts';
 import { blobFile, type DataFolders, renameOnce } from './folders.ts';
 import { installDependencies } from './install.ts';
 import type { PackageThread } from './package-thread.ts';
+import { removeTree } from './remove-tree.ts';
 import { PackageRefused } from './unpack.ts';
 
 export interface PrepareOptions {
@@ -17,6 +19,8 @@ export interface PrepareOptions {
   limitBytes: number;
   limitEntries: number;
   installTimeoutMs: number;
+  /** Variables that programs started on the way carry. */
+  marks: Readonly<Record<string, string>>;
   /** Called as each phase begins. */
   onPhase: (phase: 'fetch' | 'unpack' | 'install') => void;
   signal: AbortSignal;
@@ -55,7 +59,8 @@ export async function prepare(options: PrepareOptions): Promise<string> {
   }
   signal.throwIfAborted();
   onPhase('install');
-  await installDependencies({ folders, runtimeId, codeDir, timeoutMs: options.installTimeoutMs, signal });
+  const { installTimeoutMs: timeoutMs, marks } = options;
+  await installDependencies({ folders, runtimeId, codeDir, timeoutMs, marks, signal });
   return codeDir;
 }
 
@@ -89,20 +94,22 @@ function missingArtifact(spec: RuntimeSpec): string {
 }
 
 /** Removes all that was prepared for a runtime. */
-export async function forgetPrepared(folders: DataFolders, runtimeId: string): Promise<void> {
-  for (const folder of [folders.code, folders.deps]) {
-    await rm(join(folder, runtimeId), { recursive: true, force: true });
-  }
+export async function forgetPrepared(folders: DataFolders, runtimeId: string, log: Log): Promise<void> {
+  for (const folder of [folders.code, folders.deps]) await removeTree(join(folder, runtimeId), log);
 }
 
 /** Removes what a crash left half-made, and what belongs to runtimes that are gone. Before anything is prepared. */
-export async function sweepPrepared(folders: DataFolders, runtimeIds: ReadonlySet<string>): Promise<void> {
+export async function sweepPrepared(
+  folders: DataFolders,
+  runtimeIds: ReadonlySet<string>,
+  log: Log,
+): Promise<void> {
   for (const folder of [folders.code, folders.deps]) {
     for (const runtimeId of await readdir(folder)) {
       const kept = runtimeIds.has(runtimeId);
-      if (!kept) await rm(join(folder, runtimeId), { recursive: true, force: true });
+      if (!kept) await removeTree(join(folder, runtimeId), log);
       for (const name of kept ? await readdir(join(folder, runtimeId)) : []) {
-        if (name.endsWith('.tmp')) await rm(join(folder, runtimeId, name), { recursive: true, force: true });
+        if (name.endsWith('.tmp')) await removeTree(join(folder, runtimeId, name), log);
       }
     }
   }

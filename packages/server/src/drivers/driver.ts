@@ -9,6 +9,8 @@ import type { InstanceSpec } from './instance-spec.ts';
  */
 export interface Driver {
   readonly name: string;
+  /** Variables for programs that work for instances, such as installers: what bears them, `adopt` ends. */
+  readonly marks: Readonly<Record<string, string>>;
 
   /**
    * Starts an instance and resolves when it is ready to take calls.
@@ -79,6 +81,8 @@ export interface ProbeResult {
   ok: boolean;
   /** What was seen, for a person: `HTTP 503`, `connection refused`. */
   detail: string;
+  /** Its port answers, but it is somebody else who does. */
+  heldByAnother?: true;
 }
 
 export type StartPhase = 'start' | 'probe';

@@ -41,7 +41,7 @@ export function createFeedPair(): { control: ControlEnd; gateway: GatewayEnd } {
 
 /** What `process` and `ChildProcess` share of Node's IPC channel. */
 export interface IpcChannel {
-  send?(message: unknown): boolean;
+  send?(message: unknown, callback: (error: Error | null) => void): boolean;
   on(event: 'message', listener: (message: unknown) => void): unknown;
   once(event: 'disconnect', listener: () => void): unknown;
   disconnect?(): void;
@@ -55,7 +55,7 @@ export function overIpc<Out, In>(channel: IpcChannel): FeedPort<Out, In> {
   channel.once('disconnect', () => inbox.close());
   return {
     send: (message) => {
-      if (channel.connected !== false) channel.send?.(message);
+      if (channel.connected !== false) channel.send?.(message, () => {});
     },
     onMessage: (listener) => inbox.onMessage(listener),
     onClose: (listener) => inbox.onClose(listener),

@@ -35,7 +35,9 @@ try {
   await gateway.ended;
   process.exit(0);
 } catch (error) {
-  log.fatal({ err: error }, 'cannot start');
+  // An address that cannot be had is the control process's to tell: it has heard of it over the feed.
+  const isTold = /^Cannot listen on /.test((error as Error).message);
+  log[isTold ? 'debug' : 'fatal']({ err: error }, 'cannot start');
   process.exit(1);
 }
 

@@ -1,4 +1,5 @@
 import { HEALTH_CHECK, type HealthCheckConfiguration } from '@runstead/contract';
+import { isClockGap } from '../domain/clock-gap.ts';
 import type { Driver } from '../drivers/driver.ts';
 import type { InstanceSet } from './instance-set.ts';
 
@@ -22,9 +23,13 @@ export class HealthMonitor {
   readonly #instances: InstanceSet;
   readonly #watches = new Map<string, Watch>();
 
-  constructor(driver: Driver, instances: InstanceSet) {
+  readonly #now: () => number;
+
+  /** @param now monotonic, in ms */
+  constructor(driver: Driver, instances: InstanceSet, now: () => number) {
     this.#driver = driver;
     this.#instances = instances;
+    this.#now = now;
   }
 
   /** Watches an instance from now on; one that is watched already stays as it is. */
@@ -48,6 +53,9 @@ export class HealthMonitor {
     watch.nextAt = at + periodMs(watch.check);
     const { ok, detail } = await this.#driver.probe(id);
     watch.asking = false;
+    // An answer that took longer than asking may take: the machine slept in between, and says nothing of the instance.
+    const longestMs = (watch.check.timeoutSeconds ?? HEALTH_CHECK.timeoutSeconds.default) * 1000;
+    if (isClockGap(at + longestMs, this.#now())) return;
     watch.failures = ok ? 0 : watch.failures + 1;
     const threshold = watch.check.failureThreshold ?? HEALTH_CHECK.failureThreshold.default;
     if (watch.failures < threshold) return;

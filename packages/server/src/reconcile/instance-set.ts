@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Driver, InstanceExit, RunningInstance } from '../drivers/driver.ts';
+import { type Driver, type InstanceExit, type RunningInstance, StartFailure } from '../drivers/driver.ts';
 import type { InstanceSpec } from '../drivers/instance-spec.ts';
 import type { Log } from '../observe/log.ts';
 import type { StartLimit } from './start-limit.ts';
@@ -32,6 +32,12 @@ export interface InstanceSetOptions {
   onExit: (instance: Instance, exit: InstanceExit) => void;
 }
 
+/**
+ * How long a start keeps its slot. Most are ready by then; one that hangs until its timeout must not keep all others on
+ * the machine from starting.
+ */
+const START_SLOT_MS = 5000;
+
 export type InstanceSet = ReturnType<typeof createInstanceSet>;
 
 /**
@@ -41,9 +47,9 @@ export type InstanceSet = ReturnType<typeof createInstanceSet>;
 export function createInstanceSet(options: InstanceSetOptions) {
   const { driver, limit, now, log } = options;
   const instances = new Map<string, Instance>();
-  const deadlines = new Map<string, NodeJS.Timeout>();
+  const deadlines = new Map<string, { at: number; timer: NodeJS.Timeout }>();
   const stops = new Map<string, Promise<void>>();
-  const starting = new Map<string, AbortController>();
+  const starting = new Map<string, { own: AbortController; over: Promise<void> }>();
   const waitingForChange: (() => void)[] = [];
   const changed = (runtimeId: string) => {
     for (const resolve of waitingForChange.splice(0)) resolve();
@@ -51,7 +57,7 @@ export function createInstanceSet(options: InstanceSetOptions) {
   };
 
   const remove = (instance: Instance) => {
-    clearTimeout(deadlines.get(instance.id));
+    clearTimeout(deadlines.get(instance.id)?.timer);
     deadlines.delete(instance.id);
     if (instances.delete(instance.id)) changed(instance.runtimeId);
   };
@@ -94,10 +100,12 @@ export function createInstanceSet(options: InstanceSetOptions) {
     if (!instance) return Promise.resolve();
     log.info({ instanceId: id, agentRuntimeId: instance.runtimeId, reason }, 'stopping instance');
     instance.state = 'stopping';
-    starting.get(id)?.abort(new Error(reason));
+    const start = starting.get(id);
+    start?.own.abort(new Error(reason));
     changed(instance.runtimeId);
     const stopping = driver
       .stop(id, { graceMs: options.stopGraceMs })
+      .then(() => start?.over)
       .catch((error: unknown) => log.error({ err: error, instanceId: id }, 'instance could not be stopped'))
       .finally(() => {
         stops.delete(id);
@@ -127,15 +135,23 @@ export function createInstanceSet(options: InstanceSetOptions) {
       const own = new AbortController();
       const signal = AbortSignal.any([outerSignal, own.signal]);
       instances.set(instance.id, instance);
-      starting.set(instance.id, own);
+      let sayOver = () => {};
+      const over = new Promise<void>((resolve) => {
+        sayOver = resolve;
+      });
+      starting.set(instance.id, { own, over });
       try {
         const spec = await makeSpec(instance.id, signal);
         const release = await limit.acquire(signal);
+        const patience = setTimeout(release, START_SLOT_MS);
         try {
           const running = await driver.start(spec, { signal, onProbe, onExit: exited(instance) });
           signal.throwIfAborted();
+          if (!instances.has(instance.id))
+            throw new StartFailure('start', 'exited', 'ended as soon as it was ready');
           becomeReady(instance, running);
         } finally {
+          clearTimeout(patience);
           release();
         }
         return instance;
@@ -145,6 +161,7 @@ export function createInstanceSet(options: InstanceSetOptions) {
         throw error;
       } finally {
         starting.delete(instance.id);
+        sayOver();
       }
     },
 
@@ -159,13 +176,15 @@ export function createInstanceSet(options: InstanceSetOptions) {
     /** No new calls; stopped when the calls it has are over, at the latest after `deadlineMs`. */
     drain(id: string, { deadlineMs, reason }: { deadlineMs: number; reason: string }): void {
       const instance = instances.get(id);
-      if (instance?.state !== 'ready') return;
+      if (instance?.state !== 'ready' && instance?.state !== 'draining') return;
+      const at = now() + deadlineMs;
+      const before = deadlines.get(id);
+      if (before && before.at <= at) return;
+      clearTimeout(before?.timer);
       log.info({ instanceId: id, agentRuntimeId: instance.runtimeId, reason }, 'draining instance');
       instance.state = 'draining';
-      deadlines.set(
-        id,
-        setTimeout(() => void stop(id, `${reason}; drain deadline reached`), deadlineMs),
-      );
+      const timer = setTimeout(() => void stop(id, `${reason}; drain deadline reached`), deadlineMs);
+      deadlines.set(id, { at, timer });
       changed(instance.runtimeId);
     },
 
@@ -200,7 +219,7 @@ export function createInstanceSet(options: InstanceSetOptions) {
     },
 
     close(): void {
-      for (const timer of deadlines.values()) clearTimeout(timer);
+      for (const { timer } of deadlines.values()) clearTimeout(timer);
       deadlines.clear();
     },
   };

@@ -12,13 +12,16 @@ export interface ReconcileEndpointsOptions {
   instances: InstanceSet;
   routes: Routes;
   scaler: Scaler;
+  maxInstancesPerRuntime: number;
+  maxInstances: number;
 }
 
 /**
  * Brings the endpoints of a runtime to what is desired: READY when their routes are in force and their minimum
  * instances are up, gone when they are to be deleted. Looked at again whenever an instance of the runtime changes.
  */
-export function createReconcileEndpoints({ store, instances, routes, scaler }: ReconcileEndpointsOptions) {
+export function createReconcileEndpoints(options: ReconcileEndpointsOptions) {
+  const { store, instances, routes, scaler } = options;
   return async (runtimeId: string): Promise<void> => {
     const runtime = await store.getRuntime(runtimeId);
     if (!runtime || isLeaving(runtime.status)) return;
@@ -45,12 +48,24 @@ export function createReconcileEndpoints({ store, instances, routes, scaler }: R
       await store.settleEndpoint(endpoint.id, endpoint.revision, { status: 'READY' });
       return;
     }
-    const failure = scaler.failureOf(runtime.id, lacking);
+    const failure = scaler.failureOf(runtime.id, lacking) ?? limitReached(runtime.id);
     if (failure === undefined) return;
     await store.settleEndpoint(endpoint.id, endpoint.revision, {
       status: endpoint.status === 'CREATING' ? 'CREATE_FAILED' : 'UPDATE_FAILED',
       statusReason: `version ${lacking} cannot be started: ${failure}`,
     });
+  }
+
+  /** With everything up that may be up, waiting for more would be waiting for ever. */
+  function limitReached(runtimeId: string): string | undefined {
+    if (instances.all().some(({ state }) => state !== 'ready')) return undefined;
+    const { maxInstancesPerRuntime, maxInstances } = options;
+    if (instances.of(runtimeId).length >= maxInstancesPerRuntime) {
+      return `the limit of ${maxInstancesPerRuntime} instances of a runtime is reached`;
+    }
+    if (instances.all().length >= maxInstances)
+      return `the limit of ${maxInstances} instances in all is reached`;
+    return undefined;
   }
 
   /** A version that has fewer ready instances than this endpoint asks of it. */

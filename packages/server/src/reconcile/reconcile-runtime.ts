@@ -85,6 +85,7 @@ async function attempt(
       store.settleRuntime(id, revision, { status: 'READY', newVersion, at: new Date().toISOString() }),
     );
     if (!settled) throw new Superseded();
+    if (runtime.forceEvict) scaler.evict(id);
     candidate = undefined;
     scaler.forgetFailures(id);
     await phases.end('ok');
@@ -125,13 +126,11 @@ async function remove(
   const { id } = runtime;
   await routes.publish(id);
   for (const instance of instances.of(id)) {
-    if (instance.state === 'ready') {
-      instances.drain(instance.id, { deadlineMs: options.deleteGraceMs, reason: 'the runtime is deleted' });
-    }
+    instances.drain(instance.id, { deadlineMs: options.deleteGraceMs, reason: 'the runtime is deleted' });
   }
   await untilGone(instances, id, signal);
   await driver.forgetRuntime(id);
-  await forgetPrepared(folders, id);
+  await forgetPrepared(folders, id, options.log);
   await store.removeRuntime(id);
   scaler.forgetFailures(id);
   await routes.publish(id);
@@ -158,12 +157,14 @@ class PhaseRecorder {
   readonly #runtime: RuntimeRecord;
   readonly #store: Store;
   readonly #progress: Progress;
+  readonly #log: Log;
   #phase = '';
   #startedAt = new Date();
   #begun = 0;
   #writes: Promise<void> = Promise.resolve();
 
-  constructor(runtime: RuntimeRecord, { store, progress }: ReconcileRuntimeOptions) {
+  constructor(runtime: RuntimeRecord, { store, progress, log }: ReconcileRuntimeOptions) {
+    this.#log = log;
     this.#runtime = runtime;
     this.#store = store;
     this.#progress = progress;
@@ -205,6 +206,8 @@ class PhaseRecorder {
       reason,
     };
     this.#phase = '';
-    this.#writes = this.#writes.then(() => this.#store.addEvent(event));
+    this.#writes = this.#writes
+      .then(() => this.#store.addEvent(event))
+      .catch((error: unknown) => this.#log.error({ err: error }, 'a phase could not be recorded'));
   }
 }

@@ -62,6 +62,11 @@ export function createRoutes({ store, instancesOf, failureOf, progress, keys, lo
     });
   };
 
+  const forgetAcknowledgements = () => {
+    for (const resolve of acknowledgements.values()) resolve();
+    acknowledgements.clear();
+  };
+
   const build = async (runtime: RuntimeRecord): Promise<RuntimeRoute> => {
     const leaving = runtime.status === 'DELETING' || runtime.status === 'DELETE_FAILED';
     const versions = await store.versions(runtime.id);
@@ -151,6 +156,8 @@ export function createRoutes({ store, instancesOf, failureOf, progress, keys, lo
     attach(to: ControlEnd): Promise<void> {
       return inTurn(async () => {
         feed = to;
+        // The one before is gone; whoever waits for it is answered by this snapshot.
+        forgetAcknowledgements();
         const runtimes: RuntimeRoute[] = [];
         for (const id of await store.runtimeIds()) {
           const runtime = await store.getRuntime(id);
@@ -162,12 +169,15 @@ export function createRoutes({ store, instancesOf, failureOf, progress, keys, lo
       }).then(({ installed }) => installed);
     },
 
-    /** The gateway is gone: whoever waits for it need not, since the next begins anew. */
-    detach(from: ControlEnd): void {
-      if (feed !== from) return;
+    /**
+     * The gateway is gone: whoever waits for it need not, since the next begins anew.
+     * @returns false when another has taken its place already
+     */
+    detach(from: ControlEnd): boolean {
+      if (feed !== from) return false;
       feed = undefined;
-      for (const resolve of acknowledgements.values()) resolve();
-      acknowledgements.clear();
+      forgetAcknowledgements();
+      return true;
     },
 
     installed({ sequence: number }: Extract<UpMessage, { type: 'installed' }>): void {

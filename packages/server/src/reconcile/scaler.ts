@@ -46,9 +46,13 @@ export function createScaler(options: ScalerOptions) {
   /** Calls waiting and in flight as last reported, by runtime and version; only while some wait. */
   const demand = new Map<string, { queued: number; inFlight: number }>();
   const failures = new Map<string, Failure>();
+  /** Runtimes that want more instances than they have; looked at every tick, as room may come from anywhere. */
+  const unmet = new Set<string>();
+  /** Runtimes whose replaced versions are to be cut rather than drained, once. */
+  const evictions = new Set<string>();
   const stopping = new AbortController();
   const starts = new Set<Promise<void>>();
-  const health = new HealthMonitor(options.driver, instances);
+  const health = new HealthMonitor(options.driver, instances, now);
   let lastTick: number | undefined;
   let lastUsage: number | undefined;
   /** Idleness counts from here at the earliest: moved up after a gap in time. */
@@ -128,17 +132,19 @@ export function createScaler(options: ScalerOptions) {
     failures.get(key(runtimeId, version))?.reason || undefined;
 
   const evaluate = async (runtimeId: string): Promise<void> => {
+    unmet.delete(runtimeId);
     const runtime = await store.getRuntime(runtimeId);
     if (!runtime || isLeaving(runtime.status)) return;
     const versions = await store.versions(runtimeId);
     const referenced = referencedVersions(
       servedEndpoints(runtime, await store.endpoints(runtimeId), versions),
     );
+    const evict = evictions.delete(runtimeId);
     for (const version of versions) {
       const own = instances.of(runtimeId).filter(({ revision }) => revision === version.revision);
       const wanted = referenced.get(version.version);
       if (!wanted) {
-        const deadlineMs = runtime.forceEvict ? 0 : options.drainTimeoutMs;
+        const deadlineMs = evict ? 0 : options.drainTimeoutMs;
         for (const { id } of own)
           instances.drain(id, { deadlineMs, reason: 'no endpoint names the version' });
         continue;
@@ -159,16 +165,19 @@ export function createScaler(options: ScalerOptions) {
     for (const { id, state } of live) {
       if (state === 'ready') health.watch(id, version.spec.healthCheckConfiguration, now());
     }
-    const runtimeRoom = options.maxInstancesPerRuntime - instances.of(runtime.id).length;
+    const waiting = demand.get(key(runtime.id, version.version));
+    if (waiting !== undefined || running < minInstances) unmet.add(runtime.id);
+    const counted = instances.of(runtime.id).filter(({ state }) => state === 'starting' || state === 'ready');
+    const runtimeRoom = options.maxInstancesPerRuntime - counted.length;
     const machineRoom = options.maxInstances - instances.all().length;
     const decision = decideScale({
       instances: live.map(({ id, state, inFlight, idleSince }) => ({
         id,
         state: state as 'starting' | 'ready' | 'draining',
         inFlight,
-        idleMs: idleSince === undefined ? undefined : now() - idleSince,
+        idleMs: idleSince === undefined ? undefined : now() - Math.max(idleSince, idleFloor),
       })),
-      ...(demand.get(key(runtime.id, version.version)) ?? { queued: 0, inFlight: 0 }),
+      ...(waiting ?? { queued: 0, inFlight: 0 }),
       slotsPerInstance: version.spec.sessionConcurrencyLimitPerInstance ?? 1,
       minInstances,
       maxInstances: running + Math.max(0, Math.min(runtimeRoom, machineRoom)),
@@ -192,7 +201,7 @@ export function createScaler(options: ScalerOptions) {
     const at = now();
     if (isClockGap(lastTick, at)) idleFloor = at;
     lastTick = at;
-    for (const runtimeId of new Set(idleFor(at))) loop.enqueue(runtimeId);
+    for (const runtimeId of new Set([...idleFor(at), ...unmet])) loop.enqueue(runtimeId);
     health.tick(at, idleFloor);
   };
 
@@ -210,12 +219,21 @@ export function createScaler(options: ScalerOptions) {
   return {
     failureOf,
 
+    /** What the clock does every second; for tests, which have a clock of their own. */
+    tick,
+
     begin(): void {
       ticking = setInterval(tick, TICK_MS);
     },
 
     /** Looks at a runtime again: its endpoints, versions or instances have changed. */
-    look: (runtimeId: string) => loop.enqueue(runtimeId),
+    look(runtimeId: string): void {
+      // Before `begin` not all instances that there are have been taken over.
+      if (ticking) loop.enqueue(runtimeId);
+    },
+
+    /** The next look cuts versions that no endpoint names any more, in place of draining them. */
+    evict: (runtimeId: string) => void evictions.add(runtimeId),
 
     /** Calls wait for a version, or wait no more. */
     reportDemand(runtimeId: string, version: number, calls: { queued: number; inFlight: number }): void {

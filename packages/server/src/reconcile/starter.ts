@@ -14,6 +14,8 @@ export interface StarterOptions {
   unpackedLimitBytes: number;
   unpackedLimitEntries: number;
   installTimeoutMs: number;
+  /** For programs that work for an instance; see `Driver.marks`. */
+  marks: Readonly<Record<string, string>>;
   startTimeoutMs: number;
 }
 
@@ -39,7 +41,7 @@ export function createStarter(options: StarterOptions): Starter {
     try {
       return await options.instances.start(
         { runtimeId, revision },
-        async (instanceId) => {
+        async (instanceId, ownSignal) => {
           codeDir = await prepare({
             folders: options.folders,
             thread: options.thread,
@@ -48,8 +50,9 @@ export function createStarter(options: StarterOptions): Starter {
             limitBytes: options.unpackedLimitBytes,
             limitEntries: options.unpackedLimitEntries,
             installTimeoutMs: options.installTimeoutMs,
+            marks: options.marks,
             onPhase,
-            signal,
+            signal: ownSignal,
           });
           onPhase('start');
           const command = startCommand(spec);

@@ -102,6 +102,7 @@ export async function openTestApi(
     identity: IDENTITY,
     log: pino({ level: 'trace' }, { write: (line: string) => void logged.push(JSON.parse(line)) }),
     bodyLimitBytes: 16 * 1024 * 1024,
+    maxInstancesPerRuntime: 10,
     keys: () => [{ id: 'tests', sha256: hashKey(API_KEY) }],
     publicUrl: () => PUBLIC_URL,
     runtimeChanged: (id) => told.runtimes.push(id),

@@ -33,8 +33,8 @@ export interface TestServer {
   api(path: string): Promise<Answer>;
   /** The gateway is lost and another takes its place. */
   replaceGateway(): Promise<void>;
-  /** Ends the server as a crash would: instances run on, nothing is written any more. Then starts it again. */
-  restart(): Promise<void>;
+  /** Ends the server and starts it again; instances run on unless they are to end. */
+  restart(options?: { instancesEnd?: boolean }): Promise<void>;
 }
 
 export interface Answer {
@@ -122,10 +122,10 @@ export async function withServer(
       await gateway.close();
       await connectGateway();
     },
-    async restart() {
+    async restart({ instancesEnd = false } = {}) {
       await gateway.close();
-      driver.leaveBehind();
-      await control.close({ stopInstances: false });
+      if (!instancesEnd) driver.leaveBehind();
+      await control.close({ stopInstances: instancesEnd });
       await startControl();
       await connectGateway();
     },

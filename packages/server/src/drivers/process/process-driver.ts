@@ -30,6 +30,7 @@ import { LogShelf, pathSegment } from './log-shelf.ts';
 import { listenersOf, ownerOf } from './port-owner.ts';
 import { DEFAULT_PORT_RANGE, PortPool, type PortRange } from './port-pool.ts';
 import {
+  DATA_MARK,
   isAlive,
   killAll,
   listProcesses,
@@ -128,6 +129,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
 
   return {
     name: 'process',
+    marks: { [DATA_MARK]: dataMark },
 
     start,
 
@@ -512,7 +514,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       const { running, health } = instance;
       const attempt = await checkHealth([hostIn(running!.host)], running!.port, health);
       if (attempt.ok && (await whoAnswers(instance, attempt.host)) === 'stranger') {
-        return { ok: false, detail: `port ${running!.port} is held by another process` };
+        return { ok: false, detail: `port ${running!.port} is held by another process`, heldByAnother: true };
       }
       return { ok: attempt.ok, detail: attempt.detail };
     } catch (error) {
