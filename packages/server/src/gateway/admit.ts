@@ -275,7 +275,11 @@ export class Admission {
       inFlight: 0,
       demand: new DemandReport(
         () => ({ queued: line.waiting.length, inFlight: line.inFlight }),
-        (demand) => this.#options.send({ type: 'demand', runtimeId, version, ...demand }),
+        (demand) => {
+          this.#options.send({ type: 'demand', runtimeId, version, ...demand });
+          // The last word on a version may be said after its last call was.
+          if (demand.queued === 0) this.#forgetIfIdle(line);
+        },
       ),
     };
     this.#lines.set(key, line);
