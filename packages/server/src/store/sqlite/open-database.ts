@@ -1,3 +1,4 @@
+import { chmodSync, closeSync, openSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { SqliteDatabase, SqliteStatement } from 'kysely';
 import { bindValue } from './bind-value.ts';
@@ -51,6 +52,7 @@ export function openDatabase(path: string): OpenDatabase {
  */
 export function openPlainDatabase(path: string, busyTimeoutMs: number): OpenDatabase {
   const Database = databaseConstructor();
+  makeOwn(path);
   const database = new Database(path, { timeout: busyTimeoutMs });
   const prepared = new Map<string, SqliteStatement>();
   return {
@@ -69,6 +71,21 @@ export function openPlainDatabase(path: string, busyTimeoutMs: number): OpenData
       return statement;
     },
   };
+}
+
+/**
+ * It holds agents' variables, secrets among them, and its folder may have been there before, open to all. SQLite gives
+ * the files it makes beside a database the mode of that.
+ */
+function makeOwn(path: string): void {
+  if (path === ':memory:') return;
+  try {
+    closeSync(openSync(path, 'wx', 0o600));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    // Never opened and closed again: that would end the locks this process holds on it (fcntl(2), "Record locking").
+    chmodSync(path, 0o600);
+  }
 }
 
 function asKyselyStatement(statement: StatementSync): SqliteStatement {
