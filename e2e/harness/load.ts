@@ -1,0 +1,47 @@
+/** Calls made side by side, and what became of them. */
+export interface LoadResult {
+  calls: number;
+  /** One text for each call that did not succeed. */
+  failures: string[];
+}
+
+/**
+ * Calls again and again, `concurrency` at a time, until `enough`. A call fails by throwing; all others go on.
+ * @param enough asked before every call, with how many there were
+ */
+export async function callContinuously(
+  concurrency: number,
+  enough: (calls: number) => boolean,
+  call: (number: number) => Promise<void>,
+): Promise<LoadResult> {
+  const result: LoadResult = { calls: 0, failures: [] };
+  const worker = async () => {
+    while (!enough(result.calls)) {
+      const number = result.calls++;
+      try {
+        await call(number);
+      } catch (error) {
+        result.failures.push(`call ${number}: ${describe(error)}`);
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: concurrency }, worker));
+  return result;
+}
+
+/** GET or POST with a text of its own that must come back. */
+export async function callEcho(url: string, number: number): Promise<void> {
+  const body = `call-${number}`;
+  const response = await fetch(`${url}/echo/${number}`, { method: 'POST', body });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`HTTP ${response.status} ${text}`);
+  const answer = JSON.parse(text) as { path: string; body: string };
+  if (answer.body !== body || answer.path !== `/echo/${number}`)
+    throw new Error(`the answer of another: ${text}`);
+}
+
+/** fetch hides what happened in the cause. */
+function describe(error: unknown): string {
+  const { message, cause } = error as Error & { cause?: Error };
+  return cause ? `${message}: ${cause.message}` : message;
+}

@@ -1,0 +1,32 @@
+import { spawnSync } from 'node:child_process';
+import type { TestContext } from 'vitest';
+
+/** What some tests need of the machine. A test without it is skipped, and says why. */
+
+const isNewEnough = 'import sys; sys.exit(sys.version_info < (3, 10))';
+let python: boolean | undefined;
+let registry: boolean | undefined;
+
+/** Skips unless a Python of at least 3.10 really runs: a version manager's shim may not. */
+export function pythonOrSkip(context: TestContext): void {
+  python ??= ['python3', '/usr/bin/python3'].some(
+    (file) => spawnSync(file, ['-c', isNewEnough], { stdio: 'ignore', timeout: 10_000 }).status === 0,
+  );
+  skipUnless(context, python, 'no Python 3.10 or newer runs on this machine');
+}
+
+/** Skips unless the npm registry answers, from which the LangGraph example's packages come. */
+export function registryOrSkip(context: TestContext): void {
+  registry ??=
+    spawnSync('npm', ['ping', '--fetch-timeout=10000', '--fetch-retries=1'], {
+      stdio: 'ignore',
+      timeout: 30_000,
+    }).status === 0;
+  skipUnless(context, registry, 'the npm registry does not answer');
+}
+
+function skipUnless(context: TestContext, isThere: boolean, why: string): void {
+  if (isThere) return;
+  console.warn(`skipped: ${context.task.name}: ${why}`);
+  context.skip(why);
+}
