@@ -4,9 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 const [file, failedSteps] = process.argv.slice(2);
 
 /** Test names that may be skipped, with the reason. */
-const MAY_BE_SKIPPED = [
-  [/non-loopback address/, 'needs an address of this host beyond loopback'],
-];
+const MAY_BE_SKIPPED = [[/non-loopback address/, 'needs an address of this host beyond loopback']];
 
 if (!existsSync(file)) {
   console.log('0 passed, 1 failed');
