@@ -1,7 +1,9 @@
+import { availableParallelism } from 'node:os';
 import type { FastifyInstance } from 'fastify';
 import { createApi } from './api/app.ts';
 import { sweepIncoming } from './artifacts/collect.ts';
 import { openDataFolders } from './artifacts/folders.ts';
+import type { FindInterpreter } from './artifacts/install/kept-install.ts';
 import { createPackageIntake } from './artifacts/intake.ts';
 import { createPackageThread } from './artifacts/package-thread.ts';
 import { sweepPrepared } from './artifacts/prepare.ts';
@@ -26,6 +28,8 @@ import type { Store } from './store/store.ts';
 export interface ControlOptions {
   config: Readonly<Config>;
   driver: Driver;
+  /** Default: none is ever found. */
+  findInterpreter?: FindInterpreter;
   log: Log;
   /** Where the gateway can be reached, once it listens. */
   publicUrl: () => string;
@@ -86,7 +90,16 @@ export async function composeControl({
     log,
   });
   const publish = (runtimeId: string) => void routes.publish(runtimeId).catch(() => {});
-  const start = createStarter({ ...config, folders, thread, instances, marks: driver.marks });
+  const start = createStarter({
+    ...config,
+    folders,
+    thread,
+    instances,
+    marks: driver.marks,
+    findInterpreter:
+      given.findInterpreter ?? (async (family) => ({ missing: `this server looks for no ${family}` })),
+    installLimit: createStartLimit(availableParallelism()),
+  });
   const scaler = createScaler({ ...config, store, driver, instances, start, publish, now, log });
   const reconcileRuntime = createReconcileRuntime({
     ...config,

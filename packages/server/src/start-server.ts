@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { composeControl } from './compose.ts';
 import { type Config, ConfigError } from './config.ts';
+import { findInterpreter } from './drivers/process/find-interpreter.ts';
 import { createProcessDriver } from './drivers/process/process-driver.ts';
 import { lockFolder } from './folder-lock.ts';
 import { startGatewayProcess } from './gateway-process.ts';
@@ -33,7 +34,7 @@ export async function startServer(config: Readonly<Config>): Promise<RunningServ
   try {
     let url = config.publicUrl ?? '';
     const driver = createProcessDriver({ ...config, log });
-    const control = await composeControl({ config, driver, log, publicUrl: () => url });
+    const control = await composeControl({ config, driver, findInterpreter, log, publicUrl: () => url });
     // What an earlier server left running is not ended because this one could not start.
     undo.unshift(() => control.close({ stopInstances: false }));
     const controlSocket = socketPath(config.dataDir);

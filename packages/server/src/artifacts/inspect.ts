@@ -4,7 +4,7 @@ import type { Entry } from '../domain/runtime.ts';
 import { openZip } from './zip-reader.ts';
 
 export interface InspectResult {
-  /** The archive's directory could be read. If not, unpacking will say why. */
+  /** The archive's structure is sound. If not, unpacking will say why. */
   readable: boolean;
   entry?: Entry;
 }
@@ -16,17 +16,16 @@ const ENTRIES_MAX = 100_000;
 export async function inspect(packageFile: string): Promise<InspectResult> {
   let zip: Awaited<ReturnType<typeof openZip>>;
   try {
-    zip = await openZip(packageFile);
+    zip = await openZip(packageFile, ENTRIES_MAX);
   } catch {
     return { readable: false };
   }
   try {
     const files = new Set<string>();
     let manifest: PackageListing['manifest'];
-    for await (const entry of zip.entries()) {
-      if (files.size >= ENTRIES_MAX) break;
+    for (const entry of zip.entries) {
       if (!entry.isFolder) files.add(entry.name);
-      if (entry.name === 'package.json' && entry.uncompressedSize <= MANIFEST_MAX_BYTES && !entry.encrypted) {
+      if (entry.name === 'package.json' && entry.uncompressedSize <= MANIFEST_MAX_BYTES) {
         manifest = parseManifest(await text(await entry.open()));
       }
     }

@@ -1,12 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PhaseFailure } from '../domain/failure.ts';
-import type { RuntimeSpec } from '../domain/runtime.ts';
+import { languageOf } from '../domain/language.ts';
+import { type RuntimeSpec, startCommand } from '../domain/runtime.ts';
+import { typescriptFile, typescriptProblem } from '../domain/typescript.ts';
 import type { Log } from '../observe/log.ts';
 import { blobFile, type DataFolders, renameOnce } from './folders.ts';
-import { installDependencies } from './install.ts';
+import { installDependencies } from './install/install-dependencies.ts';
+import { type FindInterpreter, type InstallLimit, isHalfMade } from './install/kept-install.ts';
 import type { PackageThread } from './package-thread.ts';
 import { removeTree } from './remove-tree.ts';
 import { PackageRefused } from './unpack.ts';
@@ -19,6 +22,9 @@ export interface PrepareOptions {
   limitBytes: number;
   limitEntries: number;
   installTimeoutMs: number;
+  findInterpreter: FindInterpreter;
+  /** Shared by all installs of the server. */
+  installLimit: InstallLimit;
   /** Variables that programs started on the way carry. */
   marks: Readonly<Record<string, string>>;
   /** Called as each phase begins. */
@@ -59,9 +65,38 @@ export async function prepare(options: PrepareOptions): Promise<string> {
   }
   signal.throwIfAborted();
   onPhase('install');
-  const { installTimeoutMs: timeoutMs, marks } = options;
-  await installDependencies({ folders, runtimeId, codeDir, timeoutMs, marks, signal });
+  const { findInterpreter, installLimit: limit, installTimeoutMs: timeoutMs, marks } = options;
+  await refuseTypeScript(codeDir, options);
+  const language = languageOf(spec, startCommand(spec) ?? []);
+  await installDependencies({
+    folders,
+    runtimeId,
+    codeDir,
+    language,
+    findInterpreter,
+    limit,
+    timeoutMs,
+    marks,
+    signal,
+  });
   return codeDir;
+}
+
+/** Before anything is installed for it: a Node that does not read TypeScript would only say so after. */
+async function refuseTypeScript(codeDir: string, { spec, findInterpreter }: PrepareOptions): Promise<void> {
+  const command = startCommand(spec) ?? [];
+  if (typescriptFile(command) === undefined) return;
+  const node = await findInterpreter('node', languageOf(spec, command));
+  // That there is none is for the driver to say.
+  if ('missing' in node) return;
+  const manifest = await readFile(join(codeDir, 'package.json'), 'utf8').catch(() => '');
+  const problem = typescriptProblem({
+    command,
+    nodeVersion: node.version,
+    nodeOptions: spec.environmentVariables?.NODE_OPTIONS,
+    hasBuildScript: /"scripts"\s*:\s*\{[^}]*"build"\s*:/.test(manifest),
+  });
+  if (problem !== undefined) throw new PhaseFailure('install', problem);
 }
 
 async function unpackTo(codeDir: string, packageFile: string, options: PrepareOptions): Promise<void> {
@@ -109,7 +144,9 @@ export async function sweepPrepared(
       const kept = runtimeIds.has(runtimeId);
       if (!kept) await removeTree(join(folder, runtimeId), log);
       for (const name of kept ? await readdir(join(folder, runtimeId)) : []) {
-        if (name.endsWith('.tmp')) await removeTree(join(folder, runtimeId, name), log);
+        const path = join(folder, runtimeId, name);
+        if (name.endsWith('.tmp') || (folder === folders.deps && isHalfMade(path)))
+          await removeTree(path, log);
       }
     }
   }

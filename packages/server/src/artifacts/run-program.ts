@@ -15,6 +15,8 @@ export interface ProgramOptions {
 export interface ProgramResult {
   /** How it ended, for a person; undefined when it succeeded. */
   failure?: string;
+  /** It took longer than it was given. */
+  timedOut?: boolean;
   /** The newest lines of its output, stdout and stderr together. */
   lastLines: string[];
 }
@@ -72,7 +74,12 @@ export function runProgram(
       clearTimeout(pipes);
       signal.removeEventListener('abort', killGroup);
       if (signal.aborted) reject(signal.reason as Error);
-      else resolve({ ...(failure !== undefined && { failure }), lastLines: tail.lines() });
+      else
+        resolve({
+          ...(failure !== undefined && { failure }),
+          ...(timedOut && { timedOut }),
+          lastLines: tail.lines(),
+        });
     };
     child.once('error', (error) => finish(`${file} could not be started: ${error.message}`));
     child.once('close', (code, name) => {

@@ -1,4 +1,5 @@
 import type { DataFolders } from '../artifacts/folders.ts';
+import type { FindInterpreter, InstallLimit } from '../artifacts/install/kept-install.ts';
 import type { PackageThread } from '../artifacts/package-thread.ts';
 import { prepare } from '../artifacts/prepare.ts';
 import { type Phase, PhaseFailure } from '../domain/failure.ts';
@@ -14,6 +15,8 @@ export interface StarterOptions {
   unpackedLimitBytes: number;
   unpackedLimitEntries: number;
   installTimeoutMs: number;
+  findInterpreter: FindInterpreter;
+  installLimit: InstallLimit;
   /** For programs that work for an instance; see `Driver.marks`. */
   marks: Readonly<Record<string, string>>;
   startTimeoutMs: number;
@@ -50,6 +53,8 @@ export function createStarter(options: StarterOptions): Starter {
             limitBytes: options.unpackedLimitBytes,
             limitEntries: options.unpackedLimitEntries,
             installTimeoutMs: options.installTimeoutMs,
+            findInterpreter: options.findInterpreter,
+            installLimit: options.installLimit,
             marks: options.marks,
             onPhase,
             signal: ownSignal,

@@ -1,25 +1,15 @@
 import { execFileSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import {
-  existsSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
-import { createServer } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import { existsSync, mkdtempSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { crc64 } from '@runstead/contract/crc64';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { blobFile } from '../../src/artifacts/folders.ts';
-import { prepare } from '../../src/artifacts/prepare.ts';
-import { PhaseFailure } from '../../src/domain/failure.ts';
-import { specOf } from '../store-cases.ts';
-import { type ArtifactBench, halfMade, openBench, packageOf, until } from './bench.ts';
+import { setTimeout as delay } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { createStartLimit } from '../../src/reconcile/start-limit.ts';
+import { until } from './bench.ts';
+import { openInstallBench, openRegistry } from './install-bench.ts';
+
+const bench = openInstallBench();
+const { preparing, failure, installs, processesWith } = bench;
 
 const MANIFEST = { name: 'agent', version: '1.0.0', dependencies: { 'is-number': '^7.0.0' } };
 const LOCK = realLock();
@@ -81,96 +71,8 @@ function withLocalDependency(files: Record<string, string>): Record<string, stri
   };
 }
 
-/** A registry that counts who asks, and answers as a test wants. */
-async function openRegistry(answer: 'nothing' | 404) {
-  const requests: string[] = [];
-  const sockets = new Set<Socket>();
-  const server = createServer((request, response) => {
-    requests.push(request.url!);
-    if (answer === 404) response.writeHead(404).end('{"error":"not found"}');
-  });
-  server.on('connection', (socket) => {
-    sockets.add(socket);
-    socket.on('close', () => sockets.delete(socket));
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    requests,
-    async close() {
-      for (const socket of sockets) socket.destroy();
-      await new Promise((resolve) => server.close(resolve));
-    },
-  };
-}
-
-let bench: ArtifactBench;
-let runtimeId: string;
-let runtimes = 0;
-// One data folder for all, so that npm's cache is filled once; each test has a runtime of its own.
-beforeAll(() => {
-  bench = openBench();
-});
-beforeEach(() => {
-  runtimeId = `r${++runtimes}`;
-});
-afterEach(() => expect(halfMade(bench.folders)).toEqual([]));
-afterAll(() => bench.dispose());
-
-async function preparing(
-  files: Record<string, string>,
-  options: { timeoutMs?: number; signal?: AbortSignal } = {},
-): Promise<string> {
-  const zip = await packageOf(files);
-  const digest = createHash('sha256').update(zip).digest('hex');
-  writeFileSync(blobFile(bench.folders, digest), zip);
-  return prepare({
-    folders: bench.folders,
-    thread: bench.thread,
-    runtimeId,
-    spec: specOf({ artifact: { digest, crc64: crc64(zip) } }),
-    limitBytes: 100_000_000,
-    limitEntries: 5000,
-    installTimeoutMs: options.timeoutMs ?? 25_000,
-    signal: options.signal ?? new AbortController().signal,
-    onPhase: () => {},
-  });
-}
-
-async function failure(
-  files: Record<string, string>,
-  options?: { timeoutMs: number },
-): Promise<PhaseFailure> {
-  const error = await preparing(files, options).catch((reason: unknown) => reason);
-  expect(error).toBeInstanceOf(PhaseFailure);
-  expect((error as PhaseFailure).phase).toBe('install');
-  expect(installs()).toEqual([]);
-  return error as PhaseFailure;
-}
-
-/** The finished installs of the test's runtime. */
-const installs = () => {
-  const folder = join(bench.folders.deps, runtimeId);
-  return existsSync(folder) ? readdirSync(folder) : [];
-};
 const load = (codeDir: string, expression: string) =>
   execFileSync(process.execPath, ['-p', expression], { cwd: codeDir, encoding: 'utf8' }).trim();
-
-/** Processes of ours whose command line has a text, as Linux shows them. */
-function processesWith(text: string): { pid: number; environment: string }[] {
-  return readdirSync('/proc').flatMap((name) => {
-    if (!/^\d+$/.test(name)) return [];
-    try {
-      if (!readFileSync(`/proc/${name}/cmdline`, 'utf8').includes(text)) return [];
-      if (readlinkSync(`/proc/${name}/cwd`).startsWith(join(bench.folders.deps, runtimeId))) {
-        return [{ pid: Number(name), environment: readFileSync(`/proc/${name}/environ`, 'utf8') }];
-      }
-    } catch {
-      // It ended while it was looked at.
-    }
-    return [];
-  });
-}
 
 describe('dependencies', () => {
   it('that nobody locked, or that came with the package, are left as they are', async () => {
@@ -201,7 +103,7 @@ describe('dependencies', () => {
       expect(load(first, 'require("is-number")(5)')).toBe('true');
       expect(installs()).toHaveLength(1);
       const link = readlinkSync(join(first, 'node_modules'));
-      expect(link).toBe(join(bench.folders.deps, runtimeId, installs()[0]!, 'node_modules'));
+      expect(link).toBe(join(bench.install(), 'tree', 'node_modules'));
       // A second install would replace it.
       writeFileSync(join(link, 'mark'), 'the first');
       const second = await preparing(files('module.exports = 2'));
@@ -218,8 +120,7 @@ describe('dependencies', () => {
       const described = json({ ...MANIFEST, description: 'other' });
       await preparing({ ...files(''), 'package.json': described });
       expect(installs()).toHaveLength(2);
-      const before = runtimeId;
-      runtimeId = `r${++runtimes}`;
+      const before = bench.nextRuntime();
       const other = await preparing(files(''));
       expect(installs()).toHaveLength(1);
       expect(readlinkSync(join(other, 'node_modules'))).not.toContain(`/${before}/`);
@@ -239,9 +140,8 @@ describe('dependencies', () => {
       const said = lastLines.join('\n');
       expect(said).toContain('in sync');
       expect(said).toContain('is-number@7.0.0 does not satisfy');
-      // Not npm's options, which would push the fault out of sight, and nothing of the server's folders.
+      // Not npm's options, which would push the fault out of sight.
       expect(said).not.toMatch(/Usage:|--dry-run|Clean install/);
-      expect(said).not.toContain(bench.dataDir);
     });
 
     it('are not fetched from where the package’s own .npmrc says', async () => {
@@ -291,7 +191,7 @@ describe('dependencies', () => {
     files['package.json'] = json({ ...own, scripts: { postinstall: 'touch ran', prepare: 'touch ran' } });
     const folder = await preparing(files);
     expect(load(folder, 'require("near")')).toBe('near');
-    const target = join(bench.folders.deps, runtimeId, installs()[0]!);
+    const target = join(bench.install(), 'tree');
     for (const place of [folder, join(folder, 'near'), target, join(target, 'near')]) {
       expect(existsSync(join(place, 'ran'))).toBe(false);
     }
@@ -316,7 +216,7 @@ describe('dependencies', () => {
       // An unlocked dependency of the local one would have to be asked for; a script shell would show in the tree.
       const npmrc = `registry=${registry.url}/\nignore-scripts=false\nprefer-online=true\n`;
       const folder = await preparing({ ...files, '.npmrc': npmrc, 'near/.npmrc': npmrc });
-      const target = join(bench.folders.deps, runtimeId, installs()[0]!);
+      const target = join(bench.install(), 'tree');
       expect(existsSync(join(target, '.npmrc'))).toBe(false);
       expect(existsSync(join(target, 'near', 'ran'))).toBe(false);
       expect(load(folder, 'require("near")')).toBe('1');
@@ -341,7 +241,7 @@ describe('dependencies', () => {
         for (const { environment } of npm) {
           expect(environment).not.toContain('do-not-show');
           expect(environment).not.toContain('VITEST');
-          expect(environment).toContain(`HOME=${join(bench.folders.deps, runtimeId)}`);
+          expect(environment).toContain(`HOME=${bench.runtimeFolder()}`);
         }
         abort.abort(new Error('superseded'));
         await outcome;
@@ -362,6 +262,62 @@ describe('dependencies', () => {
       if (process.platform === 'linux') expect(processesWith('npm')).toEqual([]);
     } finally {
       await registry.close();
+    }
+  });
+});
+
+describe('an install', () => {
+  it('waits for its turn, and leaves the line when it is aborted', async () => {
+    const limit = createStartLimit(1);
+    const release = await limit.acquire(new AbortController().signal);
+    const abort = new AbortController();
+    const files = lockWith('http://127.0.0.1:1/thing.tgz');
+    const waiting = preparing(files, { limit, signal: abort.signal });
+    const outcome = expect(waiting).rejects.toThrow('superseded');
+    // The same one again waits for the first; it takes over when that one is gone.
+    const next = preparing(files, { limit, timeoutMs: 20_000 });
+    const failed = expect(next).rejects.toThrow('npm ci');
+    await delay(300);
+    expect(installs()).toEqual([]);
+    abort.abort(new Error('superseded'));
+    await outcome;
+    release();
+    await failed;
+    expect(installs()).toEqual([]);
+  });
+
+  it('is not asked of a package that brings all it needs', async () => {
+    const refusing = { acquire: () => Promise.reject(new Error('nobody may install')) };
+    await preparing({ 'index.js': '', 'package.json': '{}' }, { limit: refusing });
+  });
+});
+
+describe('a TypeScript file to start', () => {
+  const start = (version: number[], command?: string[]) => {
+    const files = {
+      'agent.ts': 'const a: number = 1;',
+      'package.json': json({ ...MANIFEST, scripts: { build: 'tsc' } }),
+      'package-lock.json': '{}',
+      'node_modules/is-number/index.js': '',
+    };
+    const codeConfiguration = { command: command ?? ['node', 'agent.ts'] };
+    const findInterpreter = async () => ({ path: process.execPath, version });
+    return { files, options: { spec: { codeConfiguration }, findInterpreter } };
+  };
+
+  it('is refused with the reason by a Node that does not read it', async () => {
+    const { files, options } = start([20, 19, 4]);
+    const { message } = await failure(files, options);
+    expect(message).toContain('agent.ts is TypeScript, which Node 20.19.4 does not run by itself');
+    expect(message).toContain('run the build script of package.json before deploying');
+  });
+
+  it('goes on with a Node that does, or with somebody else’s loader', async () => {
+    for (const { files, options } of [
+      start([22, 18, 0]),
+      start([20, 19, 4], ['node', '--import', 'tsx', 'agent.ts']),
+    ]) {
+      expect(existsSync(join(await preparing(files, options), 'agent.ts'))).toBe(true);
     }
   });
 });
