@@ -206,7 +206,9 @@ export class Server {
       await waitFor('the last process to be gone', () => this.processes().length === 0);
     } catch {
       const left = this.processes().map((pid) => `${pid} (${commandOf(pid)})`);
-      if (left.length > 0) throw new Error(`the server left processes behind: ${left.join(', ')}`);
+      if (left.length > 0) {
+        throw new Error(`the server left processes behind: ${left.join(', ')}; it said: ${this.#stderr}`);
+      }
     }
   }
 

@@ -22,7 +22,11 @@ export interface RunningCli {
 const NOWHERE = join(fileURLToPath(import.meta.url), 'data');
 
 /** Starts a command line in this process, with streams, variables and signals of its own. */
-export function startCli(argv: string[], variables: Record<string, string> = {}): RunningCli {
+export function startCli(
+  argv: string[],
+  variables: Record<string, string> = {},
+  onStderr: (text: string, signal: RunningCli['signal']) => void = () => {},
+): RunningCli {
   // Never the user's own folder: a command line that should have been refused may come that far.
   const env = { RUNSTEAD_DATA: NOWHERE, ...variables };
   let stdout = '';
@@ -37,6 +41,7 @@ export function startCli(argv: string[], variables: Record<string, string> = {})
     stderr: {
       write: (text) => {
         stderr += text;
+        onStderr(text, (name) => signals.emit(name));
       },
     },
     env,

@@ -41,6 +41,19 @@ describe('serve', () => {
     await expect(fetch(`${url}/health`)).rejects.toThrow();
   });
 
+  test('hears a signal that comes while it is still saying where it listens', async () => {
+    const cli = startCli(['serve', '--port', '0', '--data', await dataFolder()], {}, (text, signal) => {
+      if (text.includes('listens on')) signal('SIGTERM');
+    });
+    expect(await cli.result).toMatchObject({ exitCode: 0 });
+  });
+
+  test('hears a signal that comes before it listens', async () => {
+    const cli = startCli(['serve', '--port', '0', '--data', await dataFolder()]);
+    cli.signal('SIGTERM');
+    expect(await cli.result).toMatchObject({ exitCode: 0 });
+  });
+
   test('a flag wins over its variable', async () => {
     const [flagged, variable] = [await dataFolder(), await dataFolder()];
     const cli = startCli(['serve', '--port', '0', '--data', flagged], {

@@ -4,6 +4,7 @@ import {
   loadConfig,
   MigrationError,
   oneOf,
+  type RunningServer,
   startServer,
   whole,
 } from '@runstead/server';
@@ -41,9 +42,13 @@ export const serve: Command = {
         },
         io.env,
       );
-      const server = await startServer(config);
+      // Heard from before the first agent may be running: a signal that nobody hears ends this process at once, and
+      // the agents would be left.
+      let server: RunningServer | undefined;
+      const asked = signalled(io, () => void server?.close({ graceMs: 0 }));
+      server = await startServer(config);
       io.stderr.write(`runstead listens on ${server.url} (data in ${config.dataDir})\n`);
-      await signalled(io, () => void server.close({ graceMs: 0 }));
+      await asked;
       await server.close();
       return EXIT.ok;
     } catch (error) {
