@@ -9,7 +9,7 @@ import type { Answer, Order } from './worker-messages.ts';
 
 try {
   // On Linux this is the thread's own priority: bulk work yields to calls when the processors are busy.
-  setPriority(10);
+  setPriority(19);
 } catch {
   // Not everywhere allowed, and only a courtesy.
 }

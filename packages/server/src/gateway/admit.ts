@@ -60,6 +60,12 @@ export class Admission {
     this.#options = options;
   }
 
+  /** Whether any call is open or waits. */
+  get isBusy(): boolean {
+    for (const line of this.#lines.values()) if (line.inFlight > 0 || line.waiting.length > 0) return true;
+    return false;
+  }
+
   /**
    * @param signal aborted when the client hangs up: the call leaves the line
    * @param turn `again` for a call that had its turn and met an instance that was not there: it goes first, and

@@ -27,6 +27,7 @@ export async function passToControl(
       response,
       body,
       signal: call.signal,
+      pace: parts.bulkPace,
       dial: {
         socketPath,
         agent: pooled ? agent : parts.pools.unpooled,

@@ -2,6 +2,7 @@ import type { Agent } from 'node:http';
 import type { Log } from '../observe/log.ts';
 import type { Admission, Lease } from './admit.ts';
 import type { AgentPools } from './agent-pools.ts';
+import type { BulkPace } from './bulk-pace.ts';
 import type { Destination } from './choose.ts';
 import type { Connections } from './connections.ts';
 import type { KeyRing, Principal } from './credentials.ts';
@@ -19,6 +20,8 @@ export interface GatewayParts {
   firstRoutes: Promise<void>;
   keys: KeyRing;
   admission: Admission;
+  /** For large uploads to the control plane. */
+  bulkPace: BulkPace;
   pools: AgentPools;
   control: { socketPath: string; agent: Agent };
   /** False once the control process is gone. */

@@ -4,6 +4,7 @@ import {
   type ServerResponse,
   request as sendRequest,
 } from 'node:http';
+import type { BulkPace } from './bulk-pace.ts';
 import { discardRest, type RequestBody } from './request-body.ts';
 
 export interface Exchange {
@@ -14,6 +15,8 @@ export interface Exchange {
   body: RequestBody;
   /** Aborted when the client hangs up. */
   signal: AbortSignal;
+  /** How long a piece of a streamed body has to wait; default: none does. */
+  pace?: BulkPace;
   /** The fields of the answer for the client. */
   answerFields: (answer: IncomingMessage) => string[];
 }
@@ -64,7 +67,7 @@ export function relay(exchange: Exchange): Promise<Outcome> {
     const feed = () => {
       connected = true;
       if (body.kind === 'stream') {
-        stopFeeding = pump(body.source, body.limitBytes, upstream, () => {
+        stopFeeding = pump(body.source, body.limitBytes, upstream, exchange.pace, () => {
           // Once the answer has begun there is no way to say it, only to cut off.
           if (response.headersSent) response.destroy();
           settle({ kind: 'too-large' });
@@ -186,6 +189,7 @@ function pump(
   source: IncomingMessage,
   limitBytes: number,
   sink: NodeJS.WritableStream,
+  pace: BulkPace | undefined,
   onTooLarge: () => void,
 ): () => void {
   let seen = 0;
@@ -202,13 +206,16 @@ function pump(
     }
     source.pause();
     holding = true;
-    setImmediate(() => {
+    const delayMs = pace?.delayMs(chunk.length, seen) ?? 0;
+    const passOn = () => {
       holding = false;
       if (stopped) return;
       const taken = sink.write(chunk);
       if (ended) sink.end();
       else if (taken) source.resume();
-    });
+    };
+    if (delayMs > 0) setTimeout(passOn, delayMs);
+    else setImmediate(passOn);
   };
   const onDrain = () => {
     if (!holding) source.resume();

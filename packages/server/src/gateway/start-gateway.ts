@@ -6,6 +6,7 @@ import type { GatewayEnd } from '../feed/port.ts';
 import type { Log } from '../observe/log.ts';
 import { Admission } from './admit.ts';
 import { AgentPools, KEEP_ALIVE } from './agent-pools.ts';
+import { BulkPace } from './bulk-pace.ts';
 import { Connections } from './connections.ts';
 import { KeyRing } from './credentials.ts';
 import { reportUsage } from './demand.ts';
@@ -105,6 +106,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     }),
     keys,
     admission,
+    bulkPace: new BulkPace(() => admission.isBusy, now),
     pools,
     control: { socketPath: options.controlSocket, agent: controlAgent },
     isFeedOpen: () => feedOpen,
