@@ -1,25 +1,9 @@
 import type { ResourceStatus } from '@runstead/contract';
 
-/** The status machine of runtimes and endpoints (contract: status machine). Only this file says what may follow what. */
-
-const next: Record<ResourceStatus, readonly ResourceStatus[]> = {
-  CREATING: ['READY', 'CREATE_FAILED', 'UPDATING', 'DELETING'],
-  CREATE_FAILED: ['UPDATING', 'DELETING'],
-  UPDATING: ['READY', 'UPDATE_FAILED', 'UPDATING', 'DELETING'],
-  UPDATE_FAILED: ['UPDATING', 'DELETING'],
-  READY: ['UPDATING', 'DELETING'],
-  DELETING: ['DELETING', 'DELETE_FAILED'],
-  DELETE_FAILED: ['DELETING'],
-};
-
-export function canFollow(from: ResourceStatus, to: ResourceStatus): boolean {
-  return next[from].includes(to);
-}
-
-/** What a client stops waiting at. */
-export function isFinal(status: ResourceStatus): boolean {
-  return status === 'READY' || status.endsWith('_FAILED');
-}
+/**
+ * What a status of a runtime or an endpoint means (contract: status machine). Which may follow which, the store's guarded
+ * writes hold.
+ */
 
 /** Work is under way that a restarted server has to take up again. */
 export function isUnsettled(status: ResourceStatus): boolean {

@@ -1,6 +1,6 @@
 import type { ScalingStatus } from '@runstead/contract';
 import { defined } from '../domain/runtime.ts';
-import { isLeaving } from '../domain/status.ts';
+import { isLeaving, isUnsettled } from '../domain/status.ts';
 import type { EndpointRecord, RuntimeRecord, Store, VersionRecord } from '../store/store.ts';
 import type { InstanceSet } from './instance-set.ts';
 import { type ServedEndpoint, servedEndpoints } from './references.ts';
@@ -25,7 +25,7 @@ export function createReconcileEndpoints(options: ReconcileEndpointsOptions) {
   return async (runtimeId: string): Promise<void> => {
     const runtime = await store.getRuntime(runtimeId);
     if (!runtime || isLeaving(runtime.status)) return;
-    const unsettled = (await store.endpoints(runtimeId)).filter(({ status }) => status.endsWith('ING'));
+    const unsettled = (await store.endpoints(runtimeId)).filter(({ status }) => isUnsettled(status));
     if (unsettled.length === 0) return;
     await routes.publish(runtimeId);
     scaler.look(runtimeId);

@@ -1,3 +1,4 @@
+import { isLeaving } from '../domain/status.ts';
 import type { DownMessage, KeyRoute, RuntimeRoute, UpMessage } from '../feed/messages.ts';
 import type { ControlEnd } from '../feed/port.ts';
 import type { Log } from '../observe/log.ts';
@@ -68,7 +69,7 @@ export function createRoutes({ store, instancesOf, failureOf, progress, keys, lo
   };
 
   const build = async (runtime: RuntimeRecord): Promise<RuntimeRoute> => {
-    const leaving = runtime.status === 'DELETING' || runtime.status === 'DELETE_FAILED';
+    const leaving = isLeaving(runtime.status);
     const versions = await store.versions(runtime.id);
     const endpoints = leaving ? [] : servedEndpoints(runtime, await store.endpoints(runtime.id), versions);
     const referenced = referencedVersions(endpoints);
