@@ -24,7 +24,8 @@ export interface PackageIntake {
   accept(bodyFile: string): Promise<Intake>;
   /**
    * Removes packages that nothing refers to. While a package is on its way to its row nothing is removed, and while
-   * something is removed no package is taken in: the same bytes may be about to be used again.
+   * something is removed no package is taken in: the same bytes may be about to be used again. What is asked for
+   * meanwhile is done afterwards.
    */
   collect(referenced: () => Promise<ReadonlySet<string>>): Promise<void>;
 }
@@ -40,20 +41,32 @@ export function createPackageIntake(folders: DataFolders, thread: PackageThread)
       const left = pins.get(digest)! - 1;
       if (left === 0) pins.delete(digest);
       else pins.set(digest, left);
+      // What goes wrong here is tried again with the next delete or start.
+      if (pins.size === 0) collectWanted().catch(() => {});
     };
   };
 
   let collecting: Promise<void> | undefined;
+  /** Asked for and not begun. */
+  let wanted: (() => Promise<ReadonlySet<string>>) | undefined;
+
+  const collectWanted = async () => {
+    while (collecting !== undefined) await collecting.catch(() => {});
+    if (wanted === undefined || pins.size > 0) return;
+    const referenced = wanted;
+    wanted = undefined;
+    collecting = referenced().then((kept) => collectBlobs(folders, kept));
+    try {
+      await collecting;
+    } finally {
+      collecting = undefined;
+    }
+  };
 
   return {
     async collect(referenced) {
-      if (collecting !== undefined || pins.size > 0) return;
-      collecting = referenced().then((kept) => collectBlobs(folders, kept));
-      try {
-        await collecting;
-      } finally {
-        collecting = undefined;
-      }
+      wanted = referenced;
+      await collectWanted();
     },
 
     async accept(bodyFile) {

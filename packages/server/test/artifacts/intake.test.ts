@@ -14,6 +14,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { sweepIncoming } from '../../src/artifacts/collect.ts';
 import { blobFile } from '../../src/artifacts/folders.ts';
 import { createPackageIntake, type PackageIntake } from '../../src/artifacts/intake.ts';
+import { waitFor } from '../wait-for.ts';
 import { type ArtifactBench, openBench, packageOf } from './bench.ts';
 
 let bench: ArtifactBench;
@@ -155,7 +156,7 @@ describe('letting packages go', () => {
     expect(existsSync(join(bench.folders.blobs, 'README'))).toBe(true);
   });
 
-  it('waits for another time while a package is on its way to its row', async () => {
+  it('waits while a package is on its way to its row, and is done as soon as none is', async () => {
     const taken = await intake.accept(bodyOf(await packageOf({ a: '1' })));
     const again = await intake.accept(bodyOf(await packageOf({ a: '1' })));
     await intake.collect(nothing);
@@ -165,7 +166,20 @@ describe('letting packages go', () => {
     await intake.collect(nothing);
     expect(blobs()).toHaveLength(1);
     again.release();
-    await intake.collect(nothing);
+    await waitFor('what was asked for before', () => blobs().length === 0);
+  });
+
+  it('asked for twice at one time forgets neither', async () => {
+    const zips = [await packageOf({ a: '1' }), await packageOf({ b: '2' })];
+    for (const zip of zips) (await intake.accept(bodyOf(zip))).release();
+    const kept = new Set(zips.map(digestOf));
+    const deleted = zips.map(async (zip) => {
+      const referenced = new Set(kept);
+      kept.delete(digestOf(zip));
+      // The first looks at what is referred to before the second is gone.
+      await intake.collect(async () => (kept.size === 0 && zip === zips[1] ? kept : referenced));
+    });
+    await Promise.all(deleted);
     expect(blobs()).toEqual([]);
   });
 
