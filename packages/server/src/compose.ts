@@ -5,11 +5,12 @@ import { sweepIncoming } from './artifacts/collect.ts';
 import { openDataFolders } from './artifacts/folders.ts';
 import type { FindInterpreter } from './artifacts/install/kept-install.ts';
 import { createPackageIntake } from './artifacts/intake.ts';
-import { createPackageThread } from './artifacts/package-thread.ts';
+import { createPackageThread, type PackageThread } from './artifacts/package-thread.ts';
 import { sweepPrepared } from './artifacts/prepare.ts';
 import { hashKey } from './auth/api-key.ts';
 import { openLocalKey } from './auth/local-key.ts';
 import type { Config } from './config.ts';
+import { isLeaving } from './domain/status.ts';
 import type { Driver, RunningInstance } from './drivers/driver.ts';
 import type { UpMessage } from './feed/messages.ts';
 import type { ControlEnd } from './feed/port.ts';
@@ -35,6 +36,8 @@ export interface ControlOptions {
   publicUrl: () => string;
   /** Default: SQLite in the data folder. */
   store?: Store;
+  /** Default: a real one. */
+  thread?: PackageThread;
 }
 
 /** The control process's parts, wired: the only place that knows which store and which parts there are. */
@@ -59,7 +62,7 @@ export async function composeControl({
   const localKey = openLocalKey(folders.localKey);
   const keys = [{ id: 'local', sha256: hashKey(localKey.apiKey) }];
   const store = given.store ?? openSqliteStore(folders.database);
-  const thread = createPackageThread();
+  const thread = given.thread ?? createPackageThread();
   const intake = createPackageIntake(folders, thread);
   const progress: Progress = new Map();
   const now = () => performance.now();
@@ -76,7 +79,8 @@ export async function composeControl({
       endpointLoop.enqueue(runtimeId);
     },
     onExit: (instance, { code, signal, lastLines }) => {
-      const how = signal === undefined ? `exited with code ${code}` : `killed by ${signal}`;
+      const exited = code === undefined ? 'ended' : `exited with code ${code}`;
+      const how = signal === undefined ? exited : `killed by ${signal}`;
       log.warn({ instanceId: instance.id, agentRuntimeId: instance.runtimeId }, `instance ${how}`);
       void recordExit(instance, [how, ...lastLines].join(' | '));
     },
@@ -99,6 +103,10 @@ export async function composeControl({
     findInterpreter:
       given.findInterpreter ?? (async (family) => ({ missing: `this server looks for no ${family}` })),
     installLimit: createStartLimit(availableParallelism()),
+    isWanted: async (runtimeId) => {
+      const runtime = await store.getRuntime(runtimeId);
+      return runtime !== undefined && !isLeaving(runtime.status);
+    },
   });
   const scaler = createScaler({ ...config, store, driver, instances, start, publish, now, log });
   const reconcileRuntime = createReconcileRuntime({

@@ -171,6 +171,9 @@ export function createInstanceSet(options: InstanceSetOptions) {
       instances.set(instance.id, instance);
       running.onExit = exited(instance);
       becomeReady(instance, running);
+      // Before there was somebody to hear of it, it may have ended.
+      const isThere = driver.list().some(({ instanceId }) => instanceId === running.instanceId);
+      if (!isThere) running.onExit({ instanceId: running.instanceId, lastLines: [] });
     },
 
     /** No new calls; stopped when the calls it has are over, at the latest after `deadlineMs`. */

@@ -11,7 +11,7 @@ import type { Instance, InstanceSet } from './instance-set.ts';
 import { Superseded } from './loop.ts';
 import type { Routes } from './routes.ts';
 import type { Scaler } from './scaler.ts';
-import type { Starter } from './starter.ts';
+import { RuntimeLeaving, type Starter } from './starter.ts';
 
 export interface ReconcileRuntimeOptions {
   store: Store;
@@ -92,7 +92,8 @@ async function attempt(
     scaler.look(id);
   } catch (error) {
     if (candidate) await options.instances.stop(candidate.id, 'the attempt came to nothing');
-    if (error instanceof Superseded || signal.aborted) {
+    // A delete may be seen in the store before this attempt is told of it.
+    if (error instanceof Superseded || error instanceof RuntimeLeaving || signal.aborted) {
       await phases.end('superseded');
       return;
     }

@@ -9,7 +9,7 @@ import { HealthMonitor } from './health-monitor.ts';
 import type { InstanceSet } from './instance-set.ts';
 import { createLoop, type Loop } from './loop.ts';
 import { referencedVersions, servedEndpoints } from './references.ts';
-import type { Starter } from './starter.ts';
+import { RuntimeLeaving, type Starter } from './starter.ts';
 
 export interface ScalerOptions {
   store: Store;
@@ -89,7 +89,7 @@ export function createScaler(options: ScalerOptions) {
           return report('ok', why);
         },
         (error: Error) => {
-          if (stopping.signal.aborted) return undefined;
+          if (stopping.signal.aborted || error instanceof RuntimeLeaving) return undefined;
           const reason =
             error.name === 'PhaseFailure' ? statusReason(error as PhaseFailure) : String(error.message);
           log.warn(

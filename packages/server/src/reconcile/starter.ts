@@ -20,6 +20,16 @@ export interface StarterOptions {
   /** For programs that work for an instance; see `Driver.marks`. */
   marks: Readonly<Record<string, string>>;
   startTimeoutMs: number;
+  /** Whether the runtime is there, and not on its way out. */
+  isWanted: (runtimeId: string) => Promise<boolean>;
+}
+
+/** What was to be started for is being deleted. */
+export class RuntimeLeaving extends Error {
+  override readonly name = 'RuntimeLeaving';
+  constructor() {
+    super('the runtime is being deleted');
+  }
 }
 
 export interface StartRequest {
@@ -36,7 +46,7 @@ export type Starter = (request: StartRequest) => Promise<Instance>;
 
 /**
  * From a configuration to a ready instance: prepared if it is not yet, then started and probed.
- * The promise rejects with a PhaseFailure naming the phase, or with the signal's reason.
+ * The promise rejects with a PhaseFailure naming the phase, a RuntimeLeaving, or the signal's reason.
  */
 export function createStarter(options: StarterOptions): Starter {
   return async ({ runtimeId, runtimeName, revision, spec, signal, onPhase = () => {} }) => {
@@ -45,6 +55,8 @@ export function createStarter(options: StarterOptions): Starter {
       return await options.instances.start(
         { runtimeId, revision },
         async (instanceId, ownSignal) => {
+          // Asked once the instance is counted: either a delete sees it, or it sees the delete.
+          if (!(await options.isWanted(runtimeId))) throw new RuntimeLeaving();
           codeDir = await prepare({
             folders: options.folders,
             thread: options.thread,

@@ -1,8 +1,8 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { composeControl } from '../../src/compose.ts';
+import { type Control, composeControl } from '../../src/compose.ts';
 import { loadConfig } from '../../src/config.ts';
 import { createFeedPair } from '../../src/feed/port.ts';
 import { createLog } from '../../src/observe/log.ts';
@@ -34,6 +34,25 @@ async function endpoint(server: TestServer, agentRuntimeId: string, spec: object
     return status === 'READY';
   });
   return data.agentRuntimeEndpointId;
+}
+
+/** Deploys to a control process that has no gateway. @returns the id of a runtime that is READY */
+async function deployed({ api, apiKey, store }: Control, agentRuntimeName = 'agent'): Promise<string> {
+  const zipFile = (await zipOf({ 'index.js': '1' })).toString('base64');
+  const codeConfiguration = { zipFile, language: 'nodejs20' };
+  const payload = {
+    agentRuntimeName,
+    artifactType: 'Code',
+    codeConfiguration,
+    cpu: 1,
+    memory: 512,
+    port: 9000,
+  };
+  const headers = { authorization: `Bearer ${apiKey}`, 'content-type': 'application/json' };
+  const answer = await api.inject({ method: 'POST', url: '/2025-09-10/agents/runtimes', headers, payload });
+  const id: string = answer.json().data.agentRuntimeId;
+  await waitFor('READY', async () => (await store.getRuntime(id))?.status === 'READY');
+  return id;
 }
 
 const gone = (server: TestServer, agentRuntimeId: string) =>
@@ -176,23 +195,79 @@ describe('the control process', () => {
     const driver = new FakeDriver();
     const config = loadConfig({ dataDir, logLevel: 'silent' }, {});
     const control = await composeControl({ config, driver, log, publicUrl: () => '', store });
-    const zipFile = (await zipOf({ 'index.js': '1' })).toString('base64');
-    const payload = {
-      agentRuntimeName: 'agent',
-      artifactType: 'Code',
-      codeConfiguration: { zipFile, language: 'nodejs20' },
-      cpu: 1,
-      memory: 512,
-      port: 9000,
-    };
-    const headers = { authorization: `Bearer ${control.apiKey}`, 'content-type': 'application/json' };
-    await control.api.inject({ method: 'POST', url: '/2025-09-10/agents/runtimes', headers, payload });
-    await waitFor('READY', async () => {
-      const { items } = await store.listRuntimes({}, { pageNumber: 1, pageSize: 1 });
-      return items[0]?.status === 'READY';
-    });
+    await deployed(control);
     await control.close({ stopInstances: true });
     await driver.endAll();
+  });
+
+  it('starts nothing for a runtime that was deleted while it looked', async () => {
+    const real = openSqliteStore(join(dataDir, 'db.sqlite'));
+    let slow: Promise<void> | undefined;
+    let looking = 0;
+    const endpoints = async (runtimeId: string) => {
+      const seen = await real.endpoints(runtimeId);
+      const wait = slow;
+      slow = undefined;
+      if (wait !== undefined) looking++;
+      await wait;
+      return seen;
+    };
+    const driver = new FakeDriver();
+    const config = loadConfig({ dataDir, logLevel: 'silent' }, {});
+    const store = { ...real, endpoints };
+    const control = await composeControl({ config, driver, log, publicUrl: () => '', store });
+    const feed = createFeedPair();
+    feed.gateway.onMessage((message) => {
+      if ('sequence' in message) feed.gateway.send({ type: 'installed', sequence: message.sequence });
+    });
+    await control.attach(feed.control);
+    const runtimeId = await deployed(control);
+    await driver.crash([...driver.instances.keys()][0]!, { code: 1, lastLines: [] });
+    await waitFor(
+      'the end to be known',
+      async () => (await real.listEvents(runtimeId, 1))[0]?.phase === 'exit',
+    );
+    const headers = { authorization: `Bearer ${control.apiKey}` };
+    const url = `/2025-09-10/agents/runtimes/${runtimeId}`;
+    // Answered when the routes are in force, so that the next look is the one for the demand.
+    await control.api.inject({ url, headers });
+    let goOn = () => {};
+    slow = new Promise((resolve) => {
+      goOn = resolve;
+    });
+    feed.gateway.send({ type: 'demand', runtimeId, version: 1, queued: 1, inFlight: 0 });
+    await waitFor('a look at the endpoints', () => looking > 0);
+    await control.api.inject({ method: 'DELETE', url, headers });
+    await waitFor('its end', async () => (await real.getRuntime(runtimeId)) === undefined);
+    goOn();
+    // Another deploy, for the one that is gone to have had its time.
+    await deployed(control, 'next');
+    expect(driver.starts.filter((spec) => spec.runtimeId === runtimeId)).toHaveLength(1);
+    expect(await readdir(join(dataDir, 'code'))).not.toContain(runtimeId);
+    await control.close({ stopInstances: true });
+    await driver.endAll();
+  });
+
+  it('hears of an instance that ended while it was taken over', async () => {
+    const driver = new FakeDriver();
+    const exits: string[] = [];
+    const instances = createInstanceSet({
+      driver,
+      limit: createStartLimit(1),
+      stopGraceMs: 0,
+      now: () => 0,
+      log,
+      onChange: () => {},
+      onExit: ({ id }) => exits.push(id),
+    });
+    const spec = { instanceId: 'i', runtimeId: 'r', revision: 1, environment: {} } as never;
+    await driver.start(spec, { signal: new AbortController().signal, onExit: () => {} });
+    driver.leaveBehind();
+    const [running] = await driver.adopt();
+    await driver.crash('i', { code: 1, lastLines: [] });
+    instances.adopt(running!);
+    expect(instances.all()).toEqual([]);
+    expect(exits).toEqual(['i']);
   });
 
   it('does not take an instance for ready that ended in the same moment', async () => {
@@ -294,14 +369,16 @@ describe('the control process', () => {
       now: () => time,
       log,
     });
-    instances.adopt({
+    const running = {
       instanceId: 'i',
       runtimeId: 'r',
       revision: 1,
       host: '127.0.0.1',
       port: 1,
       startedAt: '',
-    });
+    };
+    driver.list = () => [running];
+    instances.adopt(running);
     scaler.begin();
     scaler.reportUsage([{ id: 'i', inFlight: 0, idleMs: 1000 }]);
     scaler.tick();
