@@ -12,7 +12,7 @@ import {
 } from '@runstead/contract';
 import type { z } from 'zod';
 import type { Intake } from '../artifacts/intake.ts';
-import { ENTRY_SEARCH } from '../domain/entry.ts';
+import { COMMAND_REQUIRED } from '../domain/entry.ts';
 import { runtimeArn } from '../domain/names.ts';
 import { createSpec, defined, mergeSpec, type RuntimeSpec, startCommand } from '../domain/runtime.ts';
 import { isLeaving } from '../domain/status.ts';
@@ -200,8 +200,6 @@ function entryFaults(code: Given, intake: Intake): string[] {
     return [];
   return [COMMAND_REQUIRED];
 }
-
-const COMMAND_REQUIRED = `codeConfiguration.command is required: the package has none of ${ENTRY_SEARCH.join(', ')}`;
 
 function alreadyExists(error: unknown, name: string): unknown {
   return error instanceof NameTaken

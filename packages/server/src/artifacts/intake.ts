@@ -19,9 +19,21 @@ export interface Intake {
   release(): void;
 }
 
+/** A package that is kept. */
+export interface KeptPackage {
+  artifact: Artifact;
+  packageReadable: boolean;
+  release(): void;
+}
+
 /** Takes packages in, content-addressed: the same bytes are kept once. */
 export interface PackageIntake {
   accept(bodyFile: string): Promise<Intake>;
+  /**
+   * Keeps a package whose bytes are all there, flushed, in a file of its own in the folder `incoming`. The file is gone
+   * afterwards, whatever happens.
+   */
+  keep(packageFile: string, received: { digest: string; crc64: string }): Promise<KeptPackage>;
   /**
    * Removes packages that nothing refers to. While a package is on its way to its row nothing is removed, and while
    * something is removed no package is taken in: the same bytes may be about to be used again. What is asked for
@@ -63,7 +75,27 @@ export function createPackageIntake(folders: DataFolders, thread: PackageThread)
     }
   };
 
+  const keep: PackageIntake['keep'] = async (packageFile, { digest, crc64 }) => {
+    while (collecting !== undefined) await collecting.catch(() => {});
+    const release = pin(digest);
+    try {
+      const { readable, entry } = await thread.run('inspect', packageFile);
+      await moveOnce(packageFile, blobFile(folders, digest), folders.blobs);
+      return {
+        artifact: { digest, crc64, ...(entry && { entry }) },
+        packageReadable: readable,
+        release,
+      };
+    } catch (error) {
+      release();
+      await rm(packageFile, { force: true });
+      throw error;
+    }
+  };
+
   return {
+    keep,
+
     async collect(referenced) {
       wanted = referenced;
       await collectWanted();
@@ -82,24 +114,13 @@ export function createPackageIntake(folders: DataFolders, thread: PackageThread)
       });
       if (fault !== undefined) return { json, fault, release: () => {} };
       if (!found) return { json, release: () => {} };
-      while (collecting !== undefined) await collecting.catch(() => {});
-      const release = pin(found.digest);
-      try {
-        const { readable, entry } = await thread.run('inspect', packageFile);
-        await keep(packageFile, blobFile(folders, found.digest), folders.blobs);
-        const artifact: Artifact = { digest: found.digest, crc64: found.crc64, ...(entry && { entry }) };
-        return { json, artifact, packageReadable: readable, release };
-      } catch (error) {
-        release();
-        await rm(packageFile, { force: true });
-        throw error;
-      }
+      return { json, ...(await keep(packageFile, found)) };
     },
   };
 }
 
 /** Gives a complete, flushed file its final name, durably; a file of that name has the same bytes already. */
-async function keep(from: string, to: string, folder: string): Promise<void> {
+async function moveOnce(from: string, to: string, folder: string): Promise<void> {
   if (existsSync(to)) {
     await rm(from);
     return;

@@ -19,6 +19,9 @@ export const ENTRY_SEARCH = [
   ...PYTHON_ENTRIES,
 ] as const;
 
+/** For a package without a command that nothing in it says how to start. */
+export const COMMAND_REQUIRED = `codeConfiguration.command is required: the package has none of ${ENTRY_SEARCH.join(', ')}`;
+
 /** How to start a package whose deployer gave no command; undefined when nothing in it says so. */
 export function findEntry({ files, manifest }: PackageListing): Entry | undefined {
   const start = manifest?.scripts?.start;

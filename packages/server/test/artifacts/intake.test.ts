@@ -183,6 +183,25 @@ describe('letting packages go', () => {
     expect(blobs()).toEqual([]);
   });
 
+  it('holds one that came by another way just the same, until it is released', async () => {
+    const zip = await packageOf({ 'index.js': '' });
+    const file = join(bench.folders.incoming, 'fetched.zip');
+    writeFileSync(file, zip);
+    const collecting = intake.collect(nothing);
+    const kept = await intake.keep(file, { digest: digestOf(zip), crc64: '7' });
+    await collecting;
+    expect(kept).toMatchObject({
+      artifact: { digest: digestOf(zip), crc64: '7', entry: { command: ['node', 'index.js'] } },
+      packageReadable: true,
+    });
+    await intake.collect(nothing);
+    expect(blobs()).toEqual([`${digestOf(zip)}.zip`]);
+    expect(packagesUnderWay()).toEqual([]);
+    kept.release();
+    await intake.collect(nothing);
+    expect(blobs()).toEqual([]);
+  });
+
   it('goes on taking packages in after a collection that failed', async () => {
     const failing = expect(intake.collect(() => Promise.reject(new Error('no store')))).rejects.toThrow(
       'no store',
