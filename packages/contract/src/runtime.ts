@@ -1,15 +1,18 @@
 import { z } from 'zod';
 import {
+  BUCKET_NAME_PATTERN,
   CPU_RANGE,
   CREDENTIAL_NAME_PATTERN,
   DESCRIPTION_MAX_CHARACTERS,
   HEALTH_CHECK,
   MEMORY_RANGE,
   NAME_PATTERN,
+  OBJECT_NAME_MAX_BYTES,
   PORT_RANGE,
   SESSION_CONCURRENCY_RANGE,
   SESSION_IDLE_RANGE,
 } from './limits.ts';
+import { objectNameFault } from './object-name.ts';
 
 /** Models of agent runtimes (contract: data models). Everything is optional on the wire unless marked. */
 
@@ -51,7 +54,24 @@ const codeFields = {
 
 /** As it comes in: with the package itself. */
 export const CodeConfigurationInput = z
-  .object({ ...codeFields, /** A ZIP archive in base64. */ zipFile: text.optional() })
+  .object({
+    ...codeFields,
+    ossBucketName: text
+      .regex(
+        BUCKET_NAME_PATTERN,
+        'must be a bucket name: 3 to 63 of a-z, 0-9, "-" and single "."; a letter or digit at both ends',
+      )
+      .optional(),
+    ossObjectName: text
+      .superRefine((name, { addIssue }) => {
+        const message = objectNameFault(name);
+        if (message !== undefined) addIssue({ code: 'custom', message });
+      })
+      .meta({ minLength: 1, maxLength: OBJECT_NAME_MAX_BYTES })
+      .optional(),
+    /** A ZIP archive in base64. */
+    zipFile: text.optional(),
+  })
   .meta({ id: 'CodeConfigurationInput' });
 
 /** As it goes out: the package is not sent back. */

@@ -250,7 +250,7 @@ describe('the package', () => {
     ],
     [
       'a bucket without an object',
-      async () => ({ ...CODE, codeConfiguration: { ossBucketName: 'b' } }),
+      async () => ({ ...CODE, codeConfiguration: { ossBucketName: 'agents' } }),
       'codeConfiguration.ossObjectName is required when the package lies in a bucket',
     ],
     [
@@ -330,7 +330,7 @@ describe('the package', () => {
       async () => ({ zipFile: await zip(), checksum: '1' }),
       ['node', 'index.mjs'],
     ],
-    ['a bucket in its place', async () => ({ ossBucketName: 'b', ossObjectName: 'o' }), undefined],
+    ['a bucket in its place', async () => ({ ossBucketName: 'agents', ossObjectName: 'o' }), undefined],
   ];
   it.each(accepted)('is accepted with %s', async (_name, code, command) => {
     const answer = await create(await codeRuntime({ codeConfiguration: await code() }));

@@ -208,7 +208,7 @@ describe('the artifact', () => {
 
   it('gives way to a bucket', async () => {
     const id = await deployed();
-    const code = { ossBucketName: 'b', ossObjectName: 'o', command: ['node', 'a'] };
+    const code = { ossBucketName: 'agents', ossObjectName: 'o', command: ['node', 'a'] };
     expect((await update(id, { codeConfiguration: code })).data.codeConfiguration).toEqual(code);
     expect(await artifact(id)).toBeUndefined();
   });
