@@ -7,8 +7,9 @@ export const CREDENTIAL_NAME_PATTERN = /^[a-zA-Z][a-zA-Z0-9_-]{0,63}$/;
 export const VERSION_PATTERN = /^(LATEST|[1-9][0-9]{0,8})$/;
 export const LATEST = 'LATEST';
 
-/** Buckets, as object stores name them: 3 to 63 characters, no two dots in a row, no IPv4 address. */
-export const BUCKET_NAME_PATTERN = /^(?!.*\.\.)(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
+/** Buckets, as object stores name them: 3 to 63 characters, none of what host names take for something else. */
+export const BUCKET_NAME_PATTERN =
+  /^(?!xn--)(?!.*\.\.)(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
 /** In UTF-8. */
 export const OBJECT_NAME_MAX_BYTES = 1024;
 

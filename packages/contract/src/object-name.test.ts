@@ -55,6 +55,7 @@ describe('BUCKET_NAME_PATTERN', () => {
     '.abc',
     'abc.',
     'a..b',
+    'xn--abc',
     '192.168.0.1',
     'a b',
     'a/b',

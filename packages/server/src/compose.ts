@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import type { FastifyInstance } from 'fastify';
 import { createApi } from './api/app.ts';
+import { createPackageFetcher } from './artifacts/buckets/fetch-package.ts';
 import { sweepIncoming } from './artifacts/collect.ts';
 import { openDataFolders } from './artifacts/folders.ts';
 import type { FindInterpreter } from './artifacts/install/kept-install.ts';
@@ -9,7 +10,7 @@ import { createPackageThread, type PackageThread } from './artifacts/package-thr
 import { sweepPrepared } from './artifacts/prepare.ts';
 import { hashKey } from './auth/api-key.ts';
 import { openLocalKey } from './auth/local-key.ts';
-import type { Config } from './config.ts';
+import { type Config, s3Settings } from './config.ts';
 import { isLeaving } from './domain/status.ts';
 import type { Driver, RunningInstance } from './drivers/driver.ts';
 import type { UpMessage } from './feed/messages.ts';
@@ -115,6 +116,13 @@ export async function composeControl({
     driver,
     instances,
     start,
+    fetchPackage: createPackageFetcher({
+      folders,
+      intake,
+      s3: s3Settings(config),
+      limitBytes: config.bodyLimitBytes,
+      timeoutMs: config.fetchTimeoutMs,
+    }),
     routes,
     scaler,
     intake,

@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs';
 import { availableParallelism, homedir } from 'node:os';
 import { resolve } from 'node:path';
+import type { S3Settings } from './artifacts/buckets/s3-bucket.ts';
 
 /** Every setting, resolved once: flag over `RUNSTEAD_*` variable over default. Times in ms, sizes in bytes. */
 export interface Config {
@@ -42,6 +44,20 @@ export interface Config {
   unpackedLimitEntries: number;
   /** Kept of each instance's log. */
   logLimitBytes: number;
+
+  /** For one package that lies in a bucket. */
+  fetchTimeoutMs: number;
+  /** The object store for buckets without a folder in the data folder; undefined: there is none. */
+  s3Endpoint: string | undefined;
+  s3Region: string;
+  /** Undefined: requests are anonymous. */
+  s3AccessKeyId: string | undefined;
+  /** Not enumerable, so that a configuration that is copied, logged or sent elsewhere does not carry it. */
+  s3AccessKeySecret: string | undefined;
+  /** The secret as a file; its content becomes `s3AccessKeySecret`. */
+  s3AccessKeySecretFile: string | undefined;
+  /** Buckets stand in the path; else in front of the host name. */
+  s3PathStyle: boolean;
 }
 
 export type ConfigInput = { [K in keyof Config]?: Config[K] | undefined };
@@ -55,6 +71,9 @@ interface Setting<T> {
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const MIB = 1024 * 1024;
+
+/** The one variable whose value is secret. */
+export const S3_SECRET_VARIABLE = 'RUNSTEAD_S3_ACCESS_KEY_SECRET';
 
 const settings: { [K in keyof Config]: Setting<Config[K]> } = {
   dataDir: { variable: 'RUNSTEAD_DATA', parse: text, fallback: () => resolve(homedir(), '.runstead') },
@@ -99,6 +118,14 @@ const settings: { [K in keyof Config]: Setting<Config[K]> } = {
     fallback: () => 100_000,
   },
   logLimitBytes: { variable: 'RUNSTEAD_LOG_LIMIT', parse: size, fallback: () => 8 * MIB },
+
+  fetchTimeoutMs: { variable: 'RUNSTEAD_FETCH_TIMEOUT', parse: duration, fallback: () => 10 * MINUTE },
+  s3Endpoint: { variable: 'RUNSTEAD_S3_ENDPOINT', parse: storeUrl, fallback: () => undefined },
+  s3Region: { variable: 'RUNSTEAD_S3_REGION', parse: text, fallback: () => 'us-east-1' },
+  s3AccessKeyId: { variable: 'RUNSTEAD_S3_ACCESS_KEY_ID', parse: text, fallback: () => undefined },
+  s3AccessKeySecret: { variable: S3_SECRET_VARIABLE, parse: text, fallback: () => undefined },
+  s3AccessKeySecretFile: { variable: `${S3_SECRET_VARIABLE}_FILE`, parse: text, fallback: () => undefined },
+  s3PathStyle: { variable: 'RUNSTEAD_S3_PATH_STYLE', parse: yesOrNo, fallback: () => true },
 };
 
 /**
@@ -120,7 +147,49 @@ export function loadConfig(
   }
   const resolved = config as unknown as Config;
   resolved.dataDir = resolve(resolved.dataDir);
+  Object.defineProperty(resolved, 's3AccessKeySecret', { enumerable: false, value: s3Secret(resolved) });
   return Object.freeze(resolved);
+}
+
+/** @throws ConfigError when what is said of the object store does not fit together */
+function s3Secret(config: Config): string | undefined {
+  const { s3Endpoint, s3AccessKeyId: id, s3AccessKeySecret: value, s3AccessKeySecretFile: file } = config;
+  if (value !== undefined && file !== undefined)
+    throw new ConfigError(`${S3_SECRET_VARIABLE} and ${S3_SECRET_VARIABLE}_FILE are both set; set one`);
+  const hasSecret = value !== undefined || file !== undefined;
+  if (s3Endpoint === undefined && (id !== undefined || hasSecret))
+    throw new ConfigError('RUNSTEAD_S3_ENDPOINT is needed when there is an access key for it');
+  if (id === undefined && hasSecret)
+    throw new ConfigError(`RUNSTEAD_S3_ACCESS_KEY_ID is needed beside ${S3_SECRET_VARIABLE}`);
+  if (id !== undefined && !hasSecret)
+    throw new ConfigError(
+      `${S3_SECRET_VARIABLE} or ${S3_SECRET_VARIABLE}_FILE is needed beside RUNSTEAD_S3_ACCESS_KEY_ID`,
+    );
+  return file === undefined ? value : readSecret(file);
+}
+
+function readSecret(file: string): string {
+  let secret: string;
+  try {
+    secret = readFileSync(file, 'utf8').trim();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new ConfigError(`${S3_SECRET_VARIABLE}_FILE names ${file}, which cannot be read: ${code}`);
+  }
+  if (secret === '') throw new ConfigError(`${S3_SECRET_VARIABLE}_FILE names ${file}, which is empty`);
+  return secret;
+}
+
+/** The object store as packages are fetched from it; undefined when none is configured. */
+export function s3Settings(config: Readonly<Config>): S3Settings | undefined {
+  const { s3Endpoint: endpoint, s3AccessKeyId: id, s3AccessKeySecret: secret } = config;
+  if (endpoint === undefined) return undefined;
+  return {
+    endpoint,
+    region: config.s3Region,
+    key: id === undefined || secret === undefined ? undefined : { id, secret },
+    pathStyle: config.s3PathStyle,
+  };
 }
 
 export class ConfigError extends Error {
@@ -166,6 +235,20 @@ export function httpUrl(value: string, what: string): string {
     throw new ConfigError(`${what} must be an http or https URL; got "${value}"`);
   }
   return value.replace(/\/+$/, '');
+}
+
+/** The value is not shown: who puts a password into a URL, does it here. */
+function storeUrl(value: string, what: string): string {
+  const url = URL.canParse(value) ? new URL(value) : undefined;
+  if (!url || !/^https?:$/.test(url.protocol) || url.search !== '' || url.hash !== '')
+    throw new ConfigError(`${what} must be an http or https URL such as https://store.example:9000`);
+  if (url.username !== '' || url.password !== '')
+    throw new ConfigError(`${what} must have no user or password in it; use RUNSTEAD_S3_ACCESS_KEY_ID`);
+  return value.replace(/\/+$/, '');
+}
+
+function yesOrNo(value: string, what: string): boolean {
+  return oneOf('yes', 'no')(value, what) === 'yes';
 }
 
 /** Reads a whole number within a range. */

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import type { Config } from './config.ts';
+import { type Config, S3_SECRET_VARIABLE } from './config.ts';
 import type { DownMessage, UpMessage } from './feed/messages.ts';
 import { type ControlEnd, overIpc } from './feed/port.ts';
 import { gatewayProcessSettings, SETTINGS_VARIABLE } from './gateway/settings.ts';
@@ -88,6 +88,8 @@ function spawnGateway(config: Config, controlSocket: string): SpawnedGateway {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     env: {
       ...process.env,
+      // It fetches nothing.
+      [S3_SECRET_VARIABLE]: undefined,
       [SETTINGS_VARIABLE]: JSON.stringify(gatewayProcessSettings(config, controlSocket)),
     },
   });

@@ -198,6 +198,39 @@ export function storeCases(name: string, open: (path: string) => Store | Promise
       });
     });
 
+    describe('the package of an attempt', () => {
+      const artifact = { digest: 'f'.repeat(64), crc64: '7', entry: { command: ['node', 'a'], source: 'a' } };
+
+      it('is part of the configuration from then on, and of the version that comes of it', async () => {
+        const before = await create('r1', { spec: specOf({ description: 'as it was' }) });
+        expect(await store.fixArtifact('r1', 1, artifact)).toBe(true);
+        const fixed = { ...before, spec: { ...before.spec, artifact } };
+        expect(await store.getRuntime('r1')).toEqual(fixed);
+        expect(await store.artifactDigests()).toEqual(new Set([artifact.digest]));
+        await store.close();
+        store = await open(path);
+        expect(await store.getRuntime('r1')).toEqual(fixed);
+        await ready('r1', 1);
+        expect((await store.getVersion('r1', 1))?.spec).toEqual(fixed.spec);
+        await update(fixed, { artifact: undefined });
+        expect((await store.getRuntime('r1'))?.spec).not.toHaveProperty('artifact');
+        expect(await store.artifactDigests()).toEqual(new Set([artifact.digest]));
+      });
+
+      it('is no longer taken when the runtime has moved on, is decided, on its way out, or gone', async () => {
+        const runtime = await create('r1');
+        await update(runtime);
+        expect(await store.fixArtifact('r1', 1, artifact)).toBe(false);
+        await ready('r1', 2);
+        expect(await store.fixArtifact('r1', 2, artifact)).toBe(false);
+        const { revision } = (await store.markRuntimeDeleting('r1', at(3)))!;
+        expect(await store.fixArtifact('r1', revision, artifact)).toBe(false);
+        expect((await store.getRuntime('r1'))?.spec).not.toHaveProperty('artifact');
+        expect(await store.fixArtifact('r2', 1, artifact)).toBe(false);
+        expect(await store.artifactDigests()).toEqual(new Set());
+      });
+    });
+
     describe('the end of an attempt', () => {
       it('numbers the version, and makes it the head in the same step', async () => {
         const spec = specOf({ description: 'what ran' });

@@ -13,6 +13,8 @@ export interface DataFolders {
   code: string;
   /** Installed dependencies: `deps/<runtimeId>/<key>`. */
   deps: string;
+  /** Packages that the operator puts there: `buckets/<bucket>/<object>`; only read. */
+  buckets: string;
   /** Package managers' own caches. */
   cache: string;
   /** Sockets and the record of the running server. */
@@ -34,6 +36,7 @@ export function openDataFolders(dataDir: string): DataFolders {
     blobs: folder('blobs'),
     code: folder('code'),
     deps: folder('deps'),
+    buckets: folder('buckets'),
     cache: folder('cache'),
     run: folder('run'),
     localKey: join(dataDir, 'local-key.json'),

@@ -4,7 +4,7 @@ import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PhaseFailure } from '../domain/failure.ts';
 import { languageOf } from '../domain/language.ts';
-import { type RuntimeSpec, startCommand } from '../domain/runtime.ts';
+import { checksumFault, type RuntimeSpec, startCommand } from '../domain/runtime.ts';
 import { typescriptFile, typescriptProblem } from '../domain/typescript.ts';
 import type { Log } from '../observe/log.ts';
 import { blobFile, type DataFolders, renameOnce } from './folders.ts';
@@ -43,13 +43,8 @@ export async function prepare(options: PrepareOptions): Promise<string> {
   onPhase('fetch');
   const { artifact } = spec;
   if (!artifact) throw new PhaseFailure('fetch', missingArtifact(spec));
-  const { checksum } = spec.codeConfiguration ?? {};
-  if (checksum !== undefined && BigInt(checksum) !== BigInt(artifact.crc64)) {
-    throw new PhaseFailure(
-      'fetch',
-      `codeConfiguration.checksum is ${checksum}, but the package received has CRC-64 ${artifact.crc64}`,
-    );
-  }
+  const fault = checksumFault(spec, artifact.crc64);
+  if (fault !== undefined) throw new PhaseFailure('fetch', fault);
   const codeDir = join(folders.code, runtimeId, artifact.digest);
   if (!existsSync(codeDir)) {
     const packageFile = blobFile(folders, artifact.digest);
@@ -122,10 +117,7 @@ function missingArtifact(spec: RuntimeSpec): string {
   if (spec.artifactType === 'Container') {
     return 'this server has no container engine driver, so container images cannot be run; deploy the code as a package';
   }
-  const { ossBucketName } = spec.codeConfiguration ?? {};
-  return ossBucketName === undefined
-    ? 'codeConfiguration has no package: send it as codeConfiguration.zipFile'
-    : `bucket '${ossBucketName}' is not configured on this server; send the package as codeConfiguration.zipFile`;
+  return 'codeConfiguration has no package: send it as codeConfiguration.zipFile, or name its bucket and object';
 }
 
 /** Removes all that was prepared for a runtime. */

@@ -136,6 +136,10 @@ describe('runsTheSame', () => {
     ['the resource group', { resourceGroupId: 'r' }],
     ['how the same bytes were described', { artifact: { digest: 'old', crc64: '9' } }],
     ['a checksum', { codeConfiguration: { language: 'nodejs20', checksum: '77' } }],
+    [
+      'the place that the same bytes came from',
+      { codeConfiguration: { language: 'nodejs20', ossBucketName: 'b', ossObjectName: 'o' } },
+    ],
     ['the order of fields', { codeConfiguration: { checksum: '1', language: 'nodejs20' } }],
   ];
   it.each(same)('does not mind another %s', (_name, change) => {

@@ -32,7 +32,7 @@ export type RuntimeSpec = Omit<
   memory: number;
   port: number;
   codeConfiguration?: CodeConfiguration | undefined;
-  /** The code package by content; absent for containers and for packages that lie in a bucket. */
+  /** The code package by content; absent for containers, and until a package that lies in a bucket has been fetched. */
   artifact?: Artifact | undefined;
 };
 
@@ -127,7 +127,14 @@ export function runsTheSame(a: RuntimeSpec, b: RuntimeSpec): boolean {
 function runningPart(spec: RuntimeSpec): object {
   const part: Record<string, unknown> = { ...spec, artifact: spec.artifact?.digest };
   for (const field of DESCRIPTIVE) delete part[field];
-  if (spec.codeConfiguration) part.codeConfiguration = { ...spec.codeConfiguration, checksum: undefined };
+  if (spec.codeConfiguration) {
+    part.codeConfiguration = {
+      ...spec.codeConfiguration,
+      checksum: undefined,
+      ossBucketName: undefined,
+      ossObjectName: undefined,
+    };
+  }
   return part;
 }
 
@@ -157,6 +164,26 @@ export function canonicalJson(value: unknown): string {
       ? Object.fromEntries(Object.entries(item).sort(([a], [b]) => (a < b ? -1 : 1)))
       : item,
   );
+}
+
+/** An object in a bucket. */
+export interface ObjectPlace {
+  bucket: string;
+  object: string;
+}
+
+/** Where the package has still to be fetched from; undefined when it is here, or lies in no bucket. */
+export function placeToFetch({ artifact, codeConfiguration }: RuntimeSpec): ObjectPlace | undefined {
+  const { ossBucketName: bucket, ossObjectName: object } = codeConfiguration ?? {};
+  return artifact || bucket === undefined || object === undefined ? undefined : { bucket, object };
+}
+
+/** What is wrong with the checksum that the caller gave, seeing that of the package received. */
+export function checksumFault({ codeConfiguration }: RuntimeSpec, crc64: string): string | undefined {
+  const { checksum } = codeConfiguration ?? {};
+  return checksum === undefined || BigInt(checksum) === BigInt(crc64)
+    ? undefined
+    : `codeConfiguration.checksum is ${checksum}, but the package received has CRC-64 ${crc64}`;
 }
 
 /** The program that starts the agent: the caller's command, else what was found in the package. */

@@ -1,8 +1,9 @@
+import type { FetchPackage } from '../artifacts/buckets/fetch-package.ts';
 import type { DataFolders } from '../artifacts/folders.ts';
 import type { PackageIntake } from '../artifacts/intake.ts';
 import { forgetPrepared } from '../artifacts/prepare.ts';
 import { PhaseFailure, statusReason } from '../domain/failure.ts';
-import { runsTheSame } from '../domain/runtime.ts';
+import { placeToFetch, type RuntimeSpec, runsTheSame } from '../domain/runtime.ts';
 import { failedStatus } from '../domain/status.ts';
 import type { Driver } from '../drivers/driver.ts';
 import type { Log } from '../observe/log.ts';
@@ -18,6 +19,7 @@ export interface ReconcileRuntimeOptions {
   driver: Driver;
   instances: InstanceSet;
   start: Starter;
+  fetchPackage: FetchPackage;
   routes: Routes;
   scaler: Scaler;
   intake: PackageIntake;
@@ -70,13 +72,14 @@ async function attempt(
   try {
     const head =
       runtime.headVersion === undefined ? undefined : await store.getVersion(id, runtime.headVersion);
-    const newVersion = !head || !runsTheSame(head.spec, runtime.spec);
+    const spec = await withPackage(runtime, phases, signal, options);
+    const newVersion = !head || !runsTheSame(head.spec, spec);
     if (newVersion) {
       candidate = await options.start({
         runtimeId: id,
         runtimeName: runtime.name,
         revision,
-        spec: runtime.spec,
+        spec,
         signal,
         onPhase: (phase) => phases.begin(phase),
       });
@@ -109,6 +112,28 @@ async function attempt(
   } finally {
     progress.delete(id);
   }
+}
+
+/**
+ * The configuration with its package, fetched if it lies in a bucket. What was fetched is written down before anything
+ * is made of it: this revision, and the version that comes of it, then stand for these bytes, whatever becomes of the
+ * object. An update that names the bucket anew asks anew.
+ */
+async function withPackage(
+  { id, revision, spec }: RuntimeRecord,
+  phases: PhaseRecorder,
+  signal: AbortSignal,
+  { store, intake, fetchPackage }: ReconcileRuntimeOptions,
+): Promise<RuntimeSpec> {
+  const place = placeToFetch(spec);
+  if (!place) return spec;
+  phases.begin('fetch');
+  const { artifact, release } = await fetchPackage(place, spec, signal);
+  // Held until the row refers to it, so that nobody's collection takes it away in between.
+  const fixed = await store.fixArtifact(id, revision, artifact).finally(release);
+  if (fixed) return { ...spec, artifact };
+  await intake.collect(() => store.artifactDigests());
+  throw new Superseded();
 }
 
 function failureReason(error: unknown, phase: string, log: Log, runtimeId: string): string {
@@ -176,6 +201,7 @@ class PhaseRecorder {
   }
 
   begin(phase: string): void {
+    if (phase === this.#phase) return;
     this.#close('ok');
     this.#phase = phase;
     this.#startedAt = new Date();

@@ -1,5 +1,5 @@
 import type { CreateAgentRuntimeEndpointInput, ResourceStatus } from '@runstead/contract';
-import type { RuntimeSpec } from '../domain/runtime.ts';
+import type { Artifact, RuntimeSpec } from '../domain/runtime.ts';
 
 /**
  * What Runstead keeps: the queries it needs, by intent. SQLite now, PostgreSQL later; both pass `test/store-cases.ts`.
@@ -22,6 +22,12 @@ export interface Store {
   updateRuntime(id: string, change: RuntimeChange): Promise<RuntimeRecord | undefined>;
   /** Status DELETING, revision + 1: a delete outranks every attempt under way. Asked again it changes nothing. */
   markRuntimeDeleting(id: string, at: string): Promise<RuntimeRecord | undefined>;
+  /**
+   * Says which package the desired configuration of `revision` stands for, once it has been fetched: from then on the
+   * same, whatever becomes of the place it came from.
+   * @returns false, and nothing has changed, when the runtime has moved on, or has no attempt under way
+   */
+  fixArtifact(id: string, revision: number, artifact: Artifact): Promise<boolean>;
   /**
    * Ends an attempt for `revision`: READY or a failed status. With `newVersion` the next version is numbered and
    * inserted in the same transaction and becomes the head.

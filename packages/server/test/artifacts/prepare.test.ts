@@ -106,11 +106,6 @@ describe('prepare', () => {
 
   const unserved: [string, Partial<RuntimeSpec>, RegExp][] = [
     ['an image', { artifactType: 'Container' }, /no container engine/],
-    [
-      'a bucket',
-      { codeConfiguration: { ossBucketName: 'b1', ossObjectName: 'o' } },
-      /bucket 'b1' is not configured/,
-    ],
     ['nothing', {}, /no package/],
   ];
   it.each(unserved)('says what it cannot fetch: %s', async (_name, changes, reason) => {

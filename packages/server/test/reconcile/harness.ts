@@ -18,6 +18,7 @@ import { FakeDriver } from '../fake-driver.ts';
 import { waitFor } from '../wait-for.ts';
 
 export interface TestServer {
+  dataDir: string;
   driver: FakeDriver;
   call(operation: OperationName, ids?: Record<string, string>, body?: unknown): Promise<Answer>;
   /** A call to an agent. */
@@ -27,6 +28,8 @@ export interface TestServer {
     options?: { endpoint?: string; signal?: AbortSignal },
   ): Promise<Response>;
   create(name: string, more?: object): Promise<string>;
+  /** As `create`, with nothing of a package. */
+  send(name: string, codeConfiguration: object): Promise<Answer>;
   /** Waits until the runtime is decided. */
   decided(id: string): Promise<AgentRuntime>;
   /** Asks the API for anything below it. */
@@ -88,6 +91,7 @@ export async function withServer(
     return { status: response.status, ...((await response.json()) as Omit<Answer, 'status'>) };
   };
   const server: TestServer = {
+    dataDir,
     driver,
     api: (path) => request('GET', path),
     call: (operation, ids = {}, body) => {
@@ -113,6 +117,12 @@ export async function withServer(
       if (status !== 200) throw new Error(message);
       return data.agentRuntimeId;
     },
+    send: (agentRuntimeName, codeConfiguration) =>
+      server.call(
+        'CreateAgentRuntime',
+        {},
+        { agentRuntimeName, artifactType: 'Code', codeConfiguration, cpu: 1, memory: 512, port: 9000 },
+      ),
     decided: (agentRuntimeId) =>
       waitFor(`runtime ${agentRuntimeId} to be decided`, async () => {
         const { data } = await server.call('GetAgentRuntime', { agentRuntimeId });

@@ -136,6 +136,21 @@ function createSqliteStore(database: OpenDatabase): Store {
       return row && toRuntime(row);
     },
 
+    fixArtifact(id, revision, artifact) {
+      return db.transaction().execute(async (tx) => {
+        const row = await tx.selectFrom('runtimes').selectAll().where('id', '=', id).executeTakeFirst();
+        if (!row || row.revision !== revision) return false;
+        const { status, spec } = toRuntime(row);
+        if (!isUnsettled(status) || isLeaving(status)) return false;
+        await tx
+          .updateTable('runtimes')
+          .set({ spec: JSON.stringify({ ...spec, artifact }), artifact_digest: artifact.digest })
+          .where('id', '=', id)
+          .execute();
+        return true;
+      });
+    },
+
     settleRuntime(id, revision, outcome) {
       return db.transaction().execute(async (tx) => {
         const row = await tx.selectFrom('runtimes').selectAll().where('id', '=', id).executeTakeFirst();
