@@ -3,7 +3,7 @@ import type { DataFolders } from '../artifacts/folders.ts';
 import type { PackageIntake } from '../artifacts/intake.ts';
 import { forgetPrepared } from '../artifacts/prepare.ts';
 import { PhaseFailure, statusReason } from '../domain/failure.ts';
-import { placeToFetch, type RuntimeSpec, runsTheSame } from '../domain/runtime.ts';
+import { checksumFault, placeToFetch, type RuntimeSpec, runsTheSame } from '../domain/runtime.ts';
 import { failedStatus } from '../domain/status.ts';
 import type { Driver } from '../drivers/driver.ts';
 import type { Log } from '../observe/log.ts';
@@ -126,8 +126,11 @@ async function withPackage(
   { store, intake, fetchPackage }: ReconcileRuntimeOptions,
 ): Promise<RuntimeSpec> {
   const place = placeToFetch(spec);
+  // Also when nothing is to be started: a caller whose package arrived as another must hear of it.
+  const fault = spec.artifact && checksumFault(spec, spec.artifact.crc64);
+  if (place || fault !== undefined) phases.begin('fetch');
+  if (fault !== undefined) throw new PhaseFailure('fetch', fault);
   if (!place) return spec;
-  phases.begin('fetch');
   const { artifact, release } = await fetchPackage(place, spec, signal);
   // Held until the row refers to it, so that nobody's collection takes it away in between.
   const fixed = await store.fixArtifact(id, revision, artifact).finally(release);

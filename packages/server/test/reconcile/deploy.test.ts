@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { waitFor } from '../wait-for.ts';
 import { withServer } from './harness.ts';
@@ -77,6 +79,22 @@ describe('a deploy', () => {
         statusReason: expect.stringMatching(/^fetch: .*checksum.*12345/),
       });
       expect(server.driver.starts).toHaveLength(0);
+    }));
+
+  it('with a wrong checksum of bytes that run already fails as well', () =>
+    withServer({}, async (server) => {
+      const agentRuntimeId = await server.create('same-bytes');
+      await server.decided(agentRuntimeId);
+      const [{ codeDir }] = server.driver.starts as [{ codeDir: string }];
+      const digest = codeDir.split('/').at(-1);
+      const zipFile = readFileSync(join(server.dataDir, 'blobs', `${digest}.zip`)).toString('base64');
+      const codeConfiguration = { zipFile, language: 'nodejs20', checksum: '12345' };
+      await server.call('UpdateAgentRuntime', { agentRuntimeId }, { codeConfiguration });
+      expect(await server.decided(agentRuntimeId)).toMatchObject({
+        status: 'UPDATE_FAILED',
+        statusReason: expect.stringMatching(/^fetch: .*checksum.*12345/),
+      });
+      expect(server.driver.starts).toHaveLength(1);
     }));
 
   it('of a container image says what is missing', () =>
