@@ -1,4 +1,4 @@
-import { addAbortSignal, type Readable } from 'node:stream';
+import { addAbortSignal, Readable } from 'node:stream';
 import type {
   GetObjectCommandOutput,
   S3Client,
@@ -36,6 +36,7 @@ export async function openS3Object(
   const { S3Client, GetObjectCommand } = await import('@aws-sdk/client-s3');
   // One for each fetch, so that neither connections nor what it holds outlive it.
   const client = withoutVersionWarning(() => new S3Client(clientConfig(settings)));
+  client.middlewareStack.add(withShortRefusals, { step: 'deserialize', priority: 'low' });
   let output: GetObjectCommandOutput;
   try {
     output = await client.send(new GetObjectCommand({ Bucket: place.bucket, Key: place.object }), {
@@ -77,6 +78,27 @@ function clientConfig({ endpoint, region, key, pathStyle }: S3Settings): S3Clien
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
   };
+}
+
+/** The library reads a refusal to its end before it looks at it; the protocol's are a few hundred bytes. */
+const REFUSAL_MAX_BYTES = 64 * 1024;
+
+/** Keeps what is no answer from filling the memory: of a refusal no more is read than one could have. */
+const withShortRefusals: Parameters<S3Client['middlewareStack']['add']>[0] = (next) => async (args) => {
+  const result = await next(args);
+  const response = result.response as { statusCode: number; body: Readable };
+  if (response.statusCode >= 300) response.body = Readable.from(firstBytes(response.body));
+  return result;
+};
+
+async function* firstBytes(body: Readable): AsyncGenerator<Buffer> {
+  let bytes = 0;
+  // Leaving the loop early also closes the connection.
+  for await (const piece of body as AsyncIterable<Buffer>) {
+    yield piece.subarray(0, REFUSAL_MAX_BYTES - bytes);
+    bytes += piece.length;
+    if (bytes >= REFUSAL_MAX_BYTES) return;
+  }
 }
 
 const NO_WARNING = 'AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED';
