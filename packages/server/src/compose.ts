@@ -16,6 +16,7 @@ import type { Driver, RunningInstance } from './drivers/driver.ts';
 import type { UpMessage } from './feed/messages.ts';
 import type { ControlEnd } from './feed/port.ts';
 import type { Log } from './observe/log.ts';
+import { createExaminer } from './reconcile/examine.ts';
 import { createInstanceSet, type Instance } from './reconcile/instance-set.ts';
 import { createLoop } from './reconcile/loop.ts';
 import { createReconcileEndpoints, describeScaling } from './reconcile/reconcile-endpoints.ts';
@@ -172,15 +173,7 @@ export async function composeControl({
     instances: () => instances.all(),
   });
 
-  /** The gateway could not reach an instance and spares it until routes come: is it well after all? */
-  const examine = async (instanceId: string, reason: string) => {
-    const instance = instances.all().find(({ id, state }) => id === instanceId && state === 'ready');
-    if (!instance) return;
-    const { ok } = await driver.probe(instanceId);
-    log.warn({ instanceId, reason, ok }, 'the gateway could not reach an instance');
-    if (ok) publish(instance.runtimeId);
-    else instances.drain(instanceId, { deadlineMs: config.stopGraceMs, reason: `unreachable: ${reason}` });
-  };
+  const examine = createExaminer({ ...config, driver, instances, publish, log });
 
   const hear = (message: UpMessage) => {
     switch (message.type) {
@@ -193,7 +186,7 @@ export async function composeControl({
       case 'drained':
         return instances.drained(message.instanceId);
       case 'unreachable':
-        return void examine(message.instanceId, message.reason);
+        return void examine(message);
     }
   };
 
@@ -216,9 +209,9 @@ export async function composeControl({
     const each = running.map(async (instance) => {
       const versions = await store.versions(instance.runtimeId);
       const wanted = versions.some(({ revision }) => revision === instance.revision);
-      // One that does not answer at this moment may be busy; the gateway will tell if it cannot be reached.
-      const { heldByAnother } = wanted ? await driver.probe(instance.instanceId) : {};
-      if (wanted && !heldByAnother) instances.adopt(instance);
+      // Not asked whether it is well, as it may be busy; the gateway will tell if it cannot be reached.
+      if (wanted && (await driver.identify(instance.instanceId)).holder !== 'stranger')
+        instances.adopt(instance);
       else await driver.stop(instance.instanceId, { graceMs: config.stopGraceMs });
     });
     await Promise.all(each);

@@ -1,6 +1,12 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Driver, InstanceExit, RunningInstance, StartOptions } from '../src/drivers/driver.ts';
+import type {
+  Driver,
+  InstanceExit,
+  PortHolder,
+  RunningInstance,
+  StartOptions,
+} from '../src/drivers/driver.ts';
 import { StartFailure } from '../src/drivers/driver.ts';
 import type { InstanceSpec } from '../src/drivers/instance-spec.ts';
 
@@ -96,6 +102,10 @@ export class FakeDriver implements Driver {
 
   list(): RunningInstance[] {
     return [...this.instances.values()].map(({ running }) => running);
+  }
+
+  async identify(): Promise<PortHolder> {
+    return { holder: 'instance' };
   }
 
   async probe(instanceId: string) {

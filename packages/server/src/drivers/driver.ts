@@ -31,6 +31,12 @@ export interface Driver {
   /** The instances that run now. */
   list(): RunningInstance[];
 
+  /**
+   * Looks again at who listens on a running instance's port; `links` of the running instance are as found from then
+   * on. Never throws.
+   */
+  identify(instanceId: string): Promise<PortHolder>;
+
   /** Asks a running instance whether it is well, by its health check. Never throws: a failure is `ok: false`. */
   probe(instanceId: string): Promise<ProbeResult>;
 
@@ -64,9 +70,30 @@ export interface RunningInstance {
   pid?: number;
   /** Spawn → first healthy answer; absent for adopted instances. */
   startMs?: number;
+  /**
+   * By these it can be told at any moment whether the instance itself listens on its port. Empty: it certainly does
+   * not. Absent: the system does not say.
+   */
+  links?: readonly SocketLink[];
   /** Hears of the end of an instance taken over by `adopt`; set by its new owner. */
   onExit?: (exit: InstanceExit) => void;
 }
+
+/**
+ * A symbolic link of the kernel that reads like this for exactly as long as a process keeps a socket open. The number
+ * in `target` names one socket of the machine and is not given to another while that one is open.
+ */
+export interface SocketLink {
+  /** `/proc/4711/fd/20` */
+  path: string;
+  /** `socket:[81543]` */
+  target: string;
+}
+
+/** Who listens on an instance's port. */
+export type PortHolder =
+  /** What is not known counts as the instance, without `links`. */
+  { holder: 'instance'; links?: readonly SocketLink[] } | { holder: 'stranger' | 'nobody' };
 
 export interface InstanceExit {
   instanceId: string;
@@ -81,8 +108,6 @@ export interface ProbeResult {
   ok: boolean;
   /** What was seen, for a person: `HTTP 503`, `connection refused`. */
   detail: string;
-  /** Its port answers, but it is somebody else who does. */
-  heldByAnother?: true;
 }
 
 export type StartPhase = 'start' | 'probe';

@@ -7,6 +7,14 @@
  * `installed`, so that the control process can tell "written" from "in force".
  */
 
+/** A symbolic link of the kernel that reads like this for as long as an instance's listening socket is open. */
+export interface SocketLink {
+  /** `/proc/4711/fd/20` */
+  path: string;
+  /** `socket:[81543]` */
+  target: string;
+}
+
 export interface InstanceRoute {
   id: string;
   /** Always a loopback address for process instances. */
@@ -14,6 +22,11 @@ export interface InstanceRoute {
   port: number;
   /** `ready` takes new calls; `draining` only finishes what it has. */
   state: 'ready' | 'draining';
+  /**
+   * While one of them reads as given, the instance itself listens on its port, and nobody else can have taken
+   * a connection. None does: it is not to be called. Absent: the system does not say.
+   */
+  links?: readonly SocketLink[];
 }
 
 export interface VersionRoute {
@@ -70,6 +83,9 @@ export type UpMessage =
   | { type: 'usage'; instances: { id: string; inFlight: number; idleMs: number }[] }
   /** A draining instance has no call left; repeated after a reconnect. */
   | { type: 'drained'; instanceId: string }
-  /** A dial was refused or reset before anything was sent; the instance gets no new calls until routes say otherwise. */
-  | { type: 'unreachable'; instanceId: string; reason: string }
+  /**
+   * A dial was refused or reset before anything was sent; the instance gets no new calls until routes say otherwise.
+   * `listenerInDoubt`: because nobody listened there, or perhaps somebody else.
+   */
+  | { type: 'unreachable'; instanceId: string; reason: string; listenerInDoubt?: true }
   | { type: 'closed' };

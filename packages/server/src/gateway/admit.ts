@@ -102,12 +102,20 @@ export class Admission {
     return this.#join(line, to, signal, turn);
   }
 
-  /** A dial failed: the instance gets no call until routes come again, and the control process is told. */
-  markUnreachable(lease: Lease, reason: string): void {
+  /**
+   * A dial failed: the instance gets no call until routes come again, and the control process is told.
+   * @param listenerInDoubt nobody listened there, or perhaps somebody else
+   */
+  markUnreachable(lease: Lease, reason: string, listenerInDoubt = false): void {
     const instance = lease.instance as Instance;
     if (instance.unreachable || instance.state === 'gone') return;
     instance.unreachable = true;
-    this.#options.send({ type: 'unreachable', instanceId: instance.id, reason });
+    this.#options.send({
+      type: 'unreachable',
+      instanceId: instance.id,
+      reason,
+      ...(listenerInDoubt && { listenerInDoubt }),
+    });
   }
 
   /** To be called after the table and the instances of a runtime changed: waiting calls go on, move or are told why not. */

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isIPv6 } from 'node:net';
 import { RunsteadError } from '@runstead/contract';
 import type { Lease } from './admit.ts';
+import { isListenerInDoubt } from './connect.ts';
 import { agentRequestFields, answerFields } from './headers.ts';
 import type { Instance } from './instances.ts';
 import type { Call, GatewayParts, Invocation } from './parts.ts';
@@ -37,7 +38,7 @@ export async function forward(
         signal: call.signal,
         dial: {
           ...addressOf(lease),
-          agent: pooled ? parts.pools.of(lease.instance) : parts.pools.unpooled,
+          ...(pooled ? parts.pools.kept(lease.instance) : parts.pools.own(lease.instance)),
           method: head.method,
           path: invocation.rest,
           headers: agentFields(call, head, invocation, lease, body.framing),
@@ -63,7 +64,7 @@ export async function forward(
         // Nothing was sent, so any request may be repeated, elsewhere: this instance is not there.
         case 'not-connected': {
           if (isOwnShortage(outcome.error)) throw shortage(outcome.error);
-          parts.admission.markUnreachable(lease, outcome.error.message);
+          parts.admission.markUnreachable(lease, outcome.error.message, isListenerInDoubt(outcome.error));
           lease.release();
           if (++refusals === MAX_REFUSALS) throw unreachable(outcome.error);
           lease = await parts.admission.admit(invocation.destination, call.signal, 'again');

@@ -1,4 +1,4 @@
-import type { RuntimeRoute, UpMessage } from '../feed/messages.ts';
+import type { RuntimeRoute, SocketLink, UpMessage } from '../feed/messages.ts';
 
 /** What the gateway knows of one instance: its route, and what it does at present. */
 export interface Instance {
@@ -7,6 +7,8 @@ export interface Instance {
   readonly version: number;
   host: string;
   port: number;
+  /** One of them reads as given as long as the instance itself listens; undefined: the system does not say. */
+  links: readonly SocketLink[] | undefined;
   /** Calls it takes at the same time. */
   slots: number;
   /** `gone`: no longer among the routes, but calls to it are still open. */
@@ -51,6 +53,7 @@ export class InstanceSet {
           instance.host = route.host;
           instance.port = route.port;
         }
+        instance.links = route.links;
         instance.slots = version.slotsPerInstance;
         instance.unreachable = false;
         if (instance.state !== route.state) instance.drainedSaid = false;
@@ -108,6 +111,7 @@ export class InstanceSet {
       version,
       host: '',
       port: 0,
+      links: undefined,
       slots: 0,
       state: 'ready',
       unreachable: false,

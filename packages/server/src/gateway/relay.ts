@@ -1,17 +1,13 @@
-import {
-  type IncomingMessage,
-  type RequestOptions,
-  type ServerResponse,
-  request as sendRequest,
-} from 'node:http';
+import { type IncomingMessage, type ServerResponse, request as sendRequest } from 'node:http';
 import type { BulkPace } from './bulk-pace.ts';
+import type { Dial } from './connect.ts';
 import { discardRest, type RequestBody } from './request-body.ts';
 
 export interface Exchange {
   request: IncomingMessage;
   response: ServerResponse;
   /** Where to send and what to say: address, agent, method, path, fields. */
-  dial: RequestOptions;
+  dial: Dial;
   body: RequestBody;
   /** Aborted when the client hangs up. */
   signal: AbortSignal;
@@ -43,7 +39,8 @@ export function relay(exchange: Exchange): Promise<Outcome> {
     const startedMs = performance.now();
     let connected = false;
     let settled = false;
-    const upstream = sendRequest(exchange.dial);
+    const dial: Dial = { ...exchange.dial, unwanted: signal };
+    const upstream = sendRequest(dial);
 
     const settle = (outcome: Outcome) => {
       if (settled) return;

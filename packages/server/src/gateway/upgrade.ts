@@ -3,7 +3,8 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { RunsteadError } from '@runstead/contract';
 import { newRequestId } from '../observe/request-id.ts';
-import { ClientGone } from './admit.ts';
+import { ClientGone, type Lease } from './admit.ts';
+import { type Dial, isListenerInDoubt } from './connect.ts';
 import { answerError } from './errors.ts';
 import { addressOf, agentFields, isOwnShortage, shortage, unreachable } from './forward.ts';
 import { letIn } from './handle-request.ts';
@@ -110,7 +111,7 @@ async function pass(
         'upgrade',
         upgradeTo,
       ]);
-      const dialled = await dial(parts, call, head, invocation.rest, addressOf(lease), fields);
+      const dialled = await dial(parts, call, head, invocation.rest, lease, fields);
       if (dialled.kind === 'gone') throw new ClientGone();
       if (dialled.kind === 'upgraded') {
         const { answer, agent, first } = dialled;
@@ -140,7 +141,7 @@ async function pass(
       // As for any call: what was never connected may be tried elsewhere, everything else is an error.
       if (dialled.connected) throw unreachable(dialled.error);
       if (isOwnShortage(dialled.error)) throw shortage(dialled.error);
-      parts.admission.markUnreachable(lease, dialled.error.message);
+      parts.admission.markUnreachable(lease, dialled.error.message, isListenerInDoubt(dialled.error));
       lease.release();
       if (attempt === 3) throw unreachable(dialled.error);
       lease = await parts.admission.admit(invocation.destination, call.signal, 'again');
@@ -161,18 +162,20 @@ function dial(
   call: Call,
   head: RequestHead,
   path: string,
-  address: { host: string; port: number },
+  lease: Lease,
   headers: string[],
 ): Promise<Dialled> {
   return new Promise((resolve) => {
     let connected = false;
-    const upstream = sendRequest({
-      ...address,
+    const options: Dial = {
+      ...addressOf(lease),
+      ...parts.pools.own(lease.instance),
+      unwanted: call.signal,
       method: head.method,
       path,
       headers,
-      agent: parts.pools.unpooled,
-    });
+    };
+    const upstream = sendRequest(options);
     const onGone = () => {
       resolve({ kind: 'gone' });
       upstream.destroy();
@@ -183,10 +186,9 @@ function dial(
       call.signal.removeEventListener('abort', onGone);
       resolve(dialled);
     };
-    upstream.on('socket', (socket) => {
-      socket.once('connect', () => {
-        connected = true;
-      });
+    // Handed over connected.
+    upstream.on('socket', () => {
+      connected = true;
     });
     upstream.on('upgrade', (answer, agent, first) => {
       agent.on('error', () => agent.destroy());

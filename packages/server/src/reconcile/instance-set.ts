@@ -13,6 +13,8 @@ export interface Instance {
   host: string;
   port: number;
   pid: number | undefined;
+  /** Who listens on its port: see `RunningInstance`. */
+  links: RunningInstance['links'];
   startedAt: string;
   inFlight: number;
   /** When it last had nothing to do, on the monotonic clock; undefined while it is busy or not known. */
@@ -75,6 +77,7 @@ export function createInstanceSet(options: InstanceSetOptions) {
       host: running.host,
       port: running.port,
       pid: running.pid,
+      links: running.links,
       startedAt: running.startedAt,
     });
     changed(instance.runtimeId);
@@ -88,6 +91,7 @@ export function createInstanceSet(options: InstanceSetOptions) {
     host: '',
     port: 0,
     pid: undefined,
+    links: undefined,
     startedAt: new Date().toISOString(),
     inFlight: 0,
     idleSince: undefined,

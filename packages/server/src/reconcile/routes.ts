@@ -100,11 +100,12 @@ export function createRoutes({ store, instancesOf, failureOf, progress, keys, lo
         return {
           version,
           slotsPerInstance: spec.sessionConcurrencyLimitPerInstance ?? 1,
-          instances: own.map(({ id, host, port, state }) => ({
+          instances: own.map(({ id, host, port, state, links }) => ({
             id,
             host,
             port,
             state: state as 'ready' | 'draining',
+            ...(links && { links }),
           })),
           ...(failure !== undefined && { failure }),
         };

@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
+import { randomInt, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import {
   existsSync,
@@ -7,6 +7,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   realpathSync,
   rmSync,
   statSync,
@@ -18,7 +19,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import pino from 'pino';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { InstanceExit } from '../../src/drivers/driver.ts';
+import type { InstanceExit, SocketLink } from '../../src/drivers/driver.ts';
 import type { InstanceSpec } from '../../src/drivers/instance-spec.ts';
 import { dataMark } from '../../src/drivers/process/identity.ts';
 import { createProcessDriver, type ProcessDriverOptions } from '../../src/drivers/process/process-driver.ts';
@@ -362,23 +363,60 @@ describe('the process driver and its machine', () => {
   });
 
   describe('a port', () => {
+    /** Somewhere else each time: others may run the same test beside this one. */
+    const alone = randomInt(12_000, 19_000);
+
     it('that a stranger has taken meanwhile is not called ready', async () => {
       const stranger = createServer((_, response) => response.end('well!'));
       const driver = driverOf({
-        portRange: { from: 21_600, to: 21_600 },
-        onStep: (step) => step === 'prepared' && stranger.listen(21_600, '127.0.0.1'),
+        portRange: { from: alone, to: alone },
+        onStep: (step) => step === 'prepared' && stranger.listen(alone, '127.0.0.1'),
       });
       const failed = driver.start(agentSpec(['node', 'silent.mjs']), options());
       await expect(failed).rejects.toMatchObject({
         phase: 'probe',
-        message: 'port 21600 is held by another process',
+        message: `port ${alone} is held by another process`,
       });
       stranger.closeAllConnections();
       await new Promise((resolve) => stranger.close(resolve));
     });
 
+    it("is known to be the instance's by its socket, until that is closed", async () => {
+      const driver = driverOf();
+      const spec = agentSpec(['node', 'reopens.mjs']);
+      const instance = await driver.start(spec, options());
+      const first = instance.links!;
+      const holds = ({ path, target }: SocketLink) => existsSync(path) && readlinkSync(path) === target;
+      expect(first).toHaveLength(1);
+      expect(holds(first[0]!)).toBe(true);
+      expect(await driver.identify(spec.instanceId)).toEqual({ holder: 'instance', links: first });
+
+      await get(instance, '/close');
+      expect(first.some(holds)).toBe(false);
+      expect(await driver.identify(spec.instanceId)).toEqual({ holder: 'nobody' });
+      expect(instance.links).toEqual([]);
+
+      const stranger = createServer((_, response) => response.end('well!')).listen(
+        instance.port,
+        '127.0.0.1',
+      );
+      await once(stranger, 'listening');
+      expect(await driver.identify(spec.instanceId)).toEqual({ holder: 'stranger' });
+      expect(await driver.probe(spec.instanceId)).toMatchObject({ ok: false });
+      stranger.closeAllConnections();
+      await new Promise((resolve) => stranger.close(resolve));
+
+      process.kill(instance.pid!, 'SIGUSR2');
+      await until('the port to be open again', async () => {
+        return (await driver.identify(spec.instanceId)).holder === 'instance';
+      });
+      expect(instance.links!.every(holds)).toBe(true);
+      expect(instance.links).not.toEqual(first);
+      expect(await driver.identify('never-there')).toEqual({ holder: 'nobody' });
+    });
+
     it('comes back after every way a start can end', async () => {
-      const driver = driverOf({ portRange: { from: 21_610, to: 21_610 }, portRestMs: 0 });
+      const driver = driverOf({ portRange: { from: alone, to: alone }, portRestMs: 0 });
       for (const command of [
         ['nothing'],
         ['node', 'exit-at-once.mjs'],
@@ -391,10 +429,10 @@ describe('the process driver and its machine', () => {
         await driver.stop(spec.instanceId, { graceMs: 1000 });
       }
       const last = agentSpec(['node', 'echo.mjs']);
-      expect((await driver.start(last, options())).port).toBe(21_610);
+      expect((await driver.start(last, options())).port).toBe(alone);
       await expect(driver.start(agentSpec(['node', 'echo.mjs']), options())).rejects.toMatchObject({
         kind: 'cannot-start',
-        message: 'no port is free between 21610 and 21610',
+        message: `no port is free between ${alone} and ${alone}`,
       });
     });
 

@@ -7,6 +7,7 @@ import type { Log } from '../../observe/log.ts';
 import {
   type Driver,
   type InstanceExit,
+  type PortHolder,
   type ProbeResult,
   type RunningInstance,
   StartFailure,
@@ -27,7 +28,7 @@ import { boundLog, findLog, type InstanceLog, readTail } from './instance-log.ts
 import { defaultInterpreter } from './interpreters.ts';
 import { type KeptSpec, launch, makeFolder } from './launch.ts';
 import { LogShelf, pathSegment } from './log-shelf.ts';
-import { listenersOf, ownerOf } from './port-owner.ts';
+import { holderOf, listenersOf } from './port-owner.ts';
 import { DEFAULT_PORT_RANGE, PortPool, type PortRange } from './port-pool.ts';
 import {
   DATA_MARK,
@@ -89,6 +90,8 @@ interface Instance {
   ending: Ending | undefined;
   starting: Promise<RunningInstance>;
   running: RunningInstance | undefined;
+  /** Of the last look at who holds its port. */
+  links: RunningInstance['links'];
   /** Gives up a start under way. */
   halt: AbortController;
   /** What a start that is given up has to end in. */
@@ -144,6 +147,11 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     },
 
     adopt,
+
+    async identify(instanceId) {
+      const instance = instances.get(instanceId);
+      return instance && isUp(instance) ? identify(instance) : { holder: 'nobody' };
+    },
 
     list: () => [...instances.values()].filter(isUp).map((it) => it.running!),
 
@@ -202,6 +210,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       ending: undefined,
       starting: new Promise(() => {}),
       running: undefined,
+      links: undefined,
       halt: new AbortController(),
       haltGraceMs: START_GRACE_MS,
       clearing: undefined,
@@ -313,18 +322,32 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
   async function confirmOwner(instance: Instance, host: Host): Promise<boolean> {
     // Twice: between the answer and the look, a parent may have handed the socket to its child.
     for (let again = 0; again < 2; again++) {
-      const owner = await whoAnswers(instance, host);
-      if (owner === 'nobody') return false;
-      if (owner === 'instance') {
+      const found = await whoListens(instance, host);
+      if (found.holder === 'nobody') return false;
+      if (found.holder === 'instance') {
         await refuseOpenListeners(instance);
+        instance.links = found.links;
         return true;
       }
     }
     throw new StartFailure('probe', 'port-never-opened', `port ${instance.port} is held by another process`);
   }
 
-  function whoAnswers(instance: Instance, host: Host) {
-    return ownerOf({ folder: instance.folder, port: instance.port! }, host, () => members(instance));
+  function whoListens(instance: Instance, host: Host): Promise<PortHolder> {
+    return holderOf({ folder: instance.folder, port: instance.port! }, host, () => members(instance));
+  }
+
+  /** As `whoListens` for one that is up, remembered. */
+  async function identify(instance: Instance): Promise<PortHolder> {
+    const running = instance.running!;
+    const found = await whoListens(instance, hostIn(running.host)).catch((error: unknown): PortHolder => {
+      log.error({ err: error, instanceId: instance.instanceId }, 'who holds its port could not be found out');
+      return { holder: 'nobody' };
+    });
+    if (found.holder !== 'instance') running.links = [];
+    else if (found.links) running.links = found.links;
+    else delete running.links;
+    return found;
   }
 
   async function refuseOpenListeners(instance: Instance): Promise<void> {
@@ -361,6 +384,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       startedAt,
       ...(pid !== undefined && { pid }),
       ...(startMs !== undefined && { startMs }),
+      ...(instance.links && { links: instance.links }),
     };
     instance.running = running;
     void instance.ended.then((ending) => {
@@ -494,6 +518,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       ending: undefined,
       starting: new Promise(() => {}),
       running: undefined,
+      links: undefined,
       halt: new AbortController(),
       haltGraceMs: 0,
       clearing: undefined,
@@ -513,8 +538,8 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     try {
       const { running, health } = instance;
       const attempt = await checkHealth([hostIn(running!.host)], running!.port, health);
-      if (attempt.ok && (await whoAnswers(instance, attempt.host)) === 'stranger') {
-        return { ok: false, detail: `port ${running!.port} is held by another process`, heldByAnother: true };
+      if (attempt.ok && (await whoListens(instance, attempt.host)).holder === 'stranger') {
+        return { ok: false, detail: `port ${running!.port} is held by another process` };
       }
       return { ok: attempt.ok, detail: attempt.detail };
     } catch (error) {

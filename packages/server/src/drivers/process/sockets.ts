@@ -18,9 +18,12 @@ export function listeners(): Listener[] | undefined {
   }
 }
 
-/** The inodes of a process's sockets; undefined when they are not ours to see. */
-export function socketInodes(pid: number): Set<string> | undefined {
-  const inodes = new Set<string>();
+/**
+ * A process's sockets: their inodes, each with the link in /proc that names it for as long as the process keeps it
+ * open. Undefined when they are not ours to see.
+ */
+export function socketsOf(pid: number): Map<string, string> | undefined {
+  const sockets = new Map<string, string>();
   let names: string[];
   try {
     names = readdirSync(`/proc/${pid}/fd`);
@@ -28,14 +31,15 @@ export function socketInodes(pid: number): Set<string> | undefined {
     return undefined;
   }
   for (const name of names) {
+    const path = `/proc/${pid}/fd/${name}`;
     try {
-      const match = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/fd/${name}`));
-      if (match) inodes.add(match[1]!);
+      const match = /^socket:\[(\d+)\]$/.exec(readlinkSync(path));
+      if (match) sockets.set(match[1]!, path);
     } catch {
       // Closed since.
     }
   }
-  return inodes;
+  return sockets;
 }
 
 /**
