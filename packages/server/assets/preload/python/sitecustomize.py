@@ -4,7 +4,8 @@ A stream socket bound to the port the agent was configured with is bound to the 
 bound to all addresses to loopback alone. Nothing else changes: the sitecustomize this one hides is run as well, and
 whatever goes wrong in here is left to the program's own bind to report.
 
-`socket` is patched when the program imports it, since importing it here would cost every start several milliseconds.
+`socket` is patched when the program imports it, since importing it here would cost every start several milliseconds;
+so is gevent's, which has a socket class of its own.
 """
 
 
@@ -12,11 +13,11 @@ def _install():
     import os
     import sys
 
-    def patch(socket):
+    def patch(socket, socket_class):
         wanted, _, given = os.environ.get("RUNSTEAD_PORT_MAP", "").partition(":")
         mapped = {int(wanted): int(given)} if wanted and given else {}
-        plain_bind = socket.socket.bind
-        plain_listen = socket.socket.listen
+        plain_bind = socket_class.bind
+        plain_listen = socket_class.listen
         everywhere = ("", "0.0.0.0", "0", "::", "::0", "::ffff:0.0.0.0", "0:0:0:0:0:0:0:0", b"", b"0.0.0.0", b"::")
 
         def is_tcp(sock):
@@ -55,26 +56,34 @@ def _install():
             return plain_listen(self, *backlog)
 
         bind.__doc__, listen.__doc__ = plain_bind.__doc__, plain_listen.__doc__
-        socket.socket.bind = bind
-        socket.socket.listen = listen
+        socket_class.bind = bind
+        socket_class.listen = listen
 
-    def patch_safely(module):
+    def patch_gevent(module):
+        import socket
+
+        patch(socket, module.SocketMixin)
+
+    patches = {"socket": lambda module: patch(module, module.socket), "gevent._socketcommon": patch_gevent}
+
+    def patch_safely(name, module):
         try:
-            patch(module)
+            patches[name](module)
         except Exception:
             pass
 
     class OnImport:
-        """Finds nothing itself; it only sees `socket` coming, once."""
+        """Finds nothing itself; it only sees these modules coming. `socket` may come again: eventlet has a copy made."""
 
         @staticmethod
         def find_spec(name, path=None, target=None):
-            if name != "socket":
+            if name not in patches:
                 return None
-            sys.meta_path.remove(OnImport)
             for finder in sys.meta_path:
+                if finder is OnImport or not hasattr(finder, "find_spec"):
+                    continue
                 spec = finder.find_spec(name, path, target)
-                if spec is None:
+                if spec is None or spec.loader is None:
                     continue
                 loader = spec.loader
                 plain_exec = loader.exec_module
@@ -84,7 +93,7 @@ def _install():
                         del loader.exec_module
                     finally:
                         plain_exec(module)
-                    patch_safely(module)
+                    patch_safely(name, module)
 
                 # On this loader alone: each module of the file system has one of its own.
                 loader.exec_module = exec_module
@@ -92,9 +101,8 @@ def _install():
             return None
 
     if "socket" in sys.modules:
-        patch_safely(sys.modules["socket"])
-    else:
-        sys.meta_path.insert(0, OnImport)
+        patch_safely("socket", sys.modules["socket"])
+    sys.meta_path.insert(0, OnImport)
 
 
 def _run_the_hidden_one():
