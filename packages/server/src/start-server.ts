@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { composeControl } from './compose.ts';
 import { type Config, ConfigError } from './config.ts';
+import { isLoopbackHost } from './domain/loopback.ts';
 import { findInterpreter } from './drivers/process/find-interpreter.ts';
 import { createProcessDriver } from './drivers/process/process-driver.ts';
 import { lockFolder } from './folder-lock.ts';
@@ -33,7 +34,12 @@ export async function startServer(config: Readonly<Config>): Promise<RunningServ
   const undo: (() => Promise<void> | void)[] = [() => lock.release()];
   try {
     let url = config.publicUrl ?? '';
-    const driver = createProcessDriver({ ...config, log });
+    const driver = createProcessDriver({
+      ...config,
+      log,
+      // Whoever reaches the server would reach its agents as well, past all that it asks of callers.
+      loopbackOnly: !isLoopbackHost(config.host),
+    });
     const control = await composeControl({ config, driver, findInterpreter, log, publicUrl: () => url });
     // What an earlier server left running is not ended because this one could not start.
     undo.unshift(() => control.close({ stopInstances: false }));
@@ -67,7 +73,7 @@ export async function startServer(config: Readonly<Config>): Promise<RunningServ
 
 /** Without signatures and TLS a server that others can reach would be an invitation. */
 function requireLoopback(host: string): void {
-  if (host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)) return;
+  if (isLoopbackHost(host)) return;
   throw new ConfigError(
     `--host must be a loopback address such as 127.0.0.1 or ::1; got "${host}". This release does not listen beyond loopback`,
   );
