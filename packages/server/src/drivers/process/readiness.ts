@@ -18,7 +18,11 @@ export interface Attempt {
 const DEFAULT_TIMEOUT_S = 3;
 /** An agent that speaks no HTTP is taken for well when it keeps a connection open for this long. */
 const HOLD_MS = 1000;
+/** Read of an answer at most, and at a time. */
 const READ_LIMIT = 64 * 1024;
+const PIECE_BYTES = 4096;
+/** What is left of an answer after its status may take. */
+const LINGER_MS = 1000;
 
 /**
  * The health rule: a 2xx on `httpGetUrl` if that is configured, else any HTTP answer to `GET /health`, else
@@ -59,10 +63,12 @@ function ask(
 ): Promise<Omit<Attempt, 'host'>> {
   return new Promise((resolve) => {
     let isOpen = false;
+    let isSettled = false;
     let text = '';
+    let seen = 0;
     const started = performance.now();
-    const socket = connect({ host, port, noDelay: true });
     const settle = (ok: boolean, detail: string) => {
+      isSettled = true;
       clearTimeout(timer);
       clearTimeout(hold);
       resolve({ ok, isOpen, detail });
@@ -71,6 +77,33 @@ function ask(
       settle(ok, detail);
       socket.destroy();
     };
+    /** @returns whether to read on */
+    const hear = (count: number, buffer: Uint8Array): boolean => {
+      seen += count;
+      const isFull = seen + PIECE_BYTES > READ_LIMIT;
+      if (isSettled) {
+        if (isFull) socket.destroy();
+        return !isFull;
+      }
+      text += Buffer.from(buffer.buffer, buffer.byteOffset, count).toString('latin1');
+      const status = finalStatus(text);
+      if (status !== undefined) {
+        settle(path === undefined || (status >= 200 && status < 300), `HTTP ${status}`);
+        // The rest is read away, within bounds: an agent cut off in the middle of its answer would log an error.
+        const end = setTimeout(() => socket.destroy(), LINGER_MS).unref();
+        socket.once('close', () => clearTimeout(end)).unref();
+      } else if (path !== undefined && (isFull || !'HTTP/1.'.startsWith(text.slice(0, 7)))) {
+        finish(false, 'not an HTTP answer');
+      }
+      // Without a path it goes on counting how long the connection lives.
+      return !isFull;
+    };
+    const socket = connect({
+      host,
+      port,
+      noDelay: true,
+      onread: { buffer: Buffer.allocUnsafeSlow(PIECE_BYTES), callback: hear },
+    });
     const timer = setTimeout(
       () => finish(false, `no answer within ${Math.round(performance.now() - started)} ms`),
       timeoutMs,
@@ -85,28 +118,6 @@ function ask(
           'Accept: */*\r\nConnection: close\r\n\r\n',
       );
       if (path === undefined) hold = setTimeout(() => finish(true, 'the port accepts connections'), HOLD_MS);
-    });
-    socket.on('data', (chunk: Buffer) => {
-      if (text.length >= READ_LIMIT) return;
-      text += chunk.toString('latin1');
-      const status = finalStatus(text);
-      if (status !== undefined) {
-        settle(path === undefined || (status >= 200 && status < 300), `HTTP ${status}`);
-        // The rest is read away, within bounds: an agent cut off in the middle of its answer would log an error.
-        text = '';
-        let left = READ_LIMIT;
-        socket.removeAllListeners('data').on('data', (more: Buffer) => {
-          left -= more.length;
-          if (left < 0) socket.destroy();
-        });
-        socket.setTimeout(1000, () => socket.destroy());
-        socket.unref();
-      } else if (
-        path !== undefined &&
-        (text.length >= READ_LIMIT || !'HTTP/1.'.startsWith(text.slice(0, 7)))
-      ) {
-        finish(false, 'not an HTTP answer');
-      }
     });
     socket.on('error', (error: NodeJS.ErrnoException) => {
       settle(false, error.code === 'ECONNREFUSED' ? 'connection refused' : (error.code ?? error.message));
