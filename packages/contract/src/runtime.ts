@@ -101,9 +101,12 @@ export const ContainerConfiguration = z
 export const HealthCheckConfiguration = z
   .object({
     failureThreshold: within(HEALTH_CHECK.failureThreshold).optional(),
-    /** A path on the agent's own port, such as `/ready`. */
+    /** A path on the agent's own port, such as `/ready` or `/healthz?x=1`; asked byte for byte as it is given. */
     httpGetUrl: text
-      .regex(/^\/(?!\/)[\x21-\x7e]*$/, 'must be a path that begins with a single "/"')
+      .regex(
+        /^\/(?!\/)(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?[\]]|%[0-9A-Fa-f]{2})*$/,
+        'must be a path such as "/ready": a single "/" first, no "#" or "\\", everything unusual percent-encoded',
+      )
       .max(1024)
       .optional(),
     initialDelaySeconds: within(HEALTH_CHECK.initialDelaySeconds).optional(),

@@ -97,7 +97,8 @@ const rules: [Record<string, unknown>, string][] = [
   ...['health', '//evil.test/health', 'http://evil.test/', '/a b', '/ü', ''].map(
     (url): [Record<string, unknown>, string] => [
       { healthCheckConfiguration: { httpGetUrl: url } },
-      `healthCheckConfiguration.httpGetUrl must be a path that begins with a single "/" (got ${JSON.stringify(url)})`,
+      'healthCheckConfiguration.httpGetUrl must be a path such as "/ready": a single "/" first, no "#" or "\\", ' +
+        `everything unusual percent-encoded (got ${JSON.stringify(url)})`,
     ],
   ),
   [
