@@ -161,6 +161,14 @@ export const ProtocolConfiguration = z
   })
   .meta({ id: 'ProtocolConfiguration' });
 
+/** Where an agent finds what is mounted: the one thing about a mount that can be told wrong by looking at it. */
+const mountDir = text
+  .regex(
+    /^\/(?!\/*$)(?!(?:.*\/)?\.\.(?:\/|$))[^\x00-\x1f\x7f]*$/,
+    'must be an absolute path of a directory such as "/mnt/models", without ".." and control characters',
+  )
+  .max(4096);
+
 export const NASConfig = z
   .object({
     groupId: integer.optional(),
@@ -169,7 +177,7 @@ export const NASConfig = z
       .array(
         z.object({
           enableTLS: z.boolean().optional(),
-          mountDir: text.optional(),
+          mountDir: mountDir.optional(),
           serverAddr: text.optional(),
         }),
       )
@@ -185,7 +193,7 @@ export const OSSMountConfig = z
           bucketName: text.optional(),
           bucketPath: text.optional(),
           endpoint: text.optional(),
-          mountDir: text.optional(),
+          mountDir: mountDir.optional(),
           readOnly: z.boolean().optional(),
         }),
       )

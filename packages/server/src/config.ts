@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism, homedir } from 'node:os';
-import { resolve } from 'node:path';
+import { posix, resolve } from 'node:path';
 import type { S3Settings } from './artifacts/buckets/s3-bucket.ts';
+import { withoutLastSlash } from './domain/mounts.ts';
 
 /** Every setting, resolved once: flag over `RUNSTEAD_*` variable over default. Times in ms, sizes in bytes. */
 export interface Config {
@@ -16,6 +17,8 @@ export interface Config {
   allowHosts: readonly string[];
   /** Origins of web pages that may call, such as `http://localhost:5173`. */
   allowOrigins: readonly string[];
+  /** Directories that runtimes may want mounted and that are there on this machine: absolute, normalised. */
+  mounts: readonly string[];
   /** Whether agents end with the server. */
   onExit: 'stop' | 'keep';
   logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent';
@@ -82,6 +85,7 @@ const settings: { [K in keyof Config]: Setting<Config[K]> } = {
   publicUrl: { variable: 'RUNSTEAD_PUBLIC_URL', parse: httpUrl, fallback: () => undefined },
   allowHosts: { variable: 'RUNSTEAD_ALLOW_HOST', parse: list, fallback: () => [] },
   allowOrigins: { variable: 'RUNSTEAD_ALLOW_ORIGIN', parse: list, fallback: () => [] },
+  mounts: { variable: 'RUNSTEAD_MOUNTS', parse: folders, fallback: () => [] },
   onExit: { variable: 'RUNSTEAD_ON_EXIT', parse: oneOf('stop', 'keep'), fallback: () => 'stop' },
   logLevel: {
     variable: 'RUNSTEAD_LOG_LEVEL',
@@ -228,6 +232,19 @@ function list(value: string): string[] {
     .split(',')
     .map((item) => item.trim())
     .filter((item) => item !== '');
+}
+
+/** Reads absolute paths, by commas. A slash at the end says nothing. */
+function folders(value: string, what: string): string[] {
+  return list(value).map((item) => {
+    const path = withoutLastSlash(item);
+    if (!posix.isAbsolute(path) || path === '/' || posix.normalize(path) !== path) {
+      throw new ConfigError(
+        `${what} must be absolute paths of directories, by commas, such as /mnt/models,/mnt/shared; got "${item}"`,
+      );
+    }
+    return path;
+  });
 }
 
 export function httpUrl(value: string, what: string): string {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -29,6 +29,7 @@ const CLOSE_GRACE_MS = 10_000;
  */
 export async function startServer(config: Readonly<Config>): Promise<RunningServer> {
   requireLoopback(config.host);
+  requireFolders(config.mounts);
   const log = createLog(config.logLevel, 'control');
   const lock = lockFolder(config.dataDir);
   const undo: (() => Promise<void> | void)[] = [() => lock.release()];
@@ -77,6 +78,24 @@ function requireLoopback(host: string): void {
   throw new ConfigError(
     `--host must be a loopback address such as 127.0.0.1 or ::1; got "${host}". This release does not listen beyond loopback`,
   );
+}
+
+/** A mount that is missing now would be missed by agents later, one by one. */
+function requireFolders(mounts: readonly string[]): void {
+  for (const path of mounts) {
+    if (isFolder(path)) continue;
+    throw new ConfigError(
+      `RUNSTEAD_MOUNTS names ${path}, which is no directory of this machine; mount it before the server starts, or leave it out`,
+    );
+  }
+}
+
+function isFolder(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false; // Not there, or not ours to see.
+  }
 }
 
 /** Addresses of unix sockets are at most 104 bytes long (108 on Linux); deep data folders get one elsewhere. */

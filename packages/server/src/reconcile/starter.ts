@@ -4,6 +4,7 @@ import type { PackageThread } from '../artifacts/package-thread.ts';
 import { prepare } from '../artifacts/prepare.ts';
 import { type Phase, PhaseFailure } from '../domain/failure.ts';
 import { languageOf } from '../domain/language.ts';
+import { unmappedMount } from '../domain/mounts.ts';
 import { type RuntimeSpec, startCommand } from '../domain/runtime.ts';
 import { StartFailure } from '../drivers/driver.ts';
 import type { Instance, InstanceSet } from './instance-set.ts';
@@ -20,6 +21,8 @@ export interface StarterOptions {
   /** For programs that work for an instance; see `Driver.marks`. */
   marks: Readonly<Record<string, string>>;
   startTimeoutMs: number;
+  /** Directories that agents may want mounted and that are there. */
+  mounts: readonly string[];
   /** Whether the runtime is there, and not on its way out. */
   isWanted: (runtimeId: string) => Promise<boolean>;
 }
@@ -50,6 +53,11 @@ export type Starter = (request: StartRequest) => Promise<Instance>;
  */
 export function createStarter(options: StarterOptions): Starter {
   return async ({ runtimeId, runtimeName, revision, spec, signal, onPhase = () => {} }) => {
+    const missing = unmappedMount(spec, options.mounts);
+    if (missing !== undefined) {
+      onPhase('start');
+      throw new PhaseFailure('start', missing);
+    }
     let codeDir = '';
     try {
       return await options.instances.start(

@@ -121,6 +121,29 @@ const rules: [Record<string, unknown>, string][] = [
     { containerConfiguration: { image: 'i', imageRegistryType: 'GHCR' } },
     'containerConfiguration.imageRegistryType must be one of ACR, ACREE, CUSTOM (got "GHCR")',
   ],
+  ...(['nasConfig', 'ossMountConfig'] as const).flatMap((field) =>
+    [
+      '',
+      'models',
+      './models',
+      '../models',
+      '/..',
+      '/mnt/../etc',
+      '/mnt/..',
+      '/',
+      '//',
+      '/mnt/\0',
+      '/mnt/a\nb',
+    ].map((mountDir): [Record<string, unknown>, string] => [
+      { [field]: { mountPoints: [{ mountDir: '/mnt/fine' }, { mountDir }] } },
+      `${field}.mountPoints[1].mountDir must be an absolute path of a directory such as "/mnt/models", ` +
+        `without ".." and control characters (got ${JSON.stringify(mountDir)})`,
+    ]),
+  ),
+  [
+    { ossMountConfig: { mountPoints: [{ mountDir: `/${long(4096)}` }] } },
+    `ossMountConfig.mountPoints[0].mountDir must have at most 4096 characters (got "/${long(78)}…)`,
+  ],
   [
     { codeConfiguration: { language: 'cobol' } },
     'codeConfiguration.language must be one of python3.10, python3.12, nodejs18, nodejs20, nodejs22, nodejs24, ' +

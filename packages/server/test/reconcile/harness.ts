@@ -37,7 +37,7 @@ export interface TestServer {
   /** The gateway is lost and another takes its place. */
   replaceGateway(): Promise<void>;
   /** Ends the server and starts it again; instances run on unless they are to end. */
-  restart(options?: { instancesEnd?: boolean }): Promise<void>;
+  restart(options?: { instancesEnd?: boolean; settings?: ConfigInput }): Promise<void>;
 }
 
 export interface Answer {
@@ -56,7 +56,9 @@ export async function withServer(
 ): Promise<void> {
   const dataDir = await mkdtemp(join(tmpdir(), 'runstead-reconcile-'));
   const driver = new FakeDriver();
-  const config = loadConfig({ dataDir, host: '127.0.0.1', port: 0, logLevel: 'silent', ...settings }, {});
+  const configOf = (more: ConfigInput) =>
+    loadConfig({ dataDir, host: '127.0.0.1', port: 0, logLevel: 'silent', ...settings, ...more }, {});
+  let config = configOf({});
   const log = createLog('silent', 'control');
   const zip = await zipOf({ 'index.js': '// the fake driver starts nothing' });
   let url = '';
@@ -132,10 +134,11 @@ export async function withServer(
       await gateway.close();
       await connectGateway();
     },
-    async restart({ instancesEnd = false } = {}) {
+    async restart({ instancesEnd = false, settings: changed = {} } = {}) {
       await gateway.close();
       if (!instancesEnd) driver.leaveBehind();
       await control.close({ stopInstances: instancesEnd });
+      config = configOf(changed);
       await startControl();
       await connectGateway();
     },
