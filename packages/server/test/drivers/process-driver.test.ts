@@ -14,6 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -447,6 +448,25 @@ describe('the process driver and its machine', () => {
       });
       await driver.start(agentSpec(['node', 'slow.mjs', '0']), options());
     });
+  });
+
+  it('follows no redirect after readiness either: the agent is no longer well', async () => {
+    let foreign = 0;
+    const elsewhere = createServer((_, response) => response.end('well!')).listen(0, '127.0.0.1');
+    elsewhere.on('connection', () => foreign++);
+    await once(elsewhere, 'listening');
+    const { port } = elsewhere.address() as AddressInfo;
+    const driver = driverOf();
+    const spec = agentSpec(['node', 'turns.mjs'], {
+      environment: { ELSEWHERE: `http://127.0.0.1:${port}/ready` },
+      healthCheck: { httpGetUrl: '/ready?x=1' },
+    });
+    const instance = await driver.start(spec, options());
+    expect(await driver.probe(spec.instanceId)).toEqual({ ok: true, detail: 'HTTP 200' });
+    await get(instance, '/turn');
+    expect(await driver.probe(spec.instanceId)).toEqual({ ok: false, detail: 'HTTP 302' });
+    expect(foreign).toBe(0);
+    await new Promise((resolve) => elsewhere.close(resolve));
   });
 
   it('says which interpreter is missing, and what is there', async () => {
