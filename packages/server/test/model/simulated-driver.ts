@@ -93,6 +93,7 @@ export function simulatedDriver(machine: Machine, gates: Gates): Driver {
 
     list: () => [...machine.processes.values()].map(({ running }) => running),
     probe: async (instanceId) => ({ ok: machine.processes.has(instanceId), detail: 'simulated' }),
+    identify: async () => ({ holder: 'instance' }),
     logTail: async () => [],
     forgetRuntime: async () => {},
     close: async () => {},
