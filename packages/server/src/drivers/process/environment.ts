@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { delimiter, dirname, isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { isSecretName } from '../../observe/secrets.ts';
 import { StartFailure } from '../driver.ts';
 import type { InstanceSpec } from '../instance-spec.ts';
 import {
@@ -189,8 +190,6 @@ const SHELLS_OWN = new Set(
   ).split(' '),
 );
 
-const SECRET_NAME = /KEY|TOKEN|SECRET|PASSWORD/i;
-
 /**
  * How the environment reaches the agent without touching the wrapper (a variable such as LD_PRELOAD acts on whatever
  * is started with it) and without showing in a process list: as a script of `export` lines, read by the subshell that
@@ -209,21 +208,11 @@ export function environmentScript(environment: Record<string, string>): { script
     if (value.includes('\0')) throw fail('holds a NUL character');
     if (SHELL_NAME.test(name) && !SHELLS_OWN.has(name) && !name.startsWith('BASH')) {
       lines.push(`export ${name}='${value.replaceAll("'", "'\\''")}'\n`);
-    } else if (SECRET_NAME.test(name)) {
+    } else if (isSecretName(name)) {
       throw fail('looks like a secret but cannot be passed in secret: use letters, digits and _ in its name');
     } else {
       words.push(`${name}=${value}`);
     }
   }
   return { script: lines.join(''), prefix: words.length > 0 ? ['/usr/bin/env', '--', ...words] : [] };
-}
-
-/** What must not show in a log: the values of variables that are named like secrets. Longest first. */
-export function secretsIn(environment: Record<string, string>): string[] {
-  const values = Object.entries(environment)
-    .filter(([name]) => SECRET_NAME.test(name))
-    // A log is masked line by line; so are values of several lines.
-    .flatMap(([, value]) => [value, ...value.split(/\r?\n/)])
-    .filter((value) => value.length >= 4);
-  return [...new Set(values)].sort((a, b) => b.length - a.length);
 }

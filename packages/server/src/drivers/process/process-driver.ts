@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { HealthCheckConfiguration } from '@runstead/contract';
 import type { Log } from '../../observe/log.ts';
+import { secretsIn } from '../../observe/secrets.ts';
 import {
   type Driver,
   type InstanceExit,
@@ -14,7 +15,7 @@ import {
   type StartOptions,
 } from '../driver.ts';
 import type { InstanceSpec } from '../instance-spec.ts';
-import { agentEnvironment, agentPath, resolveCommand, secretsIn } from './environment.ts';
+import { agentEnvironment, agentPath, resolveCommand } from './environment.ts';
 import {
   dataMark as dataMarkOf,
   type Ending,

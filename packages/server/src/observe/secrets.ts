@@ -1,0 +1,15 @@
+const SECRET_NAME = /KEY|TOKEN|SECRET|PASSWORD/i;
+
+export function isSecretName(name: string): boolean {
+  return SECRET_NAME.test(name);
+}
+
+/** What must not show in a log: the values of variables that are named like secrets. Longest first. */
+export function secretsIn(environment: Readonly<Record<string, string | undefined>>): string[] {
+  const values = Object.entries(environment)
+    .filter(([name]) => isSecretName(name))
+    // A log is masked line by line; so are values of several lines.
+    .flatMap(([, value = '']) => [value, ...value.split(/\r?\n/)])
+    .filter((value) => value.length >= 4);
+  return [...new Set(values)].sort((a, b) => b.length - a.length);
+}
