@@ -4,6 +4,7 @@ import { createApi } from './api/app.ts';
 import { createPackageFetcher } from './artifacts/buckets/fetch-package.ts';
 import { sweepIncoming } from './artifacts/collect.ts';
 import { openDataFolders } from './artifacts/folders.ts';
+import { type TrackProgram, trackNothing } from './artifacts/install/guard.ts';
 import type { FindInterpreter } from './artifacts/install/kept-install.ts';
 import { createPackageIntake } from './artifacts/intake.ts';
 import { createPackageThread, type PackageThread } from './artifacts/package-thread.ts';
@@ -33,6 +34,8 @@ export interface ControlOptions {
   driver: Driver;
   /** Default: none is ever found. */
   findInterpreter?: FindInterpreter;
+  /** Default: nobody looks for what installs leave running. */
+  trackProgram?: TrackProgram;
   log: Log;
   /** Where the gateway can be reached, once it listens. */
   publicUrl: () => string;
@@ -109,6 +112,14 @@ export async function composeControl({
       const runtime = await store.getRuntime(runtimeId);
       return runtime !== undefined && !isLeaving(runtime.status);
     },
+    installRules: {
+      allowScripts: config.allowScripts,
+      diskBytes: config.installDiskBytes,
+      diskEntries: config.installEntries,
+      processes: config.installProcesses,
+      freeSpaceReserveBytes: config.freeSpaceReserveBytes,
+    },
+    trackProgram: given.trackProgram ?? trackNothing,
   });
   const scaler = createScaler({ ...config, store, driver, instances, start, publish, now, log });
   const reconcileRuntime = createReconcileRuntime({

@@ -42,6 +42,14 @@ export interface Config {
   /** Between the polite and the forced end of an instance. */
   stopGraceMs: number;
   installTimeoutMs: number;
+  /** Whose code runs while a deploy is prepared: nobody's; the package's own build script; also that of dependencies. */
+  allowScripts: 'none' | 'build' | 'all';
+  /** What one install or build may take. */
+  installDiskBytes: number;
+  installEntries: number;
+  installProcesses: number;
+  /** Stays free on the disk of the data folder: no unpacking and no install goes below. */
+  freeSpaceReserveBytes: number;
   bodyLimitBytes: number;
   unpackedLimitBytes: number;
   unpackedLimitEntries: number;
@@ -114,6 +122,23 @@ const settings: { [K in keyof Config]: Setting<Config[K]> } = {
   deleteGraceMs: { variable: 'RUNSTEAD_DELETE_GRACE', parse: duration, fallback: () => 10 * SECOND },
   stopGraceMs: { variable: 'RUNSTEAD_STOP_GRACE', parse: duration, fallback: () => 10 * SECOND },
   installTimeoutMs: { variable: 'RUNSTEAD_INSTALL_TIMEOUT', parse: duration, fallback: () => 10 * MINUTE },
+  allowScripts: {
+    variable: 'RUNSTEAD_ALLOW_SCRIPTS',
+    parse: oneOf('none', 'build', 'all'),
+    fallback: () => 'build',
+  },
+  installDiskBytes: { variable: 'RUNSTEAD_INSTALL_DISK', parse: size, fallback: () => 2048 * MIB },
+  installEntries: {
+    variable: 'RUNSTEAD_INSTALL_ENTRIES',
+    parse: whole(1, 100_000_000),
+    fallback: () => 500_000,
+  },
+  installProcesses: { variable: 'RUNSTEAD_INSTALL_PROCESSES', parse: whole(1, 100_000), fallback: () => 256 },
+  freeSpaceReserveBytes: {
+    variable: 'RUNSTEAD_FREE_SPACE_RESERVE',
+    parse: size,
+    fallback: () => 1024 * MIB,
+  },
   bodyLimitBytes: { variable: 'RUNSTEAD_BODY_LIMIT', parse: size, fallback: () => 128 * MIB },
   unpackedLimitBytes: { variable: 'RUNSTEAD_UNPACKED_LIMIT', parse: size, fallback: () => 2048 * MIB },
   unpackedLimitEntries: {

@@ -8,6 +8,7 @@ import { type Config, ConfigError } from './config.ts';
 import { isLoopbackHost } from './domain/loopback.ts';
 import { findInterpreter } from './drivers/process/find-interpreter.ts';
 import { createProcessDriver } from './drivers/process/process-driver.ts';
+import { trackProgram } from './drivers/process/program-family.ts';
 import { lockFolder } from './folder-lock.ts';
 import { startGatewayProcess } from './gateway-process.ts';
 import { createLog } from './observe/log.ts';
@@ -41,7 +42,14 @@ export async function startServer(config: Readonly<Config>): Promise<RunningServ
       // Whoever reaches the server would reach its agents as well, past all that it asks of callers.
       loopbackOnly: !isLoopbackHost(config.host),
     });
-    const control = await composeControl({ config, driver, findInterpreter, log, publicUrl: () => url });
+    const control = await composeControl({
+      config,
+      driver,
+      findInterpreter,
+      trackProgram,
+      log,
+      publicUrl: () => url,
+    });
     // What an earlier server left running is not ended because this one could not start.
     undo.unshift(() => control.close({ stopInstances: false }));
     const controlSocket = socketPath(config.dataDir);

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { flushFolder } from './flush.ts';
 
 /** Where things lie in the data folder; every path below it is made here. */
 export interface DataFolders {
@@ -15,7 +16,7 @@ export interface DataFolders {
   deps: string;
   /** Packages that the operator puts there: `buckets/<bucket>/<object>`; only read. */
   buckets: string;
-  /** Package managers' own caches. */
+  /** Package managers' own caches: what runtimes share, and `cache/runtimes/<runtimeId>`. */
   cache: string;
   /** Sockets and the record of the running server. */
   run: string;
@@ -47,7 +48,7 @@ export function blobFile(folders: DataFolders, digest: string): string {
   return join(folders.blobs, `${digest}.zip`);
 }
 
-/** Gives a finished folder its final name. If another of the same content was quicker, that one stays and this one goes. */
+/** Gives a finished, flushed folder its final name, durably. If another of the same content was quicker, that one stays and this one goes. */
 export async function renameOnce(from: string, to: string): Promise<void> {
   try {
     await rename(from, to);
@@ -55,4 +56,5 @@ export async function renameOnce(from: string, to: string): Promise<void> {
     if (!existsSync(to)) throw error;
     await rm(from, { recursive: true, force: true });
   }
+  await flushFolder(dirname(to));
 }

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { open, rename, rm } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Artifact } from '../domain/runtime.ts';
 import { collectBlobs } from './collect.ts';
+import { flushFolder } from './flush.ts';
 import { blobFile, type DataFolders } from './folders.ts';
 import type { PackageThread } from './package-thread.ts';
 
@@ -126,10 +127,5 @@ async function moveOnce(from: string, to: string, folder: string): Promise<void>
     return;
   }
   await rename(from, to);
-  const directory = await open(folder, 'r');
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
-  }
+  await flushFolder(folder);
 }

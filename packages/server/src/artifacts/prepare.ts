@@ -1,17 +1,26 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PhaseFailure } from '../domain/failure.ts';
 import { languageOf } from '../domain/language.ts';
 import { checksumFault, type RuntimeSpec, startCommand } from '../domain/runtime.ts';
-import { typescriptFile, typescriptProblem } from '../domain/typescript.ts';
 import type { Log } from '../observe/log.ts';
+import { secretsIn } from '../observe/secrets.ts';
 import { blobFile, type DataFolders, renameOnce } from './folders.ts';
-import { installDependencies } from './install/install-dependencies.ts';
-import { type FindInterpreter, type InstallLimit, isHalfMade } from './install/kept-install.ts';
+import { build, planBuild } from './install/build.ts';
+import { ownCache, ownCaches } from './install/caches.ts';
+import { type TrackProgram, trackNothing } from './install/guard.ts';
+import { installDependencies, linkDependencies, rootOf } from './install/install-dependencies.ts';
+import {
+  type FindInterpreter,
+  type InstallLimit,
+  type InstallOptions,
+  isHalfMade,
+} from './install/kept-install.ts';
+import { DEFAULT_RULES, type InstallRules } from './install/rules.ts';
 import type { PackageThread } from './package-thread.ts';
-import { removeTree } from './remove-tree.ts';
+import { removeAll, removeTree } from './remove-tree.ts';
 import { PackageRefused } from './unpack.ts';
 
 export interface PrepareOptions {
@@ -25,20 +34,34 @@ export interface PrepareOptions {
   findInterpreter: FindInterpreter;
   /** Shared by all installs of the server. */
   installLimit: InstallLimit;
+  /** Default: that of the settings. */
+  installRules?: Readonly<InstallRules>;
+  /** How what installs leave running is found. Default: nobody looks for it. */
+  trackProgram?: TrackProgram;
   /** Variables that programs started on the way carry. */
   marks: Readonly<Record<string, string>>;
+  /** Hears the last lines of what was run in the phase under way, fit to be shown. */
+  onOutput?: (lines: readonly string[]) => void;
   /** Called as each phase begins. */
   onPhase: (phase: 'fetch' | 'unpack' | 'install') => void;
   signal: AbortSignal;
 }
 
+/** A package that can be started. */
+export interface Prepared {
+  /** The folder to start in. */
+  codeDir: string;
+  /** What starts it; undefined when nothing says so. */
+  command: string[] | undefined;
+}
+
 /**
- * Makes a version's package ready to be started: checksum verified, unpacked, dependencies in place. What was prepared
- * before is found again, and a crash at any point leaves nothing that looks complete and is not.
- * @returns the folder to start in
+ * Makes a version's package ready to be started: checksum verified, unpacked, dependencies in place, built where it
+ * has to be. What was prepared before is found again, and a crash at any point leaves nothing that looks complete and
+ * is not.
  * @throws PhaseFailure
  */
-export async function prepare(options: PrepareOptions): Promise<string> {
+export async function prepare(options: PrepareOptions): Promise<Prepared> {
   const { folders, runtimeId, spec, onPhase, signal } = options;
   onPhase('fetch');
   const { artifact } = spec;
@@ -60,38 +83,44 @@ export async function prepare(options: PrepareOptions): Promise<string> {
   }
   signal.throwIfAborted();
   onPhase('install');
-  const { findInterpreter, installLimit: limit, installTimeoutMs: timeoutMs, marks } = options;
-  await refuseTypeScript(codeDir, options);
-  const language = languageOf(spec, startCommand(spec) ?? []);
-  await installDependencies({
-    folders,
-    runtimeId,
-    codeDir,
-    language,
-    findInterpreter,
-    limit,
-    timeoutMs,
-    marks,
-    signal,
-  });
-  return codeDir;
+  return installInto(codeDir, options);
 }
 
-/** Before anything is installed for it: a Node that does not read TypeScript would only say so after. */
-async function refuseTypeScript(codeDir: string, { spec, findInterpreter }: PrepareOptions): Promise<void> {
-  const command = startCommand(spec) ?? [];
-  if (typescriptFile(command) === undefined) return;
-  const node = await findInterpreter('node', languageOf(spec, command));
-  // That there is none is for the driver to say.
-  if ('missing' in node) return;
-  const manifest = await readFile(join(codeDir, 'package.json'), 'utf8').catch(() => '');
-  const problem = typescriptProblem({
-    command,
-    nodeVersion: node.version,
-    nodeOptions: spec.environmentVariables?.NODE_OPTIONS,
-    hasBuildScript: /"scripts"\s*:\s*\{[^}]*"build"\s*:/.test(manifest),
-  });
-  if (problem !== undefined) throw new PhaseFailure('install', problem);
+async function installInto(codeDir: string, options: PrepareOptions): Promise<Prepared> {
+  const { spec } = options;
+  const command = startCommand(spec);
+  const { environmentVariables = {} } = spec;
+  const install: InstallOptions = {
+    folders: options.folders,
+    runtimeId: options.runtimeId,
+    codeDir,
+    language: languageOf(spec, command ?? []),
+    findInterpreter: options.findInterpreter,
+    limit: options.installLimit,
+    timeoutMs: options.installTimeoutMs,
+    rules: options.installRules ?? DEFAULT_RULES,
+    thread: options.thread,
+    track: options.trackProgram ?? trackNothing,
+    marks: options.marks,
+    secrets: [...secretsIn(environmentVariables), ...secretsIn(process.env)],
+    onOutput: options.onOutput ?? (() => {}),
+    signal: options.signal,
+  };
+  const root = await rootOf(codeDir);
+  // Before anything is installed for it: what cannot be started or built would only say so after.
+  const plan =
+    command && root.get('package.json') === 'file'
+      ? await planBuild(install, { command, root, nodeOptions: environmentVariables.NODE_OPTIONS })
+      : undefined;
+  const dependencies = await installDependencies(install, root, { development: plan !== undefined });
+  if (!plan) {
+    await linkDependencies(codeDir, dependencies);
+    return { codeDir, command };
+  }
+  const built = await build(install, plan, dependencies.nodeModules);
+  // Node's are there already, in the way that the build found them.
+  await linkDependencies(built.codeDir, { venv: dependencies.venv });
+  return built;
 }
 
 async function unpackTo(codeDir: string, packageFile: string, options: PrepareOptions): Promise<void> {
@@ -103,10 +132,11 @@ async function unpackTo(codeDir: string, packageFile: string, options: PrepareOp
       targetDir: work,
       limitBytes: options.limitBytes,
       limitEntries: options.limitEntries,
+      freeSpaceReserveBytes: (options.installRules ?? DEFAULT_RULES).freeSpaceReserveBytes,
     });
     await renameOnce(work, codeDir);
   } catch (error) {
-    await rm(work, { recursive: true, force: true });
+    await removeAll(work);
     if (error instanceof PackageRefused)
       throw new PhaseFailure('unpack', error.message, [], { cause: error });
     throw error;
@@ -123,6 +153,7 @@ function missingArtifact(spec: RuntimeSpec): string {
 /** Removes all that was prepared for a runtime. */
 export async function forgetPrepared(folders: DataFolders, runtimeId: string, log: Log): Promise<void> {
   for (const folder of [folders.code, folders.deps]) await removeTree(join(folder, runtimeId), log);
+  await removeTree(ownCache(folders, runtimeId), log);
 }
 
 /** Removes what a crash left half-made, and what belongs to runtimes that are gone. Before anything is prepared. */
@@ -131,6 +162,10 @@ export async function sweepPrepared(
   runtimeIds: ReadonlySet<string>,
   log: Log,
 ): Promise<void> {
+  const caches = ownCaches(folders);
+  for (const runtimeId of existsSync(caches) ? await readdir(caches) : []) {
+    if (!runtimeIds.has(runtimeId)) await removeTree(ownCache(folders, runtimeId), log);
+  }
   for (const folder of [folders.code, folders.deps]) {
     for (const runtimeId of await readdir(folder)) {
       const kept = runtimeIds.has(runtimeId);

@@ -10,6 +10,22 @@ export interface ProgramOptions {
   signal: AbortSignal;
   /** Default 20. */
   linesKept?: number;
+  /** When it aborts, the program is ended and its reason's message becomes the failure. */
+  halt?: AbortSignal;
+  /** Held by the kernel, for every process of the program. Default: what holds for the server. */
+  limits?: ProgramLimits;
+  /**
+   * Ends what left the process group; called once the program itself has ended, and waited for. It must not reject.
+   * Default: nobody looks for those.
+   */
+  endStrays?: () => Promise<unknown>;
+}
+
+export interface ProgramLimits {
+  /** No file may become larger. */
+  fileBytes: number;
+  /** Of each process. Where the system allows fewer already, that stays. */
+  openFiles: number;
 }
 
 export interface ProgramResult {
@@ -17,6 +33,8 @@ export interface ProgramResult {
   failure?: string;
   /** It took longer than it was given. */
   timedOut?: boolean;
+  /** It was ended by `halt`. */
+  halted?: boolean;
   /** The newest lines of its output, stdout and stderr together. */
   lastLines: string[];
 }
@@ -35,9 +53,11 @@ export function runProgram(
   args: readonly string[],
   options: ProgramOptions,
 ): Promise<ProgramResult> {
-  const { cwd, env, timeoutMs, signal, linesKept = LINES_KEPT } = options;
+  const { cwd, env, timeoutMs, signal, halt, limits, linesKept = LINES_KEPT } = options;
+  const endStrays = options.endStrays ?? (() => Promise.resolve());
+  const [program, words] = limits ? limited(file, args, limits) : [file, args];
   return new Promise((resolve, reject) => {
-    const child = spawn(file, args, { cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(program, words, { cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
     const tail = new LineTail(linesKept);
     tail.follow(child.stdout);
     tail.follow(child.stderr);
@@ -52,10 +72,12 @@ export function runProgram(
       }
     };
     let pipes: NodeJS.Timeout | undefined;
+    let strays: Promise<unknown> = Promise.resolve();
     child.once('exit', () => {
       // In the same turn as the waiting, so still the same group: what it left behind has nothing more to do.
       killGroup();
       ended = true;
+      strays = endStrays();
       // Whoever left the group may hold the pipes for ever.
       pipes = setTimeout(() => {
         child.stdout.destroy();
@@ -67,27 +89,45 @@ export function runProgram(
       timedOut = true;
       killGroup();
     }, timeoutMs);
-    signal.addEventListener('abort', killGroup);
-    if (signal.aborted) killGroup();
-    const finish = (failure: string | undefined) => {
+    const isHalted = () => halt?.aborted === true;
+    for (const it of [signal, halt]) {
+      it?.addEventListener('abort', killGroup);
+      if (it?.aborted) killGroup();
+    }
+    const finish = async (failure: string | undefined) => {
       clearTimeout(timer);
       clearTimeout(pipes);
-      signal.removeEventListener('abort', killGroup);
-      if (signal.aborted) reject(signal.reason as Error);
-      else
-        resolve({
-          ...(failure !== undefined && { failure }),
-          ...(timedOut && { timedOut }),
-          lastLines: tail.lines(),
-        });
+      for (const it of [signal, halt]) it?.removeEventListener('abort', killGroup);
+      await strays;
+      if (signal.aborted) return reject(signal.reason as Error);
+      resolve({
+        ...(failure !== undefined && { failure }),
+        ...(timedOut && { timedOut }),
+        ...(isHalted() && { halted: true }),
+        lastLines: tail.lines(),
+      });
     };
-    child.once('error', (error) => finish(`${file} could not be started: ${error.message}`));
+    child.once('error', (error) => void finish(`${file} could not be started: ${error.message}`));
     child.once('close', (code, name) => {
-      if (timedOut) finish(`${file} was stopped after ${Math.round(timeoutMs / 1000)} s`);
-      else if (name) finish(`${file} was killed by ${name}`);
-      else finish(code === 0 ? undefined : `${file} exited with code ${code}`);
+      if (isHalted()) void finish((halt!.reason as Error).message);
+      else if (timedOut) void finish(`${file} was stopped after ${Math.round(timeoutMs / 1000)} s`);
+      else if (name) void finish(`${file} was killed by ${name}`);
+      else void finish(code === 0 ? undefined : `${file} exited with code ${code}`);
     });
   });
+}
+
+/**
+ * The program behind a shell that sets the limits and then becomes it. `ulimit -f` counts blocks of 512 bytes. The
+ * number of processes is not among them: the kernel counts that by user, and for root not at all.
+ */
+function limited(
+  file: string,
+  args: readonly string[],
+  { fileBytes, openFiles }: ProgramLimits,
+): [string, readonly string[]] {
+  const set = `ulimit -c 0; ulimit -f ${Math.ceil(fileBytes / 512)}; ulimit -n ${openFiles}`;
+  return ['/bin/sh', ['-c', `{ ${set}; } 2>/dev/null; exec "$@"`, 'sh', file, ...args]];
 }
 
 /** Keeps the newest lines of some streams in bounded memory. */

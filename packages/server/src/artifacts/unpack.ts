@@ -4,6 +4,8 @@ import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { EntryNames } from './entry-names.ts';
 import { checkEntry, modeOf, pathOf } from './entry-rules.ts';
+import { flushTree } from './flush.ts';
+import { freeBytes, said } from './measure.ts';
 import { shown, ZipFault } from './zip-bytes.ts';
 import { openZip, type ZipEntry } from './zip-reader.ts';
 
@@ -14,26 +16,31 @@ export interface UnpackJob {
   limitBytes: number;
   /** Of entries, and of files and folders that they make. */
   limitEntries: number;
+  /** What stays free on the disk. Default 0. */
+  freeSpaceReserveBytes?: number;
 }
 
-/** Something in the package that is not accepted; the message names the entry. */
+/** Why a package is not unpacked. Of something in it the message names the entry. */
 export class PackageRefused extends Error {
   override readonly name = 'PackageRefused';
 }
 
 /**
- * Unpacks a zip into a folder: regular files and folders only, each name once, all inside the folder, within the
+ * Unpacks a zip into a folder and flushes it: regular files and folders only, each name once, all inside the folder, within the
  * limits. Everything that the archive's directory tells is checked before the first byte is written; sizes and
  * checksums are held to it while writing.
  * @throws PackageRefused
  */
-export async function unpack({ packageFile, targetDir, limitBytes, limitEntries }: UnpackJob): Promise<void> {
+export async function unpack(job: UnpackJob): Promise<void> {
+  const { packageFile, targetDir, limitBytes, limitEntries, freeSpaceReserveBytes = 0 } = job;
   try {
     const zip = await openZip(packageFile, limitEntries);
     try {
-      checkEntries(zip.entries, limitBytes, limitEntries);
+      const total = checkEntries(zip.entries, limitBytes, limitEntries);
+      await checkSpace(targetDir, total, freeSpaceReserveBytes);
       const folders = new Set<string>();
       for (const entry of zip.entries) await write(entry, targetDir, folders);
+      await flushTree(targetDir);
     } finally {
       zip.close();
     }
@@ -43,8 +50,8 @@ export async function unpack({ packageFile, targetDir, limitBytes, limitEntries 
   }
 }
 
-/** @throws ZipFault */
-function checkEntries(entries: readonly ZipEntry[], limitBytes: number, limitEntries: number): void {
+/** @returns how many bytes it unpacks to. @throws ZipFault */
+function checkEntries(entries: readonly ZipEntry[], limitBytes: number, limitEntries: number): number {
   if (entries.length === 0) throw new ZipFault('the package is empty');
   const names = new EntryNames();
   let total = 0;
@@ -60,6 +67,16 @@ function checkEntries(entries: readonly ZipEntry[], limitBytes: number, limitEnt
     total += entry.uncompressedSize;
     if (total > limitBytes) throw past(`${limitBytes} bytes`);
   }
+  return total;
+}
+
+async function checkSpace(folder: string, needed: number, reserve: number): Promise<void> {
+  const free = await freeBytes(folder);
+  if (free - needed >= reserve) return;
+  throw new PackageRefused(
+    `the package unpacks to ${said(needed)}, the disk of the data folder has ${said(free)} free, and ${said(reserve)} ` +
+      'must stay free; make room there, or lower RUNSTEAD_FREE_SPACE_RESERVE',
+  );
 }
 
 async function write(entry: ZipEntry, targetDir: string, folders: Set<string>): Promise<void> {

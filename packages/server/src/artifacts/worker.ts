@@ -1,9 +1,12 @@
 import { setPriority } from 'node:os';
 import { parentPort } from 'node:worker_threads';
 import { type ExtractJob, extract } from './extract.ts';
+import { flushTree } from './flush.ts';
 import { inspect } from './inspect.ts';
+import { measure } from './measure.ts';
+import { seal } from './seal.ts';
 import { PackageRefused, type UnpackJob, unpack } from './unpack.ts';
-import type { Answer, Order } from './worker-messages.ts';
+import type { Answer, Order, SettleJob } from './worker-messages.ts';
 
 /** The thread that does the long synchronous work on packages: it shares no event loop with the control plane's API. */
 
@@ -28,9 +31,18 @@ async function run({ id, job, input }: Order): Promise<Answer> {
         return { id, value: await inspect(input as string) };
       case 'unpack':
         return { id, value: await unpack(input as UnpackJob) };
+      case 'measure':
+        return { id, value: measure(input as string) };
+      case 'settle':
+        return { id, value: await settle(input as SettleJob) };
     }
   } catch (error) {
     const { message, stack } = error as Error;
     return { id, error: { refused: error instanceof PackageRefused, message, stack: stack ?? message } };
   }
+}
+
+async function settle({ folder, readOnly }: SettleJob): Promise<void> {
+  if (readOnly) seal(folder);
+  await flushTree(folder);
 }

@@ -1,11 +1,13 @@
+import { hasBuildScript } from './build.ts';
 import type { Entry } from './runtime.ts';
+import type { Manifest } from './started-file.ts';
 
 /** The little of a package that tells how it is started. */
 export interface PackageListing {
   /** Paths of files, relative, with `/`. */
   files: ReadonlySet<string>;
   /** `package.json` at the root, parsed; undefined when absent or unreadable. */
-  manifest?: { scripts?: Record<string, unknown>; main?: unknown } | undefined;
+  manifest?: Manifest | undefined;
 }
 
 const NODE_ENTRIES = ['index', 'server'].flatMap((name) => ['.js', '.mjs', '.cjs'].map((end) => name + end));
@@ -31,7 +33,9 @@ export function findEntry({ files, manifest }: PackageListing): Entry | undefine
   const main = manifest?.main;
   if (typeof main === 'string') {
     const file = main.replace(/^\.\//, '');
-    if (files.has(file)) return { command: ['node', file], source: 'package.json main' };
+    // What is not there yet, the build script makes.
+    if (files.has(file) || (file !== '' && hasBuildScript(manifest)))
+      return { command: ['node', file], source: 'package.json main' };
   }
   for (const file of NODE_ENTRIES) if (files.has(file)) return { command: ['node', file], source: file };
   for (const file of PYTHON_ENTRIES) if (files.has(file)) return { command: ['python3', file], source: file };

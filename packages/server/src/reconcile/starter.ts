@@ -1,11 +1,13 @@
 import type { DataFolders } from '../artifacts/folders.ts';
+import type { TrackProgram } from '../artifacts/install/guard.ts';
 import type { FindInterpreter, InstallLimit } from '../artifacts/install/kept-install.ts';
+import type { InstallRules } from '../artifacts/install/rules.ts';
 import type { PackageThread } from '../artifacts/package-thread.ts';
 import { prepare } from '../artifacts/prepare.ts';
 import { type Phase, PhaseFailure } from '../domain/failure.ts';
 import { languageOf } from '../domain/language.ts';
 import { unmappedMount } from '../domain/mounts.ts';
-import { type RuntimeSpec, startCommand } from '../domain/runtime.ts';
+import type { RuntimeSpec } from '../domain/runtime.ts';
 import { StartFailure } from '../drivers/driver.ts';
 import type { Instance, InstanceSet } from './instance-set.ts';
 
@@ -18,6 +20,8 @@ export interface StarterOptions {
   installTimeoutMs: number;
   findInterpreter: FindInterpreter;
   installLimit: InstallLimit;
+  installRules: Readonly<InstallRules>;
+  trackProgram: TrackProgram;
   /** For programs that work for an instance; see `Driver.marks`. */
   marks: Readonly<Record<string, string>>;
   startTimeoutMs: number;
@@ -43,6 +47,8 @@ export interface StartRequest {
   signal: AbortSignal;
   /** Called as each phase begins. */
   onPhase?: (phase: Phase) => void;
+  /** Hears the last lines of what was run in the phase under way. */
+  onOutput?: (lines: readonly string[]) => void;
 }
 
 export type Starter = (request: StartRequest) => Promise<Instance>;
@@ -52,7 +58,7 @@ export type Starter = (request: StartRequest) => Promise<Instance>;
  * The promise rejects with a PhaseFailure naming the phase, a RuntimeLeaving, or the signal's reason.
  */
 export function createStarter(options: StarterOptions): Starter {
-  return async ({ runtimeId, runtimeName, revision, spec, signal, onPhase = () => {} }) => {
+  return async ({ runtimeId, runtimeName, revision, spec, signal, onPhase = () => {}, onOutput }) => {
     const missing = unmappedMount(spec, options.mounts);
     if (missing !== undefined) {
       onPhase('start');
@@ -65,7 +71,7 @@ export function createStarter(options: StarterOptions): Starter {
         async (instanceId, ownSignal) => {
           // Asked once the instance is counted: either a delete sees it, or it sees the delete.
           if (!(await options.isWanted(runtimeId))) throw new RuntimeLeaving();
-          codeDir = await prepare({
+          const prepared = await prepare({
             folders: options.folders,
             thread: options.thread,
             runtimeId,
@@ -75,12 +81,16 @@ export function createStarter(options: StarterOptions): Starter {
             installTimeoutMs: options.installTimeoutMs,
             findInterpreter: options.findInterpreter,
             installLimit: options.installLimit,
+            installRules: options.installRules,
+            trackProgram: options.trackProgram,
             marks: options.marks,
             onPhase,
+            ...(onOutput && { onOutput }),
             signal: ownSignal,
           });
           onPhase('start');
-          const command = startCommand(spec);
+          codeDir = prepared.codeDir;
+          const { command } = prepared;
           if (!command)
             throw new PhaseFailure('start', 'no command was given and none was found in the package');
           return {

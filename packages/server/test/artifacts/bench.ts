@@ -1,10 +1,11 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ZipFile } from 'yazl';
 import { type DataFolders, openDataFolders } from '../../src/artifacts/folders.ts';
 import { createPackageThread, type PackageThread } from '../../src/artifacts/package-thread.ts';
+import { removeAll } from '../../src/artifacts/remove-tree.ts';
 
 /** A data folder and the package thread that works on it. */
 export interface ArtifactBench {
@@ -23,7 +24,7 @@ export function openBench(): ArtifactBench {
     thread,
     async dispose() {
       await thread.close();
-      rmSync(dataDir, { recursive: true, force: true });
+      await removeAll(dataDir);
     },
   };
 }

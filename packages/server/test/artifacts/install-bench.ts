@@ -2,15 +2,17 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { crc64 } from '@runstead/contract/crc64';
 import { afterAll, afterEach, beforeEach, expect } from 'vitest';
 import { blobFile } from '../../src/artifacts/folders.ts';
 import type { FindInterpreter, InstallLimit } from '../../src/artifacts/install/kept-install.ts';
-import { prepare } from '../../src/artifacts/prepare.ts';
+import { DEFAULT_RULES, type InstallRules } from '../../src/artifacts/install/rules.ts';
+import { type Prepared, prepare } from '../../src/artifacts/prepare.ts';
 import { PhaseFailure } from '../../src/domain/failure.ts';
-import type { RuntimeSpec } from '../../src/domain/runtime.ts';
+import type { Artifact, RuntimeSpec } from '../../src/domain/runtime.ts';
 import { findInterpreter } from '../../src/drivers/process/find-interpreter.ts';
+import { trackProgram } from '../../src/drivers/process/program-family.ts';
 import { createStartLimit } from '../../src/reconcile/start-limit.ts';
 import { specOf } from '../store-cases.ts';
 import { type ArtifactBench, halfMade, openBench, packageOf } from './bench.ts';
@@ -23,6 +25,9 @@ export interface PreparingOptions {
   spec?: Partial<RuntimeSpec>;
   findInterpreter?: FindInterpreter;
   limit?: InstallLimit;
+  rules?: Partial<InstallRules>;
+  artifact?: Partial<Artifact>;
+  onOutput?: (lines: readonly string[]) => void;
 }
 
 export type InstallBench = ReturnType<typeof openInstallBench>;
@@ -54,6 +59,11 @@ export function openInstallBench() {
   };
 
   async function preparing(files: Files, options: PreparingOptions = {}): Promise<string> {
+    return (await starting(files, options)).codeDir;
+  }
+
+  /** Prepares a package; gives the folder and the command to start it. */
+  async function starting(files: Files, options: PreparingOptions = {}): Promise<Prepared> {
     const zip = await packageOf(files);
     const digest = createHash('sha256').update(zip).digest('hex');
     const blob = blobFile(bench.folders, digest);
@@ -63,13 +73,16 @@ export function openInstallBench() {
       folders: bench.folders,
       thread: bench.thread,
       runtimeId,
-      spec: specOf({ ...options.spec, artifact: { digest, crc64: crc64(zip) } }),
+      spec: specOf({ ...options.spec, artifact: { digest, crc64: crc64(zip), ...options.artifact } }),
       limitBytes: 100_000_000,
       limitEntries: 5000,
       installTimeoutMs: options.timeoutMs ?? 60_000,
       findInterpreter: options.findInterpreter ?? findInterpreter,
       installLimit: options.limit ?? limit,
-      marks: {},
+      installRules: { ...DEFAULT_RULES, freeSpaceReserveBytes: 0, ...options.rules },
+      trackProgram,
+      marks: { RUNSTEAD_DATA_MARK: basename(bench.dataDir) },
+      onOutput: options.onOutput ?? (() => {}),
       signal: options.signal ?? new AbortController().signal,
       onPhase: () => {},
     });
@@ -78,7 +91,9 @@ export function openInstallBench() {
   return {
     ...bench,
     preparing,
+    starting,
     installs,
+    runtimeId: () => runtimeId,
     nextRuntime,
     /** The folder of the test's runtime's only install. */
     install: () => {

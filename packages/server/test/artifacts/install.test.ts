@@ -305,11 +305,12 @@ describe('a TypeScript file to start', () => {
     return { files, options: { spec: { codeConfiguration }, findInterpreter } };
   };
 
-  it('is refused with the reason by a Node that does not read it', async () => {
+  it('is refused with the reason by a Node that does not read it when nothing says how to build it', async () => {
     const { files, options } = start([20, 19, 4]);
-    const { message } = await failure(files, options);
+    const unbuildable = { ...files, 'package.json': json(MANIFEST) };
+    const { message } = await failure(unbuildable, options);
     expect(message).toContain('agent.ts is TypeScript, which Node 20.19.4 does not run by itself');
-    expect(message).toContain('run the build script of package.json before deploying');
+    expect(message).toContain('give package.json a build script');
   });
 
   it('goes on with a Node that does, or with somebody else’s loader', async () => {

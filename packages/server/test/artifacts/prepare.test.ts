@@ -42,7 +42,7 @@ function preparing(
       phases.push(phase);
       options.onPhase?.(phase);
     },
-  });
+  }).then(({ codeDir }) => codeDir);
   return { folder, phases };
 }
 

@@ -29,6 +29,13 @@ const FOR_THE_NETWORK = [
   'SSL_CERT_DIR',
 ];
 
+/**
+ * What of an environment may be seen by code that came with a package: no address with a name and password in it.
+ */
+export function fitForStrangers(environment: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(environment).filter(([, value]) => !/:\/\/[^/\s@]+@/.test(value)));
+}
+
 /** Those of the server's variables that are set. */
 export function fromServer(names: readonly string[]): Record<string, string> {
   return Object.fromEntries(
@@ -44,9 +51,41 @@ export function npmSettings(): Record<string, string> {
   return {
     npm_config_update_notifier: 'false',
     npm_config_userconfig: process.env.NPM_CONFIG_USERCONFIG ?? join(homedir(), '.npmrc'),
-    ...fromServer(['npm_config_registry']),
+    // By itself npm sits for half a minute in front of a registry that refuses it.
+    npm_config_fetch_retry_mintimeout: '500',
+    npm_config_fetch_retry_maxtimeout: '3000',
+    ...fromServer([
+      'npm_config_registry',
+      'npm_config_fetch_retries',
+      'npm_config_fetch_retry_mintimeout',
+      'npm_config_fetch_retry_maxtimeout',
+      'npm_config_fetch_timeout',
+    ]),
   };
 }
+
+/**
+ * Why a package manager reached no registry, when that is what it says; its own words are about packages that are not
+ * there.
+ * @param whose settings name the registry
+ */
+export function unreached(lines: readonly string[], whose: string): string | undefined {
+  const found = lines.flatMap((line) => NO_CONNECTION.find(([pattern]) => pattern.test(line))?.[1] ?? [])[0];
+  return (
+    found &&
+    `the package registry could not be reached: ${found}; its address is in ${whose} settings on the server`
+  );
+}
+
+const NO_CONNECTION: readonly [RegExp, string][] = [
+  [/\bECONNREFUSED\b|Connection refused|actively refused/i, 'the connection was refused'],
+  [
+    /\bENOTFOUND\b|\bEAI_AGAIN\b|Name or service not known|name resolution|nodename nor servname/i,
+    'its name is not known',
+  ],
+  [/\bETIMEDOUT\b|\bERR_SOCKET_TIMEOUT\b|ConnectTimeoutError|Read timed out/i, 'it did not answer in time'],
+  [/\bECONNRESET\b|Connection reset|RemoteDisconnected|socket hang up/i, 'it broke the connection off'],
+];
 
 /** pnpm and Yarn may be corepack's: it is not to fetch and run the release that a package names. */
 export function corepackSettings(cacheDir: string): Record<string, string> {

@@ -9,31 +9,50 @@ import { installWithPip } from './pip.ts';
 import { planNode, planPython, type RootListing } from './plan.ts';
 import { installWithUv } from './uv.ts';
 
+/** Where a package's dependencies lie; absent where it brings them, or names none. */
+export interface Dependencies {
+  /** A `node_modules` folder. */
+  nodeModules?: string | undefined;
+  /** A virtual environment. */
+  venv?: string | undefined;
+}
+
 /**
- * Gives a package its dependencies: those of its lockfile or its list, without development ones and without running
- * anything that came with them. A package that brings them, or that names none, is left as it is.
+ * Gets the dependencies of a package: those of its lockfile or its list, without running anything that came with them
+ * unless the rules say so. A package that brings them, or that names none, is left as it is.
  *
  * The results are kept under a key of everything that went in, so a change of code alone installs nothing.
+ * @param development whether Node's development dependencies are wanted, too
  * @throws PhaseFailure
  */
-export async function installDependencies(options: InstallOptions): Promise<void> {
-  const { codeDir } = options;
-  const root = await rootOf(codeDir);
+export async function installDependencies(
+  options: InstallOptions,
+  root: RootListing,
+  { development }: { development: boolean },
+): Promise<Dependencies> {
+  const found: Dependencies = {};
   const node = planNode(root);
   if (node) {
-    const tree = await installNode(options, node, root);
-    await pointTo(join(codeDir, 'node_modules'), join(tree, 'node_modules'));
+    found.nodeModules = join(await installNode(options, node, root, { development }), 'node_modules');
   }
   const uv = root.has('uv.lock') ? findTool('uv') : undefined;
   const python = planPython(root, { uv: uv !== undefined });
   if (python) {
     const tree = await (python === 'uv' ? installWithUv(options, uv!) : installWithPip(options, python));
     const made = tree === undefined ? undefined : join(tree, 'venv');
-    if (made !== undefined && existsSync(made)) await pointTo(join(codeDir, '.venv'), made);
+    if (made !== undefined && existsSync(made)) found.venv = made;
   }
+  return found;
 }
 
-async function rootOf(codeDir: string): Promise<RootListing> {
+/** Puts dependencies where the agent looks for them. */
+export async function linkDependencies(codeDir: string, { nodeModules, venv }: Dependencies): Promise<void> {
+  if (nodeModules !== undefined) await pointTo(join(codeDir, 'node_modules'), nodeModules);
+  if (venv !== undefined) await pointTo(join(codeDir, '.venv'), venv);
+}
+
+/** The names at the root of an unpacked package. */
+export async function rootOf(codeDir: string): Promise<RootListing> {
   const entries = await readdir(codeDir, { withFileTypes: true });
   return new Map(
     entries.map((entry) => [

@@ -1,13 +1,21 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, open } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 import type { Language } from '@runstead/contract';
 import { PhaseFailure } from '../../domain/failure.ts';
+import { flushFolder } from '../flush.ts';
 import type { DataFolders } from '../folders.ts';
+import { said } from '../measure.ts';
+import type { PackageThread } from '../package-thread.ts';
+import { removeAll } from '../remove-tree.ts';
 import { runProgram } from '../run-program.ts';
-import { installEnvironment } from './environment.ts';
+import { ownCache } from './caches.ts';
+import { fitForStrangers, installEnvironment } from './environment.ts';
+import { type Guard, type ProgramFamily, type TrackProgram, watchInstall } from './guard.ts';
+import type { InstallRules } from './rules.ts';
 
 export interface InstallOptions {
   folders: DataFolders;
@@ -19,8 +27,15 @@ export interface InstallOptions {
   /** Lets so many installs run at once, first come first served. */
   limit: InstallLimit;
   timeoutMs: number;
+  rules: Readonly<InstallRules>;
+  thread: PackageThread;
+  track: TrackProgram;
   /** Added to the installer's environment. */
   marks: Readonly<Record<string, string>>;
+  /** Texts that appear in nothing that is shown. */
+  secrets: readonly string[];
+  /** Hears the last lines of what was run, fit to be shown, whether it succeeded or not. */
+  onOutput: (lines: readonly string[]) => void;
   signal: AbortSignal;
 }
 
@@ -65,12 +80,25 @@ export interface Step {
   toolFolders?: readonly string[];
   /** Added to its environment. */
   settings: Readonly<Record<string, string>>;
+  /** It runs code that came with the package or its dependencies. */
+  runsStrangers?: boolean;
   /** Of its output, the lines that tell the fault. */
   decisive?: (lines: readonly string[]) => readonly string[];
   /** A better word than its exit code, where its output allows one. */
   explain?: (lines: readonly string[]) => string | undefined;
 }
 
+/** What of a result depends on how it is made. */
+export interface Making {
+  /** What it is in a sentence about its size: `the dependencies take`. */
+  subject: string;
+  /** Nobody is to write into it any more. */
+  readOnly: boolean;
+}
+
+const INSTALL: Making = { subject: 'the dependencies take', readOnly: true };
+
+const OPEN_FILES = 4096;
 const LINES_READ = 300;
 const LINES_SHOWN = 20;
 
@@ -88,6 +116,7 @@ export async function keptInstall(
   options: InstallOptions,
   inputs: readonly string[],
   make: (site: Site) => Promise<void>,
+  making: Making = INSTALL,
 ): Promise<string> {
   const { folders, runtimeId, limit, signal } = options;
   const target = join(folders.deps, runtimeId, keyOf(inputs));
@@ -97,19 +126,13 @@ export async function keptInstall(
   await oneByOne(target, signal, async () => {
     if (isComplete()) return;
     const release = await limit.acquire(signal);
-    const work = join(target, WORK);
     try {
       await removeAll(target);
-      await mkdir(target, { recursive: true, mode: 0o700 });
-      for (const folder of [work, join(work, 'home'), tree]) await mkdir(folder);
-      await make(siteOf(options, tree, work));
-      signal.throwIfAborted();
-      await writeFile(join(target, COMPLETE), '');
-      await removeAll(work);
+      await makeGuarded(options, target, make, making);
     } catch (error) {
       // What cannot be removed now is not complete either, and goes before the next attempt.
       await removeAll(target).catch(() => {});
-      throw error;
+      throw isFull(error) ? new PhaseFailure('install', DISK_FULL, [], { cause: error }) : error;
     } finally {
       release();
     }
@@ -122,41 +145,123 @@ export function isHalfMade(folder: string): boolean {
   return existsSync(join(folder, WORK)) && !existsSync(join(folder, COMPLETE));
 }
 
-function siteOf(options: InstallOptions, tree: string, work: string): Site {
-  const { folders, codeDir, timeoutMs, marks, signal } = options;
+async function makeGuarded(
+  options: InstallOptions,
+  target: string,
+  make: (site: Site) => Promise<void>,
+  { subject, readOnly }: Making,
+): Promise<void> {
+  const { thread, rules, signal } = options;
+  const [tree, work] = [join(target, 'tree'), join(target, WORK)];
+  await mkdir(target, { recursive: true, mode: 0o700 });
+  for (const folder of [work, join(work, 'home'), tree]) await mkdir(folder);
+  const family = options.track(options.marks);
+  const guard = watchInstall({
+    folder: target,
+    subject,
+    rules,
+    family,
+    measure: (folder) => thread.run('measure', folder),
+  });
+  try {
+    await guard.check();
+    await make(siteOf(options, { tree, work, family, guard }));
+    signal.throwIfAborted();
+    await guard.check();
+  } finally {
+    guard.stop();
+  }
+  await boundCache(options);
+  await thread.run('settle', { folder: tree, readOnly });
+  signal.throwIfAborted();
+  // From here on it counts, also after the power has failed.
+  const marker = await open(join(target, COMPLETE), 'w');
+  await marker.sync().finally(() => marker.close());
+  await flushFolder(target);
+  await removeAll(work);
+}
+
+/** A cache saves time, not more: one that outgrows what an install may take is begun anew. */
+async function boundCache({ folders, runtimeId, rules, thread }: InstallOptions): Promise<void> {
+  const cache = ownCache(folders, runtimeId);
+  const { bytes, entries } = await thread.run('measure', cache);
+  if (bytes > rules.diskBytes || entries > rules.diskEntries) await removeAll(cache);
+}
+
+interface Surroundings {
+  tree: string;
+  work: string;
+  family: ProgramFamily;
+  guard: Guard;
+}
+
+function siteOf(options: InstallOptions, { tree, work, family, guard }: Surroundings): Site {
+  const { timeoutMs, rules, signal } = options;
   const deadline = performance.now() + timeoutMs;
-  // The author knows the package, not where things lie on the server.
-  const places: [string, string][] = [
+  const show = shownTo(options, tree, work);
+  return {
+    tree,
+    work,
+    async run({ file, args, name, cwd, toolFolders = [], settings, decisive = (lines) => lines, ...step }) {
+      const environment = { ...installEnvironment(join(work, 'home'), toolFolders), ...settings };
+      const result = await runProgram(file, args, {
+        cwd,
+        env: { ...(step.runsStrangers ? fitForStrangers(environment) : environment), ...family.marks },
+        timeoutMs: Math.max(1, deadline - performance.now()),
+        signal,
+        linesKept: LINES_READ,
+        halt: guard.halt,
+        limits: { fileBytes: rules.diskBytes, openFiles: OPEN_FILES },
+        endStrays: () => family.end(),
+      });
+      const { failure, lastLines } = result;
+      options.onOutput(lastLines.map(show));
+      if (failure === undefined) return lastLines;
+      const lines = decisive(lastLines)
+        .slice(-LINES_SHOWN)
+        .map((line) => show(line.replaceAll(file, name)));
+      if (result.halted) throw new PhaseFailure('install', failure, lines, { cause: guard.halt.reason });
+      const said = result.timedOut
+        ? `${name} was stopped after ${Math.round(timeoutMs / 1000)} s`
+        : (fullOf(lastLines, rules) ?? step.explain?.(lastLines) ?? show(failure.replaceAll(file, name)));
+      throw new PhaseFailure('install', said, lines);
+    },
+  };
+}
+
+/** Lines as others may see them: the author knows the package, not where things lie on the server. */
+function shownTo({ folders, codeDir, secrets }: InstallOptions, tree: string, work: string) {
+  const places = [
     [tree, '.'],
     [work, '.'],
     [codeDir, '/code'],
     [dirname(folders.deps), '…'],
     [homedir(), '~'],
-  ];
-  return {
-    tree,
-    work,
-    async run({ file, args, name, cwd, toolFolders = [], settings, decisive = (lines) => lines, explain }) {
-      const result = await runProgram(file, args, {
-        cwd,
-        env: { ...installEnvironment(join(work, 'home'), toolFolders), ...settings, ...marks },
-        timeoutMs: Math.max(1, deadline - performance.now()),
-        signal,
-        linesKept: LINES_READ,
-      });
-      if (result.failure === undefined) return result.lastLines;
-      const shown = (line: string) =>
-        [[file, name] as const, ...places].reduce(
-          (text, [path, word]) => (path.length > 1 ? text.replaceAll(path, word) : text),
-          line,
-        );
-      const lines = decisive(result.lastLines).slice(-LINES_SHOWN).map(shown);
-      const said = result.timedOut
-        ? `${name} was stopped after ${Math.round(timeoutMs / 1000)} s`
-        : (explain?.(result.lastLines) ?? shown(result.failure));
-      throw new PhaseFailure('install', said, lines);
-    },
-  };
+    ...secrets.map((secret) => [secret, '***'] as const),
+  ] as const;
+  return (line: string) =>
+    places
+      .reduce(
+        (text, [path, word]) => (path.length > 1 ? text.replaceAll(path, word) : text),
+        stripVTControlCharacters(line),
+      )
+      // The name and password of an address, whoever wrote them there.
+      .replace(/:\/\/[^/\s@]+@/g, '://***@');
+}
+
+const DISK_FULL =
+  'no space is left on the disk of the data folder; make room there, or raise RUNSTEAD_FREE_SPACE_RESERVE to keep some';
+
+function isFull(error: unknown): boolean {
+  return ['ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? '');
+}
+
+/** What a program ran into that says it in many words. */
+function fullOf(lines: readonly string[], { diskBytes }: InstallRules): string | undefined {
+  if (lines.some((line) => /\bENOSPC\b(?!.*watchers)|No space left on device/i.test(line))) return DISK_FULL;
+  return lines.some((line) => /\bEFBIG\b|File (?:size limit exceeded|too large)/i.test(line))
+    ? `a file was to become larger than ${said(diskBytes)}; that is the limit (RUNSTEAD_INSTALL_DISK)`
+    : undefined;
 }
 
 /** Everything the result depends on. */
@@ -195,9 +300,4 @@ function settledOrAborted(promise: Promise<void>, signal: AbortSignal): Promise<
     if (signal.aborted) done();
     promise.then(done, done);
   });
-}
-
-/** Whoever was killed a moment ago may still have been writing. */
-function removeAll(folder: string): Promise<void> {
-  return rm(folder, { recursive: true, force: true, maxRetries: 3 });
 }

@@ -53,18 +53,34 @@ export async function readNodeProject(
           dirname(source) !== codeDir || !LEFT_OUT.includes(basename(source).toLowerCase());
         await cp(codeDir, folder, { recursive: true, filter });
       } else await copyFile(join(codeDir, lockName), join(folder, lockName));
-      await writeFile(join(folder, 'package.json'), withoutChoiceOfTool(manifest));
+      await writeFile(join(folder, 'package.json'), withoutOwnWill(manifest));
     },
   };
 }
 
-/** Without what makes a package manager fetch and run another one, or another release of itself. */
-function withoutChoiceOfTool(manifest: string): string {
+/** What a package manager runs of the project itself while it installs; the package's code is not there then. */
+const INSTALL_SCRIPTS = [
+  'preinstall',
+  'install',
+  'postinstall',
+  'prepublish',
+  'preprepare',
+  'prepare',
+  'postprepare',
+];
+
+/**
+ * Without what makes a package manager fetch and run another one, or another release of itself, and without what
+ * it would run of the package itself.
+ */
+function withoutOwnWill(manifest: string): string {
   try {
     const { packageManager, devEngines, ...rest } = JSON.parse(manifest) as Record<string, unknown>;
-    return packageManager === undefined && devEngines === undefined
-      ? manifest
-      : JSON.stringify(rest, null, 2);
+    const scripts = Object.entries((rest.scripts ?? {}) as Record<string, unknown>);
+    const kept = scripts.filter(([name]) => !INSTALL_SCRIPTS.includes(name));
+    if (kept.length < scripts.length) rest.scripts = Object.fromEntries(kept);
+    else if (packageManager === undefined && devEngines === undefined) return manifest;
+    return JSON.stringify(rest, null, 2);
   } catch {
     // The package manager will name the fault.
     return manifest;

@@ -1,4 +1,4 @@
-import type { Site } from './kept-install.ts';
+import type { Site, Step } from './kept-install.ts';
 import type { NodePlan } from './plan.ts';
 
 /** A package manager for Node. */
@@ -7,6 +7,8 @@ export interface NodeTool {
   refersToPackage(lock: string): boolean;
   /** Installs the project in the site's tree. @throws PhaseFailure */
   install(job: NodeToolJob): Promise<unknown>;
+  /** How a script of a `package.json` is run by this package manager, in the folder where that lies. */
+  scriptStep(program: string, script: string): Omit<Step, 'cwd'>;
 }
 
 export interface NodeToolJob {
@@ -15,8 +17,14 @@ export interface NodeToolJob {
   program: string;
   lock: string;
   lockName: string;
-  /** A folder for the caches of package managers. */
+  /** A folder for the caches of package managers. It may not exist yet. */
   cacheDir: string;
+  /** One that other runtimes use as well; only for what is checked against checksums of the lockfile. */
+  sharedCacheDir: string;
+  /** Development dependencies are wanted, too. */
+  development: boolean;
+  /** Dependencies may run their install scripts. Where those can run in a step of their own, only there. */
+  scripts: boolean;
 }
 
 /** What a package can bring in place of a lockfile whose package manager is not there. */

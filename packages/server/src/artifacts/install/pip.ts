@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join, normalize } from 'node:path';
 import { PhaseFailure } from '../../domain/failure.ts';
-import { pipSettings } from './environment.ts';
+import { ownCache } from './caches.ts';
+import { pipSettings, unreached } from './environment.ts';
 import { type InstallOptions, keptInstall, type Site } from './kept-install.ts';
 import { readPyproject } from './pyproject.ts';
 import { makeVenv, pythonFor, pythonInputs } from './python.ts';
@@ -22,7 +23,7 @@ async function installList(options: InstallOptions): Promise<string | undefined>
   const list = await collectList(options.codeDir);
   if ([...list.files.values()].every((lines) => lines.length === 0)) return undefined;
   const python = await pythonFor(options, REQUIREMENTS);
-  const inputs = ['pip', ...pythonInputs(python)];
+  const inputs = ['pip', ...pythonInputs(python), ...scriptsInput(options)];
   for (const [path, lines] of list.files) inputs.push(path, lines.join('\n'));
   for (const [path, digest] of list.wheels) inputs.push(path, digest);
   return keptInstall(options, inputs, async (site) => {
@@ -42,7 +43,8 @@ async function installProject(options: InstallOptions): Promise<string | undefin
   // Most say something about formatters only; and no tool is started for those.
   if (!/dependencies/.test(text)) return undefined;
   const python = await pythonFor(options, 'pyproject.toml');
-  return keptInstall(options, ['pyproject', ...pythonInputs(python), text], async (site) => {
+  const inputs = ['pyproject', ...pythonInputs(python), text, ...scriptsInput(options)];
+  return keptInstall(options, inputs, async (site) => {
     const project = join(site.work, 'project');
     await write(project, 'pyproject.toml', text);
     const dependencies = await readPyproject(site, python, project, options.language);
@@ -136,25 +138,36 @@ sys.argv[0] = 'pip'
 runpy.run_module('pip', run_name='__main__', alter_sys=True)
 `;
 
-async function runPip({ folders }: InstallOptions, site: Site, project: string): Promise<void> {
+function scriptsInput({ rules }: InstallOptions): string[] {
+  return rules.allowScripts === 'all' ? ['with builds'] : [];
+}
+
+async function runPip(options: InstallOptions, site: Site, project: string): Promise<void> {
+  const { folders, runtimeId, rules } = options;
+  const builds = rules.allowScripts === 'all';
   await site.run({
     file: join(site.tree, 'venv', 'bin', 'python'),
     args: [
-      ...['-I', '-c', PIP, 'install', '--only-binary', ':all:', '--no-input', '--disable-pip-version-check'],
-      ...['--no-color', '--progress-bar', 'off', '-r', REQUIREMENTS],
+      ...(builds ? ['-I', '-m', 'pip', 'install'] : ['-I', '-c', PIP, 'install', '--only-binary', ':all:']),
+      ...['--no-input', '--disable-pip-version-check', '--no-color', '--progress-bar', 'off', '--compile'],
+      ...['-r', REQUIREMENTS],
     ],
     name: 'pip install',
     cwd: project,
-    settings: { ...pipSettings(), PIP_CACHE_DIR: join(folders.cache, 'pip') },
+    settings: { ...pipSettings(), PIP_CACHE_DIR: join(ownCache(folders, runtimeId), 'pip') },
+    runsStrangers: builds,
     decisive: (lines) => lines.filter((line) => !PROGRESS.test(line)),
     explain: (lines) => {
       if (lines.some((line) => line.includes(NO_BUILDS))) {
         return `a requirement would have to be built, which runs its code; ${WHEELS_ONLY}`;
       }
+      const away = unreached(lines, 'pip’s');
+      if (away !== undefined) return away;
       const missing = lines.flatMap(
         (line) => /No matching distribution found for (.+?)(?: \(|$)/.exec(line) ?? [],
       );
-      return missing[1] && `pip found no wheel for ${missing[1]}; ${WHEELS_ONLY}`;
+      if (builds || missing[1] === undefined) return undefined;
+      return `pip found no wheel for ${missing[1]}; ${WHEELS_ONLY}`;
     },
   });
 }
