@@ -751,6 +751,16 @@ export function storeCases(name: string, open: (path: string) => Store | Promise
         expect(await store.listEvents('r2', 10)).toEqual([]);
       });
 
+      it('keep what was written in them, line by line', async () => {
+        await create('r1');
+        const output = ['added 2 packages', 'a "quoted" ☃', 'nul\0'];
+        await store.addEvent({ ...event('r1', 1), output });
+        await store.addEvent({ ...event('r1', 2), output: [] });
+        const [second, first] = await store.listEvents('r1', 10);
+        expect(first!.output).toEqual(['added 2 packages', 'a "quoted" ☃', 'nul\ufffd']);
+        expect(second!.output).toEqual([]);
+      });
+
       it('of a runtime that is gone are dropped', async () => {
         await store.addEvent(event('nobody', 1));
         await create('nobody');

@@ -82,6 +82,7 @@ async function attempt(
         spec,
         signal,
         onPhase: (phase) => phases.begin(phase),
+        onOutput: (lines) => phases.heard(lines),
       });
     }
     const settled = await routes.during(id, () =>
@@ -181,6 +182,9 @@ async function untilGone(instances: InstanceSet, runtimeId: string, signal: Abor
   }
 }
 
+/** Kept of the output of a phase, by how it ended: more where somebody has to find out why. */
+const LINES_KEPT: Record<NewEvent['outcome'], number> = { ok: 20, failed: 200, superseded: 20 };
+
 /** Times the phases of an attempt and keeps them with the runtime. */
 class PhaseRecorder {
   readonly #runtime: RuntimeRecord;
@@ -190,6 +194,7 @@ class PhaseRecorder {
   #phase = '';
   #startedAt = new Date();
   #begun = 0;
+  #output: string[] = [];
   #writes: Promise<void> = Promise.resolve();
 
   constructor(runtime: RuntimeRecord, { store, progress, log }: ReconcileRuntimeOptions) {
@@ -210,6 +215,11 @@ class PhaseRecorder {
     this.#startedAt = new Date();
     this.#begun = performance.now();
     this.#progress.set(this.#runtime.id, { phase, since: this.#begun });
+  }
+
+  /** What was run in the phase under way has written this. */
+  heard(lines: readonly string[]): void {
+    this.#output = [...this.#output, ...lines].slice(-LINES_KEPT.failed);
   }
 
   /** Closes the phase under way; a success adds the event `ready`. */
@@ -234,7 +244,9 @@ class PhaseRecorder {
       durationMs: performance.now() - this.#begun,
       outcome,
       reason,
+      ...(this.#output.length > 0 && { output: this.#output.slice(-LINES_KEPT[outcome]) }),
     };
+    this.#output = [];
     this.#phase = '';
     this.#writes = this.#writes
       .then(() => this.#store.addEvent(event))

@@ -59,6 +59,7 @@ interface EventTable {
   duration_ms: number;
   outcome: string;
   reason: string | null;
+  output: string | null;
 }
 
 /**
@@ -121,5 +122,6 @@ export function toEvent(row: Selectable<EventTable>): EventRecord {
     durationMs: row.duration_ms,
     outcome: row.outcome as EventRecord['outcome'],
     reason: row.reason ?? undefined,
+    output: row.output === null ? undefined : (JSON.parse(row.output) as string[]),
   };
 }

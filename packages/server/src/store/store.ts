@@ -181,6 +181,8 @@ export interface NewEvent {
   durationMs: number;
   outcome: 'ok' | 'failed' | 'superseded';
   reason?: string | undefined;
+  /** Last lines of what was run, fit to be shown. */
+  output?: readonly string[] | undefined;
 }
 
 export interface EventRecord extends NewEvent {

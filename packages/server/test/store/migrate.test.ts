@@ -24,6 +24,8 @@ const NEXT = [
 ];
 const AFTER_NEXT = ["INSERT INTO audit (what) SELECT 'migrated ' || id FROM runtimes"];
 const ROWS = 40;
+/** The schema of this release. */
+const NOW = released.length;
 
 let folder: string;
 let path: string;
@@ -78,7 +80,7 @@ function expectIntact(database: OpenDatabase): void {
   ]);
 }
 
-const backup = () => `${path}.v1.bak`;
+const backup = () => `${path}.v${NOW}.bak`;
 const leftovers = () => readdirSync(dirname(path)).filter((name) => !/^db\.sqlite(-wal|-shm)?$/.test(name));
 
 describe('migrate', () => {
@@ -122,15 +124,15 @@ describe('migrate', () => {
     migrate(database, path, {
       migrations: [...released, NEXT],
       onStep: (step) => {
-        if (step === 'before-2') copiedBefore = existsSync(backup());
+        if (step === `before-${NOW + 1}`) copiedBefore = existsSync(backup());
       },
     });
     expect(copiedBefore).toBe(true);
-    expect(database.pragma('user_version')).toBe(2);
+    expect(database.pragma('user_version')).toBe(NOW + 1);
     expectIntact(database);
-    expect(leftovers()).toEqual(['db.sqlite.v1.bak']);
+    expect(leftovers()).toEqual([`db.sqlite.v${NOW}.bak`]);
     const copy = open(backup());
-    expect(copy.pragma('user_version')).toBe(1);
+    expect(copy.pragma('user_version')).toBe(NOW);
     expectIntact(copy);
   });
 
@@ -154,7 +156,7 @@ describe('migrate', () => {
     }
     const database = open();
     migrate(database, path, { migrations: [...released, NEXT] });
-    expect(leftovers()).toEqual(['db.sqlite.v1.bak']);
+    expect(leftovers()).toEqual([`db.sqlite.v${NOW}.bak`]);
     const copy = open(backup());
     expectIntact(copy);
   });
@@ -164,7 +166,7 @@ describe('migrate', () => {
     const database = open();
     const broken = [...NEXT, 'CREATE TABLE audit (again TEXT)'];
     expect(() => migrate(database, path, { migrations: [...released, broken] })).toThrow(/audit/);
-    expect(database.pragma('user_version')).toBe(1);
+    expect(database.pragma('user_version')).toBe(NOW);
     expect(database.pragma('foreign_keys')).toBe(1);
     expectIntact(database);
     expect(() => count(database, 'audit')).toThrow();
@@ -196,8 +198,28 @@ describe('migrate', () => {
     expect(() => migrate(database, path, { migrations: [...released, careless] })).toThrow(
       /refer to nothing/,
     );
-    expect(database.pragma('user_version')).toBe(1);
+    expect(database.pragma('user_version')).toBe(NOW);
     expectIntact(database);
+  });
+
+  it('keeps the events that the first release recorded, which have no output', async () => {
+    const first = open();
+    migrate(first, path, { migrations: released.slice(0, 1) });
+    first.exec(
+      `INSERT INTO runtimes (id, name, revision, status, spec, force_evict, created_at, updated_at)
+       VALUES ('r', 'r', 1, 'READY', '{}', 0, '${at(0)}', '${at(0)}')`,
+    );
+    first.exec(
+      `INSERT INTO events (runtime_id, revision, phase, started_at, duration_ms, outcome)
+       VALUES ('r', 1, 'install', '${at(0)}', 7, 'ok')`,
+    );
+    close(first);
+    const store = openSqliteStore(path);
+    const [event, ...more] = await store.listEvents('r', 10);
+    expect(more).toEqual([]);
+    expect(event).toMatchObject({ phase: 'install', durationMs: 7, output: undefined });
+    await store.close();
+    expect(leftovers()).toContain('db.sqlite.v1.bak');
   });
 
   it('takes a path with quotes and spaces in it', () => {
@@ -205,7 +227,7 @@ describe('migrate', () => {
     const database = open(odd);
     migrate(database, odd);
     migrate(database, odd, { migrations: [...released, NEXT] });
-    expect(existsSync(`${odd}.v1.bak`)).toBe(true);
+    expect(existsSync(`${odd}.v${NOW}.bak`)).toBe(true);
   });
 
   it('survives kill -9 at each step: old schema or new, all rows there, no half copy taken for a good one', async () => {
@@ -224,20 +246,20 @@ describe('migrate', () => {
       expect([step, signal, stderr]).toEqual([step, 'SIGKILL', '']);
       if (existsSync(backup())) {
         const copy = openPlainDatabase(backup(), 0);
-        expect(copy.pragma('user_version')).toBe(1);
+        expect(copy.pragma('user_version')).toBe(NOW);
         expectIntact(copy);
         copy.close();
       } else expect(step).toBe('copied#1');
       // What the process left is a whole schema, old, between or new …
       const found = open();
       const schema = Number(found.pragma('user_version'));
-      expect([1, 2, 3]).toContain(schema);
+      expect([NOW, NOW + 1, NOW + 2]).toContain(schema);
       expectIntact(found);
-      if (schema === 1) expect(() => count(found, 'audit')).toThrow();
-      else expect(count(found, 'audit')).toBe(schema === 3 ? ROWS : 0);
+      if (schema === NOW) expect(() => count(found, 'audit')).toThrow();
+      else expect(count(found, 'audit')).toBe(schema === NOW + 2 ? ROWS : 0);
       // … from which the same migration goes on to its end.
       migrate(found, path, { migrations: target });
-      expect(found.pragma('user_version')).toBe(3);
+      expect(found.pragma('user_version')).toBe(NOW + 2);
       expect(count(found, 'audit')).toBe(ROWS);
       expectIntact(found);
       close(found);

@@ -1,7 +1,8 @@
 import { initial } from './0001-initial.ts';
+import { eventOutput } from './0002-event-output.ts';
 
 /**
  * Forward only, in order; the database's version is how many have run. A published migration is never edited: what it
  * got wrong, a later one mends.
  */
-export const migrations: readonly (readonly string[])[] = [initial];
+export const migrations: readonly (readonly string[])[] = [initial, eventOutput];

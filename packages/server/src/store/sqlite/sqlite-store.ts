@@ -341,7 +341,7 @@ function createSqliteStore(database: OpenDatabase): Store {
       await db.deleteFrom('endpoints').where('id', '=', id).execute();
     },
 
-    async addEvent({ runtimeId, revision, phase, startedAt, durationMs, outcome, reason }) {
+    async addEvent({ runtimeId, revision, phase, startedAt, durationMs, outcome, reason, output }) {
       await db.transaction().execute(async (tx) => {
         // A runtime may be gone by the time something of it is reported.
         const known = await tx
@@ -360,6 +360,7 @@ function createSqliteStore(database: OpenDatabase): Store {
             duration_ms: Math.round(durationMs),
             outcome,
             reason: reason === undefined ? null : toText(reason),
+            output: output === undefined ? null : JSON.stringify(output.map(toText)),
           })
           .execute();
         const oldestKept = await tx
