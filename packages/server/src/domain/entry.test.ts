@@ -25,6 +25,11 @@ describe('findEntry', () => {
       { files: files('index.js'), manifest: { main: 'gone.js' } },
       ['node', 'index.js'],
     ],
+    [
+      'main that is yet to be built, before what is there',
+      { files: files('src/a.ts', 'index.js'), manifest: { main: './dist/a.js', scripts: { build: 'tsc' } } },
+      ['node', 'dist/a.js'],
+    ],
     ['server.mjs', { files: files('server.mjs', 'main.py') }, ['node', 'server.mjs']],
     ['main.py', { files: files('app.py', 'main.py') }, ['python3', 'main.py']],
     ['app.py', { files: files('app.py') }, ['python3', 'app.py']],
