@@ -15,8 +15,9 @@ export interface ArtifactBench {
   dispose(): Promise<void>;
 }
 
-export function openBench(): ArtifactBench {
-  const dataDir = mkdtempSync(join(tmpdir(), 'runstead-artifacts-'));
+/** @param given a folder that exists; it is emptied in the end */
+export function openBench(given?: string): ArtifactBench {
+  const dataDir = given ?? mkdtempSync(join(tmpdir(), 'runstead-artifacts-'));
   const thread = createPackageThread();
   return {
     dataDir,

@@ -36,8 +36,8 @@ export type InstallBench = ReturnType<typeof openInstallBench>;
  * Prepares packages as the server does. One data folder for all tests of a file, so that caches are filled once; each
  * test has a runtime of its own.
  */
-export function openInstallBench() {
-  const bench: ArtifactBench = openBench();
+export function openInstallBench({ dataDir }: { dataDir?: string | undefined } = {}) {
+  const bench: ArtifactBench = openBench(dataDir);
   const limit = createStartLimit(2);
   let runtimes = 0;
   let runtimeId = '';

@@ -16,13 +16,22 @@ interface LockManifest {
   devDependencies?: Record<string, string>;
 }
 
-/** A registry with the tarballs of some packages of version 1.0.0, on loopback. */
-export async function openTarballs(packages: Record<string, TarballFiles>) {
+/** How often a slow registry sends a piece, and how much of an archive that is. */
+const PIECE_MS = 50;
+const PIECES = 60;
+
+/**
+ * A registry with the tarballs of some packages of version 1.0.0, on loopback.
+ * @param slow those that come slowly, over some three seconds
+ */
+export async function openTarballs(packages: Record<string, TarballFiles>, slow: readonly string[] = []) {
   const archives = new Map(Object.entries(packages).map(([name, files]) => [name, tarball(files)]));
   const requests: string[] = [];
   const answer = (path: string, response: ServerResponse) => {
-    const archive = archives.get(/^\/(\w+)-1\.0\.0\.tgz$/.exec(path)?.[1] ?? '');
+    const name = /^\/(\w+)-1\.0\.0\.tgz$/.exec(path)?.[1] ?? '';
+    const archive = archives.get(name);
     if (archive === undefined) response.writeHead(404).end('{"error":"not found"}');
+    else if (slow.includes(name)) sendSlowly(archive, response);
     else response.writeHead(200, { 'content-type': 'application/octet-stream' }).end(archive);
   };
   const server = createServer((request, response) => {
@@ -65,6 +74,20 @@ export async function openTarballs(packages: Record<string, TarballFiles>) {
       await new Promise((resolve) => server.close(resolve));
     },
   };
+}
+
+function sendSlowly(archive: Buffer, response: ServerResponse): void {
+  response.writeHead(200, { 'content-type': 'application/octet-stream' });
+  const size = Math.ceil(archive.length / PIECES);
+  let sent = 0;
+  const timer = setInterval(() => {
+    response.write(archive.subarray(sent, sent + size));
+    sent += size;
+    if (sent < archive.length) return;
+    clearInterval(timer);
+    response.end();
+  }, PIECE_MS);
+  response.on('close', () => clearInterval(timer));
 }
 
 /** What npm writes into a lockfile of a package's manifest. */
