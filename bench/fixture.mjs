@@ -1,10 +1,11 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { AgentRuntimeClient } from '@runstead/client';
 import { codeFromFile } from '@runstead/client/code';
 import { waitForRuntime } from '../examples/demo/deploy.mjs';
+import { removeData } from '../examples/demo/remove-data.mjs';
 import { startServer } from '../examples/demo/server-process.mjs';
 
 const EXAMPLES = fileURLToPath(new URL('../examples', import.meta.url));
@@ -22,7 +23,7 @@ export async function withServer(measure, env = {}) {
     return await measure({ server, client, folder });
   } finally {
     await server.stop();
-    await rm(folder, { recursive: true, force: true });
+    await removeData(folder);
   }
 }
 

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -45,6 +45,7 @@ export interface RuntimeEvent {
   outcome: string;
   reason?: string;
   revision: number;
+  output?: string[];
 }
 
 /** How long a server may take to come up or to go, on a machine that is busy with other suites. */
@@ -195,7 +196,7 @@ export class Server {
     } finally {
       for (const pid of this.processes()) killIfThere(pid);
       if (this.#temporary !== undefined) {
-        rmSync(this.#temporary, { recursive: true, force: true, maxRetries: 5 });
+        removeAll(this.#temporary);
       }
     }
   }
@@ -262,6 +263,12 @@ export function ownEnvironment(): NodeJS.ProcessEnv {
     if (/^(RUNSTEAD_|AGENTRUN_|VITEST|NODE_OPTIONS$|NODE_ENV$)/.test(name)) delete env[name];
   }
   return env;
+}
+
+/** Installs are read-only, which only root may overlook. */
+function removeAll(folder: string): void {
+  spawnSync('chmod', ['-R', 'u+w', folder], { stdio: 'ignore' });
+  rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
 }
 
 function killIfThere(pid: number): void {

@@ -1,5 +1,5 @@
 // The main job, end to end: folders become answering, versioned endpoints. Run it with `npm run demo`.
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,6 +8,7 @@ import OpenAI from 'openai';
 import { deploy, waitForEndpoint } from './deploy.mjs';
 import { findPython } from './find-python.mjs';
 import { note, phase, say, stream, title } from './print.mjs';
+import { removeData } from './remove-data.mjs';
 import { startServer } from './server-process.mjs';
 
 const EXAMPLES = fileURLToPath(new URL('..', import.meta.url));
@@ -38,7 +39,7 @@ export async function runDemo({ once }) {
     return 1;
   } finally {
     await server?.stop();
-    await rm(folder, { recursive: true, force: true });
+    await removeData(folder);
   }
 }
 

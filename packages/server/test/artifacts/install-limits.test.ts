@@ -108,7 +108,7 @@ describe.skipIf(disk === undefined)('a package that fills the disk', () => {
   const dataDir = disk === undefined ? undefined : join(disk, 'data');
   if (dataDir !== undefined) mkdirSync(dataDir);
   const bench = openInstallBench({ dataDir });
-  const { preparing, failure, installs } = bench;
+  const { preparing, installs } = bench;
   const free = () => {
     const { bavail, bsize } = statfsSync(disk!);
     return (bavail * bsize) / MIB;
