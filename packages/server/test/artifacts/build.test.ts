@@ -230,7 +230,7 @@ describe('a build script', () => {
     const build = 'env > env.txt; mkdir dist; echo > dist/agent.js';
     const files: Files = {
       'package.json': json({ name: 'a', version: '1.0.0', scripts: { build } }),
-      '.npmrc': '//registry.example.test/:_authToken=${RUNSTEAD_TEST_SECRET}\n',
+      '.npmrc': `//registry.example.test/:_authToken=\${RUNSTEAD_TEST_SECRET}\n`,
     };
     const variables = {
       RUNSTEAD_TEST_SECRET: 'do-not-show',

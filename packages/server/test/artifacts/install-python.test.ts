@@ -326,6 +326,16 @@ describe.skipIf(!PYTHON)('requirements', () => {
       }));
   });
 
+  it('whose index refuses fail soon, and the reason says so', async () => {
+    const registry = await openRegistry(404);
+    await registry.close();
+    const index = { PIP_INDEX_URL: `${registry.url}/simple`, PIP_FIND_LINKS: undefined };
+    const { message } = await withEnvironment(index, () => failure({ 'requirements.txt': 'refused' }));
+    expect(message).toBe(
+      'the package registry could not be reached: the connection was refused; its address is in pip’s settings on the server',
+    );
+  });
+
   it('tell which package of the system makes virtual environments', async () => {
     const path = join(outside, 'bare-python');
     writeFileSync(

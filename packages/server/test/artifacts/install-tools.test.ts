@@ -130,6 +130,33 @@ describe.each(cases)('a lockfile of $spec', ({ tool, lockName, path, lock }) => 
     }
   });
 
+  it.skipIf(!lock)('builds a package that needs it, from a place that the build may write into', async () => {
+    const build = `node -e "require('fs').mkdirSync('dist'); require('fs').writeFileSync('dist/index.js', 'console.log(' + require('is-number')(5) + ')'); require('fs').writeFileSync('node_modules/.mark', '')"`;
+    const lines: string[] = [];
+    const prepared = await withEnvironment({ PATH: path }, () =>
+      bench.starting(
+        { 'package.json': json({ ...MANIFEST, scripts: { build } }), [lockName]: lock! },
+        {
+          spec: { codeConfiguration: { command: ['node', 'dist/index.js'] } },
+          onOutput: (more) => lines.push(...more),
+        },
+      ),
+    );
+    expect(load(prepared.codeDir, 'require("./dist/index.js")')).toContain('true');
+    expect(lines.join('\n')).toContain('mkdirSync');
+    // One install, one build.
+    expect(installs()).toHaveLength(2);
+  });
+
+  it.skipIf(!lock)('runs install scripts where the operator allows them, and then only those', async () => {
+    const files = { 'package.json': json(MANIFEST), [lockName]: lock! };
+    const folder = await withEnvironment({ PATH: path }, () =>
+      preparing(files, { rules: { allowScripts: 'all' } }),
+    );
+    expect(load(folder, 'require("is-number")(5)')).toBe('true');
+    expect(existsSync(join(bench.install(), 'tree', 'ran'))).toBe(false);
+  });
+
   it.skipIf(!lock)('is refused in the tool’s own words when it does not fit the manifest', async () => {
     const manifest = json({ ...MANIFEST, dependencies: { 'is-number': '^6.0.0' } });
     const { message, lastLines } = await withEnvironment({ PATH: path }, () =>

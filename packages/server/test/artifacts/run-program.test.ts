@@ -127,4 +127,53 @@ describe('runProgram', () => {
       process.kill(pid!, 'SIGKILL');
     }
   });
+
+  it('ends it when told to halt, and the reason is the failure', async () => {
+    const halt = new AbortController();
+    const running = shell('echo $$ > pids; sleep 60', { halt: halt.signal });
+    const pids = await pidsIn('pids', 1);
+    halt.abort(new Error('it took too much'));
+    expect(await running).toMatchObject({ failure: 'it took too much', halted: true });
+    await until('all to be gone', () => !pids.some(alive));
+    const late = await shell('sleep 60', { halt: halt.signal });
+    expect(late.failure).toBe('it took too much');
+  });
+
+  it('holds each of its processes to the limits given', async () => {
+    const limits = { fileBytes: 1024 * 1024, openFiles: 64 };
+    const { failure, lastLines } = await shell('ulimit -c; ulimit -f; ulimit -n; (ulimit -n)', { limits });
+    expect(failure).toBeUndefined();
+    // Core files, blocks of 512 bytes, open files: of the program and of what it starts.
+    expect(lastLines).toEqual(['0', '2048', '64', '64']);
+    const large = await shell('head -c 2000000 /dev/zero > large || exit 9', { limits });
+    expect(large.failure).toBe('/bin/sh exited with code 9');
+  });
+
+  it('is called by its own name behind the limits, with its words as they are', async () => {
+    const limits = { fileBytes: 1024 * 1024, openFiles: 64 };
+    const given = runProgram('/bin/sh', ['-c', 'printf "%s\\n" "$@"; exit 4', 'x', 'a b', '$HOME', '-c'], {
+      cwd,
+      env: { PATH: '/usr/bin:/bin' },
+      timeoutMs: 20_000,
+      signal: new AbortController().signal,
+      limits,
+    });
+    expect(await given).toEqual({ failure: '/bin/sh exited with code 4', lastLines: ['a b', '$HOME', '-c'] });
+  });
+
+  it('is over only when those that left its group have been looked for', async () => {
+    const order: string[] = [];
+    const endStrays = async () => {
+      await new Promise((resolve) => setImmediate(resolve));
+      order.push('strays');
+    };
+    await shell('true', { endStrays });
+    order.push('over');
+    expect(order).toEqual(['strays', 'over']);
+    const abort = new AbortController();
+    const running = shell('sleep 60', { endStrays, signal: abort.signal });
+    abort.abort(new Error('superseded'));
+    await expect(running).rejects.toThrow('superseded');
+    expect(order).toEqual(['strays', 'over', 'strays']);
+  });
 });

@@ -35,7 +35,10 @@ export const pnpm: NodeTool = {
     if (!scripts) return;
     await site.run({
       ...step,
-      args: ['rebuild', '--reporter=append-only', '--config.dangerously-allow-all-builds=true', ITSELF],
+      args: [
+        ...['rebuild', '--reporter=append-only', '--store-dir', join(cacheDir, 'pnpm')],
+        ...['--config.dangerously-allow-all-builds=true', ITSELF],
+      ],
       name: 'pnpm rebuild',
       settings: { ...corepackSettings(cacheDir), CI: 'true' },
       runsStrangers: true,
