@@ -16,7 +16,7 @@ import {
   type FindInterpreter,
   type InstallLimit,
   type InstallOptions,
-  isHalfMade,
+  leftOf,
 } from './install/kept-install.ts';
 import { DEFAULT_RULES, type InstallRules } from './install/rules.ts';
 import type { PackageThread } from './package-thread.ts';
@@ -102,7 +102,11 @@ async function installInto(codeDir: string, options: PrepareOptions): Promise<Pr
     thread: options.thread,
     track: options.trackProgram ?? trackNothing,
     marks: options.marks,
-    secrets: [...secretsIn(environmentVariables), ...secretsIn(process.env)],
+    secrets: [
+      ...secretsIn(environmentVariables),
+      // Short values of the server's, such as `true`, are words of any text.
+      ...secretsIn(process.env).filter((value) => value.length >= 8),
+    ],
     onOutput: options.onOutput ?? (() => {}),
     signal: options.signal,
   };
@@ -172,8 +176,9 @@ export async function sweepPrepared(
       if (!kept) await removeTree(join(folder, runtimeId), log);
       for (const name of kept ? await readdir(join(folder, runtimeId)) : []) {
         const path = join(folder, runtimeId, name);
-        if (name.endsWith('.tmp') || (folder === folders.deps && isHalfMade(path)))
-          await removeTree(path, log);
+        const left = folder === folders.deps ? leftOf(path) : undefined;
+        if (name.endsWith('.tmp')) await removeTree(path, log);
+        else if (left !== undefined) await removeTree(left, log);
       }
     }
   }

@@ -30,6 +30,11 @@ describe('findEntry', () => {
       { files: files('src/a.ts', 'index.js'), manifest: { main: './dist/a.js', scripts: { build: 'tsc' } } },
       ['node', 'dist/a.js'],
     ],
+    [
+      'no main outside the package, whatever is built',
+      { files: files('index.js'), manifest: { main: '../a.js', scripts: { build: 'tsc' } } },
+      ['node', 'index.js'],
+    ],
     ['server.mjs', { files: files('server.mjs', 'main.py') }, ['node', 'server.mjs']],
     ['main.py', { files: files('app.py', 'main.py') }, ['python3', 'main.py']],
     ['app.py', { files: files('app.py') }, ['python3', 'app.py']],

@@ -34,12 +34,16 @@ export function findEntry({ files, manifest }: PackageListing): Entry | undefine
   if (typeof main === 'string') {
     const file = main.replace(/^\.\//, '');
     // What is not there yet, the build script makes.
-    if (files.has(file) || (file !== '' && hasBuildScript(manifest)))
+    if (files.has(file) || (isInPackage(file) && hasBuildScript(manifest)))
       return { command: ['node', file], source: 'package.json main' };
   }
   for (const file of NODE_ENTRIES) if (files.has(file)) return { command: ['node', file], source: file };
   for (const file of PYTHON_ENTRIES) if (files.has(file)) return { command: ['python3', file], source: file };
   return undefined;
+}
+
+function isInPackage(path: string): boolean {
+  return path !== '' && !/^\/|(?:^|\/)\.\.(?:\/|$)/.test(path);
 }
 
 /** A script of plain words needs no shell, and without one the agent's own exit code and signal come through. */

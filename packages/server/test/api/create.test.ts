@@ -259,6 +259,15 @@ describe('the package', () => {
       'codeConfiguration.ossBucketName is required when the package lies in a bucket',
     ],
     [
+      'a main that is not there and that nothing makes',
+      async () => ({
+        ...CODE,
+        codeConfiguration: { zipFile: await zip({ 'package.json': '{"main":"dist/index.js"}' }) },
+      }),
+      'codeConfiguration.command is required: the package has none of package.json scripts.start, ' +
+        'package.json main, index.js, index.mjs, index.cjs, server.js, server.mjs, server.cjs, main.py, app.py',
+    ],
+    [
       'no command and nothing in the package that starts it',
       async () => ({ ...CODE, codeConfiguration: { zipFile: await zip({ 'readme.txt': '' }) } }),
       'codeConfiguration.command is required: the package has none of package.json scripts.start, ' +
@@ -316,6 +325,16 @@ describe('the package', () => {
       'a start script',
       async () => ({ zipFile: await zip({ 'package.json': '{"scripts":{"start":"node src/a.js"}}' }) }),
       ['node', 'src/a.js'],
+    ],
+    [
+      'a main that its build script is going to make',
+      async () => ({
+        zipFile: await zip({
+          'package.json': '{"main":"./dist/index.js","scripts":{"build":"tsc"}}',
+          'src/index.ts': '',
+        }),
+      }),
+      ['node', 'dist/index.js'],
     ],
     [
       'a command beside it',

@@ -284,6 +284,7 @@ describe.skipIf(!PYTHON)('requirements', () => {
     await sweepPrepared(bench.folders, runtimes, undefined as never);
     expect(existsSync(left)).toBe(false);
     expect(bench.install()).toBe(whole);
+    expect(readdirSync(whole)).toEqual(['complete']);
   });
 
   describe('while an index keeps pip waiting', () => {

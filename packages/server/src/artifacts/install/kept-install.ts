@@ -140,9 +140,11 @@ export async function keptInstall(
   return tree;
 }
 
-/** Whether a folder of the runtime's installs is one that a crash left behind. */
-export function isHalfMade(folder: string): boolean {
-  return existsSync(join(folder, WORK)) && !existsSync(join(folder, COMPLETE));
+/** Of a folder of the runtime's installs, what a crash left behind: all of it, its working place, or nothing. */
+export function leftOf(folder: string): string | undefined {
+  const work = join(folder, WORK);
+  if (!existsSync(work)) return undefined;
+  return existsSync(join(folder, COMPLETE)) ? work : folder;
 }
 
 async function makeGuarded(
