@@ -1,5 +1,9 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { copyExample } from '../bench/agents.mjs';
 import { deploy, example, type Runtime } from './harness/deploy.ts';
 import { pythonOrSkip, registryOrSkip } from './harness/requirements.ts';
 import { type Server, startServer } from './harness/server.ts';
@@ -75,6 +79,41 @@ describe('the Python agent', () => {
     const heard = await ask(runtime, 'How many words are in "the quick brown fox"?');
     expect(heard.content).toContain('has 4 words');
     expect(heard.pieces).toBeGreaterThan(1);
+    expect(heard.finishReason).toBe('stop');
+  });
+});
+
+describe('the TypeScript agent', () => {
+  test('is built, deployed without its compiler, and streams its answer', async (context) => {
+    registryOrSkip(context);
+    const parent = mkdtempSync(join(tmpdir(), 'runstead-e2e-'));
+    context.onTestFinished(() => rmSync(parent, { recursive: true, force: true }));
+    const runtime = await deploy(server.client(), {
+      folder: await copyExample('typescript-agent', parent),
+      command: ['node', 'dist/agent.js'],
+    });
+    const heard = await ask(runtime, 'How many words are in "the quick brown fox"?');
+    expect(heard.toolCalls).toMatchObject([{ name: 'word_count' }]);
+    expect(heard.content).toContain('has 4 words');
+    expect(heard.pieces).toBeGreaterThan(1);
+    expect(heard.finishReason).toBe('stop');
+  });
+});
+
+describe('the FastAPI agent', () => {
+  test('gets its requirements as wheels and streams its answer', async (context) => {
+    pythonOrSkip(context);
+    registryOrSkip(context);
+    const runtime = await deploy(server.client(), {
+      folder: example('fastapi-agent'),
+      language: 'python3.10',
+      command: ['python3', 'main.py'],
+    });
+    const heard = await ask(runtime, 'Do you ship?');
+    expect(heard.toolCalls).toMatchObject([{ name: 'read_handbook' }]);
+    expect(JSON.parse(heard.toolCalls[0]!.arguments)).toEqual({ section: 'shipping' });
+    expect(heard.content).toContain('Accessories are shipped');
+    expect(heard.pieces).toBeGreaterThan(3);
     expect(heard.finishReason).toBe('stop');
   });
 });

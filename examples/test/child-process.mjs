@@ -28,17 +28,18 @@ export async function startProgram(command, args, env = {}) {
   };
 }
 
-/** A Python that is new enough and really runs (the shims of a version manager may not), or undefined. */
-export function findPython() {
+/** A Python of at least this version that really runs (the shims of a version manager may not), or undefined. */
+export function findPython(atLeast = '3.9') {
+  const check = `import sys; sys.exit(sys.version_info < (${atLeast.replace('.', ', ')}))`;
   const isUsable = (command) => {
     try {
-      execFileSync(command, ['-c', 'import sys; sys.exit(sys.version_info < (3, 9))'], { stdio: 'ignore' });
+      execFileSync(command, ['-c', check], { stdio: 'ignore' });
       return true;
     } catch {
       return false;
     }
   };
   const found = ['python3', '/usr/bin/python3'].find(isUsable);
-  if (!found) console.warn('Python parts are skipped: no python3 of at least 3.9 runs here.');
+  if (!found) console.warn(`Python parts are skipped: no python3 of at least ${atLeast} runs here.`);
   return found;
 }

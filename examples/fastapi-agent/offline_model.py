@@ -1,0 +1,1 @@
+../offline-model/offline_model.py

@@ -1,0 +1,1 @@
+../offline-model/offline-model.mjs
