@@ -53,6 +53,8 @@ export function overIpc<Out, In>(channel: IpcChannel): FeedPort<Out, In> {
   const inbox = new Inbox<In>();
   channel.on('message', (message) => inbox.deliver(message as In));
   channel.once('disconnect', () => inbox.close());
+  // The other side may have gone while this process was still loading, when nobody heard of it.
+  if (channel.connected === false) inbox.close();
   return {
     send: (message) => {
       if (channel.connected !== false) channel.send?.(message, () => {});
