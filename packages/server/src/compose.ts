@@ -7,6 +7,7 @@ import { openDataFolders } from './artifacts/folders.ts';
 import { type TrackProgram, trackNothing } from './artifacts/install/guard.ts';
 import type { FindInterpreter } from './artifacts/install/kept-install.ts';
 import { createPackageIntake } from './artifacts/intake.ts';
+import { letGoOfOthers } from './artifacts/let-go.ts';
 import { createPackageThread, type PackageThread } from './artifacts/package-thread.ts';
 import { sweepPrepared } from './artifacts/prepare.ts';
 import { hashKey } from './auth/api-key.ts';
@@ -21,7 +22,12 @@ import { createExaminer } from './reconcile/examine.ts';
 import { createInstanceSet, type Instance } from './reconcile/instance-set.ts';
 import { createLoop } from './reconcile/loop.ts';
 import { createReconcileEndpoints, describeScaling } from './reconcile/reconcile-endpoints.ts';
-import { createReconcileRuntime, describeProgress, type Progress } from './reconcile/reconcile-runtime.ts';
+import {
+  createReconcileRuntime,
+  describeProgress,
+  type Progress,
+  packagesOf,
+} from './reconcile/reconcile-runtime.ts';
 import { createRoutes } from './reconcile/routes.ts';
 import { createScaler } from './reconcile/scaler.ts';
 import { createStartLimit } from './reconcile/start-limit.ts';
@@ -206,6 +212,10 @@ export async function composeControl({
   const running = await driver.adopt();
   // Only now is nobody left of an earlier server who could still write into what is swept.
   await sweepPrepared(folders, known, log);
+  for (const id of known) {
+    const kept = await packagesOf(store, id);
+    if (kept) await letGoOfOthers(folders, id, kept, log);
+  }
   await intake.collect(() => store.artifactDigests());
   await takeOver(running);
   scaler.begin();

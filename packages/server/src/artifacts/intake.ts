@@ -37,11 +37,14 @@ export interface PackageIntake {
   keep(packageFile: string, received: { digest: string; crc64: string }): Promise<KeptPackage>;
   /**
    * Removes packages that nothing refers to. While a package is on its way to its row nothing is removed, and while
-   * something is removed no package is taken in: the same bytes may be about to be used again. What is asked for
-   * meanwhile is done afterwards.
+   * something is removed no package is taken in: the same bytes may be about to be used again. What could not be done
+   * at once is made up for when the last package has arrived.
    */
-  collect(referenced: () => Promise<ReadonlySet<string>>): Promise<void>;
+  collect(referenced: References): Promise<void>;
 }
+
+/** Reads the digests of all packages that something refers to. */
+type References = () => Promise<ReadonlySet<string>>;
 
 export function createPackageIntake(folders: DataFolders, thread: PackageThread): PackageIntake {
   const pins = new Map<string, number>();
@@ -54,20 +57,22 @@ export function createPackageIntake(folders: DataFolders, thread: PackageThread)
       const left = pins.get(digest)! - 1;
       if (left === 0) pins.delete(digest);
       else pins.set(digest, left);
-      // What goes wrong here is tried again with the next delete or start.
-      if (pins.size === 0) collectWanted().catch(() => {});
+      // What keeps it from being done now will be said to the next who asks.
+      if (pins.size === 0 && owed !== undefined) collect(owed).catch(() => {});
     };
   };
 
   let collecting: Promise<void> | undefined;
-  /** Asked for and not begun. */
-  let wanted: (() => Promise<ReadonlySet<string>>) | undefined;
+  let owed: References | undefined;
 
-  const collectWanted = async () => {
+  const collect = async (referenced: References): Promise<void> => {
+    // Read anew afterwards: what the collection under way has read may be older than the wish for this one.
     while (collecting !== undefined) await collecting.catch(() => {});
-    if (wanted === undefined || pins.size > 0) return;
-    const referenced = wanted;
-    wanted = undefined;
+    if (pins.size > 0) {
+      owed = referenced;
+      return;
+    }
+    owed = undefined;
     collecting = referenced().then((kept) => collectBlobs(folders, kept));
     try {
       await collecting;
@@ -96,11 +101,7 @@ export function createPackageIntake(folders: DataFolders, thread: PackageThread)
 
   return {
     keep,
-
-    async collect(referenced) {
-      wanted = referenced;
-      await collectWanted();
-    },
+    collect,
 
     async accept(bodyFile) {
       const packageFile = join(folders.incoming, `${randomUUID()}.zip`);

@@ -1,10 +1,11 @@
 import type { FetchPackage } from '../artifacts/buckets/fetch-package.ts';
 import type { DataFolders } from '../artifacts/folders.ts';
 import type { PackageIntake } from '../artifacts/intake.ts';
+import { letGoOfOthers } from '../artifacts/let-go.ts';
 import { forgetPrepared } from '../artifacts/prepare.ts';
 import { PhaseFailure, statusReason } from '../domain/failure.ts';
 import { checksumFault, placeToFetch, type RuntimeSpec, runsTheSame } from '../domain/runtime.ts';
-import { failedStatus } from '../domain/status.ts';
+import { failedStatus, isLeaving } from '../domain/status.ts';
 import type { Driver } from '../drivers/driver.ts';
 import type { Log } from '../observe/log.ts';
 import type { NewEvent, RuntimeRecord, Store } from '../store/store.ts';
@@ -50,8 +51,10 @@ export function createReconcileRuntime(options: ReconcileRuntimeOptions) {
     const runtime = await store.getRuntime(id);
     if (!runtime) return;
     if (runtime.status === 'DELETING') return remove(runtime, signal, options);
-    if (runtime.status === 'CREATING' || runtime.status === 'UPDATING')
-      return attempt(runtime, signal, options);
+    if (runtime.status === 'CREATING' || runtime.status === 'UPDATING') {
+      await attempt(runtime, signal, options);
+      return letGo(id, signal, options);
+    }
     await options.routes.publish(id);
   };
 }
@@ -146,6 +149,30 @@ function failureReason(error: unknown, phase: string, log: Log, runtimeId: strin
   return `${phase}: an internal fault: ${(error as Error).message}`;
 }
 
+/** Of configurations that came to nothing and were followed by others, the packages go. */
+async function letGo(
+  id: string,
+  signal: AbortSignal,
+  { store, instances, folders, intake, log }: ReconcileRuntimeOptions,
+): Promise<void> {
+  // Where an instance is on its way up, an install for its version may be under way.
+  await untilChangedTo(instances, signal, () => instances.of(id).every(({ state }) => state !== 'starting'));
+  // The next attempt does it in its turn.
+  if (signal.aborted) return;
+  const kept = await packagesOf(store, id);
+  if (!kept) return;
+  await letGoOfOthers(folders, id, kept, log);
+  await intake.collect(() => store.artifactDigests());
+}
+
+/** The packages that a runtime and its versions refer to; undefined for one that is gone or on its way out. */
+export async function packagesOf(store: Store, runtimeId: string): Promise<Set<string> | undefined> {
+  const runtime = await store.getRuntime(runtimeId);
+  if (!runtime || isLeaving(runtime.status)) return undefined;
+  const specs = [runtime.spec, ...(await store.versions(runtimeId)).map(({ spec }) => spec)];
+  return new Set(specs.flatMap(({ artifact }) => artifact?.digest ?? []));
+}
+
 /** Delete wins over all: calls stop at once, open streams get their grace, then everything of the runtime goes. */
 async function remove(
   runtime: RuntimeRecord,
@@ -169,17 +196,25 @@ async function remove(
 
 /** Draining instances end by themselves; ones that are still starting are stopped as they come up. */
 async function untilGone(instances: InstanceSet, runtimeId: string, signal: AbortSignal): Promise<void> {
+  await untilChangedTo(instances, signal, () => {
+    const left = instances.of(runtimeId);
+    for (const { id, state } of left)
+      if (state === 'starting') void instances.stop(id, 'the runtime is deleted');
+    return left.length === 0;
+  });
+  signal.throwIfAborted();
+}
+
+/** Looks at every change of the instances until it is so, or until aborted. */
+async function untilChangedTo(
+  instances: InstanceSet,
+  signal: AbortSignal,
+  isSo: () => boolean,
+): Promise<void> {
   const aborted = new Promise<void>((resolve) => {
     signal.addEventListener('abort', () => resolve(), { once: true });
   });
-  for (;;) {
-    signal.throwIfAborted();
-    const left = instances.of(runtimeId);
-    if (left.length === 0) return;
-    for (const { id, state } of left)
-      if (state === 'starting') void instances.stop(id, 'the runtime is deleted');
-    await Promise.race([instances.changed(), aborted]);
-  }
+  while (!signal.aborted && !isSo()) await Promise.race([instances.changed(), aborted]);
 }
 
 /** Kept of the output of a phase, by how it ended: more where somebody has to find out why. */

@@ -202,6 +202,32 @@ describe('letting packages go', () => {
     expect(blobs()).toEqual([]);
   });
 
+  it('does not need to be asked again when that package has arrived', async () => {
+    const [a, b] = [await packageOf({ a: '1' }), await packageOf({ b: '2' })];
+    (await intake.accept(bodyOf(a))).release();
+    const arriving = await intake.accept(bodyOf(b));
+    await intake.collect(async () => new Set([digestOf(b)]));
+    expect(blobs()).toHaveLength(2);
+    arriving.release();
+    await waitFor('the other one to be gone', () => blobs().length === 1);
+    expect(blobs()).toEqual([`${digestOf(b)}.zip`]);
+  });
+
+  it('looks once more for what ceased to be referred to while it was looking', async () => {
+    (await intake.accept(bodyOf(await packageOf({ a: '1' })))).release();
+    let go = (_: Set<string>) => {};
+    const first = intake.collect(
+      () =>
+        new Promise((resolve) => {
+          go = resolve;
+        }),
+    );
+    const second = intake.collect(nothing);
+    go(new Set(blobs().map((name) => name.replace('.zip', ''))));
+    await Promise.all([first, second]);
+    expect(blobs()).toEqual([]);
+  });
+
   it('goes on taking packages in after a collection that failed', async () => {
     const failing = expect(intake.collect(() => Promise.reject(new Error('no store')))).rejects.toThrow(
       'no store',

@@ -1,16 +1,19 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc64 } from '@runstead/contract/crc64';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { blobFile } from '../../src/artifacts/folders.ts';
+import { letGoOfOthers } from '../../src/artifacts/let-go.ts';
 import { forgetPrepared, prepare, sweepPrepared } from '../../src/artifacts/prepare.ts';
 import { PhaseFailure } from '../../src/domain/failure.ts';
 import type { RuntimeSpec } from '../../src/domain/runtime.ts';
+import { createLog } from '../../src/observe/log.ts';
 import { specOf } from '../store-cases.ts';
 import { type ArtifactBench, halfMade, openBench, packageOf, tree } from './bench.ts';
 import { craftZip } from './craft-zip.ts';
 
+const log = createLog('silent', 'control');
 let bench: ArtifactBench;
 beforeEach(() => {
   bench = openBench();
@@ -179,6 +182,40 @@ describe('what was prepared', () => {
     await forgetPrepared(bench.folders, 'r1');
     expect(tree(bench.folders.code)).toEqual({});
     expect(Object.keys(tree(bench.folders.deps))).toEqual(['r2/', 'r2/key/']);
+  });
+
+  it('goes once its package is not referred to, with the installs that only that one used', async () => {
+    const { code, deps } = bench.folders;
+    const [kept, left] = ['a'.repeat(64), 'b'.repeat(64)];
+    const link = (digest: string, name: string, key: string, made: string) => {
+      mkdirSync(join(deps, 'r1', key, 'tree', made), { recursive: true });
+      mkdirSync(join(code, 'r1', digest), { recursive: true });
+      symlinkSync(join(deps, 'r1', key, 'tree', made), join(code, 'r1', digest, name));
+    };
+    link(kept, 'node_modules', 'shared', 'node_modules');
+    link(left, 'node_modules', 'shared', 'node_modules');
+    link(left, '.venv', 'own', 'venv');
+    mkdirSync(join(code, 'r1', `${left}.1.tmp`));
+    mkdirSync(join(code, 'r2', left), { recursive: true });
+
+    await letGoOfOthers(bench.folders, 'r1', new Set([kept]), log);
+    await letGoOfOthers(bench.folders, 'r1', new Set([kept]), log);
+    await letGoOfOthers(bench.folders, 'never-there', new Set(), log);
+    // What is on its way in is not its business.
+    expect(readdirSync(join(code, 'r1')).sort()).toEqual([kept, `${left}.1.tmp`]);
+    expect(readdirSync(join(deps, 'r1'))).toEqual(['shared']);
+    expect(readdirSync(join(code, 'r2'))).toEqual([left]);
+  });
+
+  it('never takes anything outside of the runtime with it, wherever a link points', async () => {
+    const left = 'b'.repeat(64);
+    const elsewhere = join(bench.dataDir, 'elsewhere', 'key', 'tree', 'node_modules');
+    mkdirSync(elsewhere, { recursive: true });
+    mkdirSync(join(bench.folders.code, 'r1', left), { recursive: true });
+    symlinkSync(elsewhere, join(bench.folders.code, 'r1', left, 'node_modules'));
+    await letGoOfOthers(bench.folders, 'r1', new Set(), log);
+    expect(readdirSync(join(bench.folders.code, 'r1'))).toEqual([]);
+    expect(existsSync(elsewhere)).toBe(true);
   });
 
   it('is swept at start: what is half-made, and what belongs to nobody', async () => {

@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { waitFor } from '../wait-for.ts';
-import { withServer } from './harness.ts';
+import { withServer, zipOf } from './harness.ts';
 
 /** A promise that a test resolves when it wants. */
 function gate(): { opened: Promise<void>; open: () => void } {
@@ -159,6 +159,39 @@ describe('an update', () => {
       server.driver.behave = () => ({});
       await server.call('UpdateAgentRuntime', { agentRuntimeId: id }, env('two'));
       expect(await server.decided(id)).toMatchObject({ status: 'READY', agentRuntimeVersion: '2' });
+    }));
+
+  it('that came to nothing leaves nothing behind once another has followed, also over a restart', () =>
+    withServer({}, async (server) => {
+      const code = async (text: string) => ({
+        codeConfiguration: {
+          zipFile: (await zipOf({ 'index.js': text })).toString('base64'),
+          language: 'nodejs20',
+        },
+      });
+      const kept = () => ({
+        code: readdirSync(join(server.dataDir, 'code', id)).length,
+        blobs: readdirSync(join(server.dataDir, 'blobs')).filter((name) => name.endsWith('.zip')).length,
+      });
+      const id = await server.create('agent', env('one'));
+      await server.decided(id);
+      server.driver.behave = () => ({ failure: { kind: 'exited', message: 'exited with code 3' } });
+      await server.call('UpdateAgentRuntime', { agentRuntimeId: id }, await code('// two'));
+      expect(await server.decided(id)).toMatchObject({ status: 'UPDATE_FAILED' });
+      // Still what is desired: sent again it is tried again.
+      expect(kept()).toEqual({ code: 2, blobs: 2 });
+      await server.call('UpdateAgentRuntime', { agentRuntimeId: id }, await code('// three'));
+      await server.decided(id);
+      await waitFor('the second package to be gone', () => kept().code === 2 && kept().blobs === 2);
+      // What a server that was killed has not come to, the next one does.
+      mkdirSync(join(server.dataDir, 'code', id, 'e'.repeat(64)));
+      await server.restart();
+      expect(kept()).toEqual({ code: 2, blobs: 2 });
+      server.driver.behave = () => ({});
+      await server.call('UpdateAgentRuntime', { agentRuntimeId: id }, await code('// four'));
+      expect(await server.decided(id)).toMatchObject({ status: 'READY', agentRuntimeVersion: '2' });
+      await waitFor('the third package to be gone', () => kept().code === 2 && kept().blobs === 2);
+      expect((await server.invoke('agent')).status).toBe(200);
     }));
 
   it('supersedes the attempt under way, whose instance goes', () =>
