@@ -3,7 +3,7 @@ import { Base64Decoder, InvalidBase64 } from './base64-decoder.ts';
 
 function decode(text: string, cut = text.length || 1): Buffer {
   const pieces: Buffer[] = [];
-  const decoder = new Base64Decoder((bytes) => pieces.push(bytes));
+  const decoder = new Base64Decoder((bytes) => pieces.push(Buffer.from(bytes)));
   for (let i = 0; i < text.length; i += cut) decoder.push(Buffer.from(text.slice(i, i + cut), 'latin1'));
   decoder.end();
   return Buffer.concat(pieces);
@@ -22,12 +22,30 @@ describe('Base64Decoder', () => {
     expect(decode('QUJD\r\nREVG\n', 3).toString()).toBe('ABCDEF');
   });
 
+  it('skips them wherever they stand, and however the text is cut', () => {
+    const bytes = Buffer.from(Array.from({ length: 61 }, (_, i) => (i * 91) % 256));
+    const text = bytes.toString('base64').replace(/.{7}/g, '$&\r\n') + ' \n';
+    for (let cut = 1; cut <= text.length; cut++) expect(decode(text, cut)).toEqual(bytes);
+  });
+
+  it('refuses a foreign character wherever it stands, and however the text is cut', () => {
+    const text = Buffer.alloc(45, 'any').toString('base64');
+    for (const odd of ['$', '-', '_', '=', '\u00e9', '\u0000', 'Q$', '==='])
+      for (let at = 0; at < text.length - 4; at++) {
+        const spoiled = text.slice(0, at) + odd + text.slice(at + odd.length);
+        for (const cut of [1, 3, 4, 7, spoiled.length])
+          expect(() => decode(spoiled, cut), `${spoiled} in pieces of ${cut}`).toThrow(InvalidBase64);
+      }
+  });
+
   it.each([
     ['a foreign character', 'QUJ$', /character "\$"/],
     ['the URL alphabet', 'QU-_', /character "-"/],
     ['a lost character', 'QUJDR', /within a group/],
     ['text after the padding', 'QQ==QUJD', /padding/],
     ['padding in the middle', 'Q===QUJD', /padding/],
+    ['nothing but padding', '====', /padding/],
+    ['too much padding', 'Q===', /padding/],
   ])('refuses %s', (_name, text, reason) => {
     expect(() => decode(text)).toThrow(InvalidBase64);
     expect(() => decode(text)).toThrow(reason);
