@@ -10,9 +10,13 @@ import { startServer } from '../examples/demo/server-process.mjs';
 
 const EXAMPLES = fileURLToPath(new URL('../examples', import.meta.url));
 
-/** Starts a server on a temporary folder for the time of a measurement. */
-export async function withServer(measure, env = {}) {
+/**
+ * Starts a server on a temporary folder for the time of a measurement.
+ * @param prepare given the data folder before the server starts
+ */
+export async function withServer(measure, env = {}, prepare = async () => {}) {
   const folder = await mkdtemp(join(tmpdir(), 'runstead-bench-'));
+  await prepare(join(folder, 'data'));
   const server = await startServer(join(folder, 'data'), env);
   try {
     const client = new AgentRuntimeClient({
@@ -50,4 +54,25 @@ export async function deployHello(client, name, more = {}) {
 /** Where the calls of a runtime go. */
 export function callUrl(server, name) {
   return `${server.url}/agent-runtimes/${name}/endpoints/Default/invocations/`;
+}
+
+/** The instances that run now, of one runtime or of all: `/runstead/v1/instances`. */
+export async function instancesOf(server, agentRuntimeId = '') {
+  const { items } = await extension(server, `instances?agentRuntimeId=${agentRuntimeId}`);
+  return items;
+}
+
+/** What the server recorded of the newest attempt at a runtime, oldest phase first. */
+export async function newestAttempt(server, agentRuntimeId) {
+  const { items } = await extension(server, `runtimes/${agentRuntimeId}/events`);
+  const revision = Math.max(...items.map((event) => event.revision));
+  return items.filter((event) => event.revision === revision && event.phase !== 'scale').reverse();
+}
+
+async function extension(server, path) {
+  const response = await fetch(`${server.url}/runstead/v1/${path}`, {
+    headers: { authorization: `Bearer ${server.apiKey}` },
+  });
+  if (!response.ok) throw new Error(`${path}: HTTP ${response.status} ${await response.text()}`);
+  return (await response.json()).data;
 }

@@ -1,21 +1,11 @@
 // What the server costs when nothing happens: memory of both processes, and the processes of a runtime that sleeps.
-import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { callUrl, deployHello, withServer } from './fixture.mjs';
+import { childrenOf, commandOf, memoryMiB } from './processes.mjs';
 import { bar, report } from './report.mjs';
 
-/** Proportional set size of a process, in MiB: what it has for itself and its part of what it shares. */
-function memoryMiB(pid) {
-  return Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))[1]) / 1024;
-}
-
-/** The gateway is the server's only child that runs Node; the agents' wrappers are shells. */
-function gatewayOf(pid) {
-  const children = readdirSync(`/proc/${pid}/task`).flatMap((task) =>
-    readFileSync(`/proc/${pid}/task/${task}/children`, 'utf8').trim().split(' ').filter(Boolean),
-  );
-  return children.find((child) => /gateway/.test(readFileSync(`/proc/${child}/cmdline`, 'utf8')));
-}
+/** The agents' wrappers are children as well. */
+const gatewayOf = (pid) => childrenOf(pid).find((child) => commandOf(child).includes('gateway'));
 
 const bars = await withServer(
   async ({ client, server }) => {

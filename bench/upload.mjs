@@ -3,9 +3,9 @@ import { createReadStream, statSync } from 'node:fs';
 import { request } from 'node:http';
 import { Transform } from 'node:stream';
 
-const [url, apiKey, file, count] = process.argv.slice(2);
+const [url, apiKey, file, count, prefix] = process.argv.slice(2);
 
-/** Puts the name into the first piece; it is as long as the placeholder. */
+/** Puts the name into the first piece. */
 function named(name) {
   let first = true;
   return new Transform({
@@ -21,7 +21,7 @@ function named(name) {
   });
 }
 
-function upload(index) {
+function upload(name) {
   return new Promise((resolve, reject) => {
     const sent = request(
       `${url}/2025-09-10/agents/runtimes`,
@@ -30,7 +30,7 @@ function upload(index) {
         headers: {
           authorization: `Bearer ${apiKey}`,
           'content-type': 'application/json',
-          'content-length': statSync(file).size,
+          'content-length': statSync(file).size + name.length - 'NAME'.length,
         },
       },
       (response) => {
@@ -39,11 +39,11 @@ function upload(index) {
       },
     );
     sent.once('error', reject);
-    createReadStream(file)
-      .pipe(named(`up_${index}`))
-      .pipe(sent);
+    createReadStream(file).pipe(named(name)).pipe(sent);
   });
 }
 
-const statuses = await Promise.all(Array.from({ length: Number(count) }, (_, index) => upload(index)));
+const statuses = await Promise.all(
+  Array.from({ length: Number(count) }, (_, index) => upload(`${prefix}${index}`)),
+);
 console.log(statuses.join(' '));

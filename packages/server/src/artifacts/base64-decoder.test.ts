@@ -24,7 +24,7 @@ describe('Base64Decoder', () => {
 
   it('skips them wherever they stand, and however the text is cut', () => {
     const bytes = Buffer.from(Array.from({ length: 61 }, (_, i) => (i * 91) % 256));
-    const text = bytes.toString('base64').replace(/.{7}/g, '$&\r\n') + ' \n';
+    const text = `${bytes.toString('base64').replace(/.{7}/g, '$&\r\n')} \n`;
     for (let cut = 1; cut <= text.length; cut++) expect(decode(text, cut)).toEqual(bytes);
   });
 
