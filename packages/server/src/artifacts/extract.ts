@@ -19,7 +19,8 @@ export interface ExtractResult {
   fault?: string;
 }
 
-const READ_BYTES = 256 * 1024;
+/** Small enough for texts of it to be collected with the youngest objects: larger ones pile up for longer. */
+const READ_BYTES = 64 * 1024;
 /** Far above any configuration a person writes, far below what would hurt. */
 const REST_LIMIT_BYTES = 4 * 1024 * 1024;
 

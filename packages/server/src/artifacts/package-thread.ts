@@ -11,6 +11,8 @@ export interface PackageThread {
 
 /** A thread with nothing to do is ended after this long: idle, it would cost some ten MiB. */
 const IDLE_END_MS = 10_000;
+/** Its pieces of packages live for a moment each: with more room they would only be collected later. */
+const YOUNG_MIB = 4;
 
 export function createPackageThread(): PackageThread {
   let worker: Worker | undefined;
@@ -26,7 +28,7 @@ export function createPackageThread(): PackageThread {
   };
 
   const start = (): Worker => {
-    const started = new Worker(workerFile());
+    const started = new Worker(workerFile(), { resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB } });
     started.on('message', ({ id, value, error }: Answer) => {
       const job = waiting.get(id);
       waiting.delete(id);

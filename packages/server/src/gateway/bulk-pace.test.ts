@@ -20,6 +20,22 @@ describe('BulkPace', () => {
     for (let i = 0; i < 100; i++) expect(pace.delayMs(65_536, 65_536)).toBe(0);
   });
 
+  it('takes a moment between two calls for part of the calls', () => {
+    let now = 1000;
+    let open = true;
+    const pace = new BulkPace(
+      () => open,
+      () => now,
+    );
+    expect(pace.delayMs(MIB, 2 * MIB)).toBe(0);
+    open = false;
+    now += 10;
+    expect(pace.delayMs(MIB, 3 * MIB)).toBeGreaterThan(50);
+    now += 300;
+    expect(pace.delayMs(MIB, 4 * MIB)).toBe(0);
+    expect(pace.delayMs(MIB, 5 * MIB)).toBe(0);
+  });
+
   it('shares 12 MiB a second among all large bodies while calls are open', () => {
     let now = 1000;
     const pace = new BulkPace(
