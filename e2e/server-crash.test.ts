@@ -152,6 +152,33 @@ describe.skipIf(!hasProc)('the gateway process is killed', () => {
   });
 });
 
+describe.skipIf(!hasProc)('one of the two is killed while the server starts', () => {
+  test('without its gateway it starts another and comes up', async () => {
+    const server = await startServerForTest();
+    await server.kill();
+    await letGo(server);
+    const starting = server.start();
+    const first = await waitFor('a gateway to be on its way', () => server.gatewayPid());
+    process.kill(first, 'SIGKILL');
+    await starting;
+    expect(server.gatewayPid()).not.toBe(first);
+    expect((await fetch(`${server.url}/health`)).status).toBe(200);
+  });
+
+  test('killed before its gateway has loaded, it leaves nobody on the port for the next one', async () => {
+    const server = await startServerForTest();
+    await server.kill();
+    await letGo(server);
+    const starting = server.start().catch((error: Error) => error);
+    const gateway = await waitFor('a gateway to be on its way', () => server.gatewayPid());
+    await server.kill();
+    expect(await starting).toBeInstanceOf(Error);
+    await waitFor('that gateway to be gone', () => !isAlive(gateway));
+    await server.start();
+    expect((await fetch(`${server.url}/health`)).status).toBe(200);
+  });
+});
+
 describe.skipIf(!hasProc)('the control process is killed during a create', () => {
   const ROUNDS = 10;
   /** A create takes 150 to 300 ms: most rounds fall within it, the others just after. */

@@ -25,6 +25,8 @@ export interface GatewayProcessOptions {
 
 const RESPAWN_MIN_MS = 50;
 const RESPAWN_MAX_MS = 5000;
+/** For a gateway that ends before it listens, without a word, when the server starts. */
+const FIRST_START_RETRIES = 2;
 /** Beyond its own grace, before it is ended by force. */
 const CLOSE_PATIENCE_MS = 2000;
 
@@ -61,7 +63,17 @@ export async function startGatewayProcess(options: GatewayProcessOptions): Promi
     await begin(port).catch((error: Error) => respawn(port, error.message));
   };
 
-  const address = await begin(config.port);
+  const beginFirst = async (triesLeft: number): Promise<{ host: string; port: number }> => {
+    try {
+      return await begin(config.port);
+    } catch (error) {
+      // Whoever ended it may have had no reason that holds for the next; what it says itself, the next would say too.
+      if (!(error instanceof GatewayLost) || triesLeft === 0) throw error;
+      log.error({ how: error.message }, 'the gateway process ended; starting another');
+      return beginFirst(triesLeft - 1);
+    }
+  };
+  const address = await beginFirst(FIRST_START_RETRIES);
   return {
     ...address,
     pid: () => child.pid,
@@ -104,8 +116,12 @@ function listening({ child, feed }: SpawnedGateway): Promise<{ host: string; por
       if (message.type === 'listening') resolve({ host: message.host, port: message.port });
       if (message.type === 'listen-failed') reject(new Error(message.reason));
     });
-    feed.onClose(() => reject(new Error('The gateway process ended before it listened')));
+    feed.onClose(() => reject(new GatewayLost('The gateway process ended before it listened')));
   });
+}
+
+class GatewayLost extends Error {
+  override readonly name = 'GatewayLost';
 }
 
 /** A process needs compiled code; when this file runs from source, as in tests, the build's copy is taken. */
