@@ -35,5 +35,6 @@ report('kill', [
   bar('writes without an answer', counts['without an answer'] ?? 0, 'writes'),
   bar('calls answered', counts['calls answered'] ?? 0, 'calls'),
   bar('kills', kills, 'kills'),
+  bar('ends of the server by itself', counts['ends of the server by itself'], 'ends', 0),
   bar('in all', (performance.now() - begun) / 1000, 's'),
 ]);

@@ -61,7 +61,8 @@ export async function runKills({ kinds, seed, say = () => {} }) {
       );
     }
     await rest({ thorough: true });
-    for (const text of server.surprises) ledger.count(`ended by itself: ${text.slice(0, 300)}`);
+    for (const text of server.surprises) say(`  the server ended by itself: ${text}`);
+    ledger.count('ends of the server by itself', server.surprises.length);
     await server.stop();
     for (const pid of [...processesOf(server.data), ...server.strays()])
       ledger.add('orphans', `process ${pid} after the server was stopped`);
