@@ -80,6 +80,7 @@ async function mergeAndWrite(
       });
     if (updated) {
       call.deps.runtimeChanged(id);
+      await letPackageGo(call, current, updated);
       return toWire(call, updated);
     }
   }
@@ -90,6 +91,16 @@ async function mergeAndWrite(
       retryAfterSeconds: 1,
     },
   );
+}
+
+/** A package that was replaced before any version had come of it is not referred to any more. */
+async function letPackageGo({ deps }: Call, { id, spec: before }: RuntimeRecord, { spec }: RuntimeRecord) {
+  const digest = before.artifact?.digest;
+  if (digest === undefined || digest === spec.artifact?.digest) return;
+  const versions = await deps.store.versions(id);
+  if (versions.some((version) => version.spec.artifact?.digest === digest)) return;
+  // What keeps it from being done now keeps nobody from updating; the next collection makes up for it.
+  await deps.intake.collect(() => deps.store.artifactDigests()).catch(() => {});
 }
 
 export async function getRuntime(call: Call): Promise<AgentRuntime> {

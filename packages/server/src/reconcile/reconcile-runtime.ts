@@ -149,20 +149,18 @@ function failureReason(error: unknown, phase: string, log: Log, runtimeId: strin
   return `${phase}: an internal fault: ${(error as Error).message}`;
 }
 
-/** Of configurations that came to nothing and were followed by others, the packages go. */
+/** Of configurations that came to nothing and were followed by others, what was prepared goes. */
 async function letGo(
   id: string,
   signal: AbortSignal,
-  { store, instances, folders, intake, log }: ReconcileRuntimeOptions,
+  { store, instances, folders, log }: ReconcileRuntimeOptions,
 ): Promise<void> {
   // Where an instance is on its way up, an install for its version may be under way.
   await untilChangedTo(instances, signal, () => instances.of(id).every(({ state }) => state !== 'starting'));
   // The next attempt does it in its turn.
   if (signal.aborted) return;
   const kept = await packagesOf(store, id);
-  if (!kept) return;
-  await letGoOfOthers(folders, id, kept, log);
-  await intake.collect(() => store.artifactDigests());
+  if (kept) await letGoOfOthers(folders, id, kept, log);
 }
 
 /** The packages that a runtime and its versions refer to; undefined for one that is gone or on its way out. */
