@@ -1,3 +1,5 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { judge } from './caller.mjs';
 import { describeAnswer } from './control-plane.mjs';
@@ -25,6 +27,19 @@ export async function untilFinal({ control, ledger }) {
     }
     await delay(20);
   }
+}
+
+/**
+ * Waits until the server has nothing on its way in. A request whose answer died with the gateway may lie complete with
+ * the control process, and be done when its package has been taken apart.
+ */
+export async function untilTakenIn({ server, control }) {
+  const deadline = performance.now() + FINAL_WITHIN_MS;
+  // An answer shows that what had reached the control process before has been begun with; the second, that it is done.
+  await control.instances();
+  while (readdirSync(join(server.data, 'blobs', 'incoming')).length > 0 && performance.now() < deadline)
+    await delay(10);
+  await control.instances();
 }
 
 /** Finds out what became of a request without an answer: both are allowed, nothing else is. */

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { processesOf } from '../processes.mjs';
-import { audit, resolvePending, untilFinal } from './audit.mjs';
+import { audit, resolvePending, untilFinal, untilTakenIn } from './audit.mjs';
 import { callAlong } from './caller.mjs';
 import { ControlPlane } from './control-plane.mjs';
 import { Ledger } from './ledger.mjs';
@@ -40,6 +40,7 @@ export async function runKills({ kinds, seed, say = () => {} }) {
     const context = { control, packages, server, ledger };
     const rest = async (options) => {
       await server.ready();
+      await untilTakenIn(context);
       await untilFinal(context);
       for (const slot of slots) await resolvePending(slot, context);
       await Promise.all(slots.map((slot) => audit(slot, context, options)));
