@@ -6,10 +6,13 @@ import { fillPath, type OperationName, operationPaths } from '@runstead/contract
 import pino from 'pino';
 import { ZipFile } from 'yazl';
 import { type ExtractJob, extract } from '../../src/artifacts/extract.ts';
+import { flushTree } from '../../src/artifacts/flush.ts';
 import { type DataFolders, openDataFolders } from '../../src/artifacts/folders.ts';
 import { inspect } from '../../src/artifacts/inspect.ts';
+import { measure } from '../../src/artifacts/measure.ts';
 import type { PackageThread } from '../../src/artifacts/package-thread.ts';
 import { type UnpackJob, unpack } from '../../src/artifacts/unpack.ts';
+import type { SettleJob } from '../../src/artifacts/worker-messages.ts';
 import { type Control, composeControl } from '../../src/compose.ts';
 import { loadConfig } from '../../src/config.ts';
 import { openSqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
@@ -541,6 +544,8 @@ function inThisThread(gates: Gates): PackageThread {
     extract: async (input: unknown) => extract(input as ExtractJob),
     inspect: async (input: unknown) => inspect(input as string),
     unpack: async (input: unknown) => unpack(input as UnpackJob),
+    measure: async (input: unknown) => measure(input as string),
+    settle: async (input: unknown) => flushTree((input as SettleJob).folder),
   };
   return {
     run: (job, input) => (gates.dead ? new Promise<never>(() => {}) : (jobs[job](input) as Promise<never>)),

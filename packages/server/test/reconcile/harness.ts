@@ -20,7 +20,6 @@ import { waitFor } from '../wait-for.ts';
 export interface TestServer {
   dataDir: string;
   driver: FakeDriver;
-  dataDir: string;
   call(operation: OperationName, ids?: Record<string, string>, body?: unknown): Promise<Answer>;
   /** A call to an agent. */
   invoke(
@@ -96,7 +95,6 @@ export async function withServer(
   const server: TestServer = {
     dataDir,
     driver,
-    dataDir,
     api: (path) => request('GET', path),
     call: (operation, ids = {}, body) => {
       const { method, path } = operationPaths[operation];
