@@ -1,9 +1,20 @@
 import { randomUUID } from 'node:crypto';
 import { readdir, readlink, rename } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join, relative, sep } from 'node:path';
 import type { Log } from '../observe/log.ts';
 import type { DataFolders } from './folders.ts';
+import { madeOf } from './install/kept-install.ts';
 import { removeTree } from './remove-tree.ts';
+
+/** A folder that an agent is started in: a package as it was unpacked, or built. */
+interface Home {
+  /** The package's digest. */
+  of: string;
+  /** Where it links to its installs. */
+  codeDir: string;
+  /** What goes when it goes. */
+  folder: string;
+}
 
 /**
  * Removes what was prepared of a runtime for packages that it does not refer to any more, with the installs that only
@@ -16,34 +27,61 @@ export async function letGoOfOthers(
   kept: ReadonlySet<string>,
   log: Log,
 ): Promise<void> {
-  const code = join(folders.code, runtimeId);
-  const names = (await readdir(code).catch(() => [])).filter((name) => /^[0-9a-f]{64}$/.test(name));
-  const leaving = names.filter((name) => !kept.has(name));
+  const deps = join(folders.deps, runtimeId);
+  const homes = [...(await unpacked(join(folders.code, runtimeId))), ...(await built(deps))];
+  const leaving = homes.filter(({ of }) => !kept.has(of));
   if (leaving.length === 0) return;
   const inUse = new Set<string>();
-  for (const name of names) {
-    if (!kept.has(name)) continue;
-    for (const install of await installsOf(join(code, name))) inUse.add(install);
+  for (const { of, codeDir } of homes) {
+    if (!kept.has(of)) continue;
+    for (const install of await installsOf(codeDir, deps)) inUse.add(install);
   }
-  for (const name of leaving) {
+  for (const { codeDir, folder } of leaving) {
     // Installs first: when the server ends in between, the folder still tells which they were.
-    for (const install of await installsOf(join(code, name))) {
-      const isOurs = dirname(install) === join(folders.deps, runtimeId);
-      if (isOurs && !inUse.has(install)) await removeWhole(install, log);
+    for (const install of await installsOf(codeDir, deps)) {
+      if (!inUse.has(install)) await removeWhole(join(deps, install), log);
     }
-    await removeWhole(join(code, name), log);
+    await removeWhole(folder, log);
   }
 }
 
-/** The installs that an unpacked package is linked to: `deps/<runtimeId>/<key>`. */
-async function installsOf(codeDir: string): Promise<string[]> {
-  const installs: string[] = [];
-  for (const link of ['node_modules', '.venv']) {
-    const target = await readlink(join(codeDir, link)).catch(() => undefined);
-    // …/<key>/tree/node_modules
-    if (target !== undefined) installs.push(dirname(dirname(target)));
+async function unpacked(code: string): Promise<Home[]> {
+  const names = (await readdir(code).catch(() => [])).filter((name) => /^[0-9a-f]{64}$/.test(name));
+  return names.map((name) => ({ of: name, codeDir: join(code, name), folder: join(code, name) }));
+}
+
+async function built(deps: string): Promise<Home[]> {
+  const homes: Home[] = [];
+  for (const key of await readdir(deps).catch(() => [])) {
+    const folder = join(deps, key);
+    const of = key.endsWith('.tmp') ? undefined : await madeOf(folder);
+    if (of !== undefined) homes.push({ of, codeDir: join(folder, 'tree'), folder });
   }
-  return installs;
+  return homes;
+}
+
+/** The installs of the runtime that a home links to, by their names in `deps/<runtimeId>`. */
+async function installsOf(codeDir: string, deps: string): Promise<string[]> {
+  const modules = join(codeDir, 'node_modules');
+  const links = [modules, join(codeDir, '.venv'), ...(await linksIn(modules))];
+  const targets = await Promise.all(links.map((link) => readlink(link).catch(() => undefined)));
+  const names = targets.flatMap((target) =>
+    target === undefined ? [] : relative(deps, target).split(sep)[0]!,
+  );
+  return [...new Set(names)].filter((name) => /^[\w-]+$/.test(name));
+}
+
+/** What a build found its dependencies by: a `node_modules` of links, scopes being folders in it. */
+async function linksIn(modules: string): Promise<string[]> {
+  const entries = await readdir(modules, { withFileTypes: true }).catch(() => []);
+  const links = entries.filter((entry) => entry.isSymbolicLink()).map(({ name }) => join(modules, name));
+  // All of them lead to one install.
+  if (links.length > 0) return links.slice(0, 1);
+  for (const { name } of entries.filter((entry) => entry.name.startsWith('@') && entry.isDirectory())) {
+    const [link] = await linksIn(join(modules, name));
+    if (link !== undefined) return [link];
+  }
+  return [];
 }
 
 /** Under a name that a start sweeps away before it goes: half of it must not be taken for the whole. */

@@ -207,6 +207,34 @@ describe('what was prepared', () => {
     expect(readdirSync(join(code, 'r2'))).toEqual([left]);
   });
 
+  it('goes with what was built of it; what a build that stays relies on stays', async () => {
+    const { code, deps } = bench.folders;
+    const [kept, left] = ['a'.repeat(64), 'b'.repeat(64)];
+    const install = (key: string) => {
+      const modules = join(deps, 'r1', key, 'tree', 'node_modules', 'some');
+      mkdirSync(modules, { recursive: true });
+      mkdirSync(join(deps, 'r1', key, 'tree', 'venv'));
+      return modules;
+    };
+    const build = (key: string, digest: string, name: string, target: string) => {
+      mkdirSync(join(deps, 'r1', key, 'tree', 'node_modules', '@scope'), { recursive: true });
+      writeFileSync(join(deps, 'r1', key, 'of'), digest);
+      writeFileSync(join(deps, 'r1', key, 'tree', 'node_modules', '.cache'), 'of a tool');
+      symlinkSync(target, join(deps, 'r1', key, 'tree', 'node_modules', name));
+    };
+    build('keptbuild', kept, '@scope/some', install('one'));
+    build('leftbuild', left, 'some', install('two'));
+    symlinkSync(join(deps, 'r1', 'three', 'tree', 'venv'), join(deps, 'r1', 'keptbuild', 'tree', '.venv'));
+    install('three');
+    for (const digest of [kept, left]) mkdirSync(join(code, 'r1', digest), { recursive: true });
+    // The same list of requirements as the build that stays.
+    symlinkSync(join(deps, 'r1', 'three', 'tree', 'venv'), join(code, 'r1', left, '.venv'));
+
+    await letGoOfOthers(bench.folders, 'r1', new Set([kept]), log);
+    expect(readdirSync(join(code, 'r1'))).toEqual([kept]);
+    expect(readdirSync(join(deps, 'r1')).sort()).toEqual(['keptbuild', 'one', 'three']);
+  });
+
   it('never takes anything outside of the runtime with it, wherever a link points', async () => {
     const left = 'b'.repeat(64);
     const elsewhere = join(bench.dataDir, 'elsewhere', 'key', 'tree', 'node_modules');

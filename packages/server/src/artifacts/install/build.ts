@@ -73,8 +73,12 @@ export interface Built {
   command: string[];
 }
 
-// Agents may write into their folder, here as in a package that needs no build.
-const BUILD: Making = { subject: 'the package and its build take', readOnly: false };
+/** Agents may write into their folder, here as in a package that needs no build. */
+const making = (digest: string): Making => ({
+  subject: 'the package and its build take',
+  readOnly: false,
+  of: digest,
+});
 
 /**
  * Runs a package's build script, once for each package and its dependencies. The package as it was unpacked is not
@@ -109,7 +113,7 @@ export async function build(
           'let codeConfiguration.command start what it does make, or mend the script',
       );
     },
-    BUILD,
+    making(basename(codeDir)),
   );
   return { codeDir: tree, command: resultIn(tree) ?? [...command] };
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, open } from 'node:fs/promises';
+import { mkdir, open, readFile, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
@@ -94,6 +94,8 @@ export interface Making {
   subject: string;
   /** Nobody is to write into it any more. */
   readOnly: boolean;
+  /** The one package it is made of, by digest; absent for what several may share. */
+  of?: string;
 }
 
 const INSTALL: Making = { subject: 'the dependencies take', readOnly: true };
@@ -106,6 +108,8 @@ const LINES_SHOWN = 20;
 const COMPLETE = 'complete';
 /** There from the first moment on. */
 const WORK = 'work';
+/** Names the package it is made of. */
+const OF = 'of';
 
 /**
  * Finds or makes the install of these inputs, inside the runtime: no tenant's install is ever seen by another. Of
@@ -140,6 +144,11 @@ export async function keptInstall(
   return tree;
 }
 
+/** The package that a folder of the runtime's installs is made of, if it is of one alone; see `Making.of`. */
+export async function madeOf(folder: string): Promise<string | undefined> {
+  return readFile(join(folder, OF), 'utf8').catch(() => undefined);
+}
+
 /** Of a folder of the runtime's installs, what a crash left behind: all of it, its working place, or nothing. */
 export function leftOf(folder: string): string | undefined {
   const work = join(folder, WORK);
@@ -151,12 +160,13 @@ async function makeGuarded(
   options: InstallOptions,
   target: string,
   make: (site: Site) => Promise<void>,
-  { subject, readOnly }: Making,
+  { subject, readOnly, of }: Making,
 ): Promise<void> {
   const { thread, rules, signal } = options;
   const [tree, work] = [join(target, 'tree'), join(target, WORK)];
   await mkdir(target, { recursive: true, mode: 0o700 });
   for (const folder of [work, join(work, 'home'), tree]) await mkdir(folder);
+  if (of !== undefined) await writeFile(join(target, OF), of, { flush: true });
   const family = options.track(options.marks);
   const guard = watchInstall({
     folder: target,
