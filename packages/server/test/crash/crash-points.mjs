@@ -14,11 +14,17 @@ const seen = new Map();
 function shapeOf(path) {
   const text = String(path);
   if (!text.startsWith(data)) return undefined;
-  return text
-    .slice(data.length + 1)
-    .replace(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, 'ID')
-    .replace(/[0-9a-f]{32,64}/g, 'HASH')
-    .replace(/^(code\/ID\/HASH(?:\.ID\.tmp)?|deps\/ID\/HASH\/(?:tree|work))\/.+/, '$1/…');
+  return (
+    text
+      .slice(data.length + 1)
+      .replace(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, 'ID')
+      .replace(/[0-9a-f]{32,64}/g, 'HASH')
+      // Names with the process's number, and what lies side by side and is treated alike.
+      .replace(/\.\d+(?=[./]|$)/g, '.N')
+      .replace(/^(run\/bin)\/.+/, '$1/…')
+      .replace(/^(logs\/ID)\/.+/, '$1/…')
+      .replace(/^(code\/ID\/HASH(?:\.ID\.tmp)?|deps\/ID\/HASH\/(?:tree|work))\/.+/, '$1/…')
+  );
 }
 
 function pass(name) {

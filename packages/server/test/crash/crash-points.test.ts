@@ -17,8 +17,8 @@ import { zipOf } from '../reconcile/harness.ts';
  */
 const PRELOAD = new URL('./crash-points.mjs', import.meta.url).href;
 const SERVER = fileURLToPath(new URL('./server-process.mjs', import.meta.url));
-/** Of a step that comes again and again, this many are tried, spread over the story. */
-const TRIED_PER_STEP = Number(process.env.RUNSTEAD_CRASHES_PER_STEP ?? 3);
+/** Of a step that comes again and again, this many are tried, spread over the story; of commits and renames twice. */
+const TRIED_PER_STEP = Number(process.env.RUNSTEAD_CRASHES_PER_STEP ?? 1);
 const AT_ONCE = 3;
 
 const AGENT = `
@@ -103,9 +103,12 @@ function chosen(steps: string[]): string[] {
     const name = step.replace(/@\d+$/, '');
     byName.set(name, [...(byName.get(name) ?? []), step]);
   }
-  return [...byName.values()].flatMap((all) => {
-    const count = Math.min(TRIED_PER_STEP, all.length);
-    const at = (i: number) => Math.round((i * (all.length - 1)) / Math.max(1, count - 1));
+  return [...byName].flatMap(([name, all]) => {
+    const often = /sql (?:commit|update runtimes)|rename/.test(name) ? 2 : 1;
+    const count = Math.min(TRIED_PER_STEP * often, all.length);
+    // A single one is taken from anywhere, so that in time all of them are.
+    const at = (i: number) =>
+      count === 1 ? Math.floor(Math.random() * all.length) : Math.round((i * (all.length - 1)) / (count - 1));
     return [...new Set(Array.from({ length: count }, (_, i) => all[at(i)]!))];
   });
 }
@@ -134,7 +137,7 @@ describe('a server that is killed', () => {
       const own = await newData();
       const first = await run(own, 'act', { CRASH_DATA: own, CRASH_AT: step });
       // Not every run takes the very same steps; what did not happen could not be interrupted.
-      if (first.signal !== 'SIGKILL') return;
+      if (first.signal !== 'SIGKILL') return rmSync(join(own, '..'), { recursive: true, force: true });
       killed++;
       const done = first.lines.filter(({ acknowledged }) => acknowledged !== undefined).length;
       const second = await run(own, 'tell');
