@@ -99,8 +99,9 @@ async function attempt(
     scaler.look(id);
   } catch (error) {
     if (candidate) await options.instances.stop(candidate.id, 'the attempt came to nothing');
-    // A delete may be seen in the store before this attempt is told of it.
-    if (error instanceof Superseded || error instanceof RuntimeLeaving || signal.aborted) {
+    // Newer work may be in the store, and its effects felt, before this attempt is told of it.
+    const isOver = error instanceof Superseded || error instanceof RuntimeLeaving || signal.aborted;
+    if (isOver || (await store.getRuntime(id))?.revision !== revision) {
       await phases.end('superseded');
       return;
     }

@@ -155,6 +155,8 @@ if (mode === 'act') {
   }
 } else {
   const there = await tell();
+  // What is deleted is gone for callers before the last of its files is.
+  await until(async () => (await strays()).length === 0, 500).catch(() => {});
   say({
     there,
     strays: await strays(),
