@@ -120,6 +120,18 @@ const needsVersion = (answer: [number, string | undefined], more: Partial<Record
   ...more,
 });
 
+/** An update that changes nothing that runs: what failed is tried again, what is READY stays as it is. */
+const TRIED_AGAIN: Record<State, Row> = {
+  CREATING: updating('READY', ['slow1'], 'slow1'),
+  CREATE_FAILED: updating('UPDATE_FAILED', [], '503'),
+  READY: updating('READY', ['good1'], 'good1'),
+  UPDATING: updating('READY', ['good1', 'slow2'], 'slow2'),
+  UPDATE_FAILED: updating('UPDATE_FAILED', ['good1'], 'good1'),
+  'UPDATING without a version': updating('READY', ['slow2'], 'slow2'),
+  'UPDATE_FAILED without a version': updating('UPDATE_FAILED', [], '503'),
+  DELETING: refused('DELETING', [404, GONE]),
+};
+
 const TABLE: Record<Name, Record<State, Row>> = {
   'an update to good9': {
     CREATING: updating('READY', ['good9'], 'good9'),
@@ -151,26 +163,8 @@ const TABLE: Record<Name, Record<State, Row>> = {
     'UPDATE_FAILED without a version': updating('READY', ['good1'], 'good1'),
     DELETING: refused('DELETING', [404, GONE]),
   },
-  'the same update again': {
-    CREATING: updating('READY', ['slow1'], 'slow1'),
-    CREATE_FAILED: updating('UPDATE_FAILED', [], '503'),
-    READY: updating('READY', ['good1'], 'good1'),
-    UPDATING: updating('READY', ['good1', 'slow2'], 'slow2'),
-    UPDATE_FAILED: updating('UPDATE_FAILED', ['good1'], 'good1'),
-    'UPDATING without a version': updating('READY', ['slow2'], 'slow2'),
-    'UPDATE_FAILED without a version': updating('UPDATE_FAILED', [], '503'),
-    DELETING: refused('DELETING', [404, GONE]),
-  },
-  'a description': {
-    CREATING: updating('READY', ['slow1'], 'slow1'),
-    CREATE_FAILED: updating('UPDATE_FAILED', [], '503'),
-    READY: updating('READY', ['good1'], 'good1'),
-    UPDATING: updating('READY', ['good1', 'slow2'], 'slow2'),
-    UPDATE_FAILED: updating('UPDATE_FAILED', ['good1'], 'good1'),
-    'UPDATING without a version': updating('READY', ['slow2'], 'slow2'),
-    'UPDATE_FAILED without a version': updating('UPDATE_FAILED', [], '503'),
-    DELETING: refused('DELETING', [404, GONE]),
-  },
+  'the same update again': TRIED_AGAIN,
+  'a description': TRIED_AGAIN,
   'a delete': everywhere(() => [[200, 'DELETING'], '404', [], '404']),
   'a create of the same name': everywhere((state) => refused(state, [409, TAKEN])),
   'an endpoint on version 1': needsVersion([200, 'CREATING'], {
