@@ -1,40 +1,31 @@
-import { execFile } from 'node:child_process';
 import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { codeFromFile } from '@runstead/client/code';
 
 const EXAMPLES = fileURLToPath(new URL('../examples', import.meta.url));
-const run = promisify(execFile);
 
 /** The examples that work when deployed: folder, language, command. */
 export const AGENTS = [
   { name: 'hello-http', language: 'nodejs20', command: ['node', 'server.mjs'] },
   { name: 'langgraph-agent', language: 'nodejs20', command: ['node', 'agent.mjs'] },
-  { name: 'typescript-agent', language: 'nodejs20', command: ['node', 'dist/agent.js'], build: true },
+  { name: 'typescript-agent', language: 'nodejs20', command: ['node', 'dist/agent.js'] },
   { name: 'python-agent', language: 'python3.10', command: ['python3', 'main.py'] },
   { name: 'fastapi-agent', language: 'python3.10', command: ['python3', 'main.py'] },
 ];
 
 /**
- * Copies an example to where it can be changed, as a person would who takes it as a start, and builds it if it has to be
- * built before a deploy.
+ * Copies an example to where it can be changed, as a person would who takes it as a start.
  * @returns the copy's folder
  */
 export async function copyExample(name, parent) {
-  const { build = false } = AGENTS.find((agent) => agent.name === name) ?? {};
   const folder = join(parent, name);
   const filter = (file) => !/[\\/](?:node_modules|dist|__pycache__)$/.test(file);
   await cp(join(EXAMPLES, name), folder, { recursive: true, dereference: true, filter });
-  if (build) {
-    await run('npm', ['ci', '--no-audit', '--no-fund'], { cwd: folder });
-    await run('npm', ['run', 'build'], { cwd: folder });
-  }
   return folder;
 }
 
-/** The code configurations of all of them, built in `parent`: `{ name, codeConfiguration }`. */
+/** The code configurations of all of them, packed in `parent`: `{ name, codeConfiguration }`. */
 export async function packAgents(parent) {
   const packed = [];
   for (const { name, language, command } of AGENTS) {
