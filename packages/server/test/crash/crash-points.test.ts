@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { dataMark } from '../../src/drivers/process/identity.ts';
-import { listProcesses } from '../../src/drivers/process/processes.ts';
+import { killAll, listProcesses } from '../../src/drivers/process/processes.ts';
 import { zipOf } from '../reconcile/harness.ts';
 
 /**
@@ -59,7 +59,12 @@ beforeAll(async () => {
   }))
     writeFileSync(join(packages, `${name}.zip`), await zipOf(files));
 });
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+afterAll(async () => {
+  // After a fault there may be agents whose server nobody started again.
+  await killAll((table) => table.filter(({ dataMark: mark }) => mark !== undefined && marks.has(mark)));
+  rmSync(folder, { recursive: true, force: true });
+});
+const marks = new Set<string>();
 
 /** One server process on a data folder. @returns how it ended, and what it said */
 async function run(data: string, mode: 'act' | 'tell', env: Record<string, string> = {}) {
@@ -93,6 +98,7 @@ async function newData(): Promise<string> {
   const data = join(mkdtempSync(join(folder, 'run-')), 'data');
   await mkdir(join(data, 'buckets', 'packages'), { recursive: true });
   writeFileSync(join(data, 'buckets', 'packages', 'plain.zip'), readFileSync(join(packages, 'plain.zip')));
+  marks.add(dataMark(data));
   return data;
 }
 
