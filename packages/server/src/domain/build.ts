@@ -1,4 +1,4 @@
-import { type Manifest, nodeFile, startedFile } from './started-file.ts';
+import { type Manifest, mainOf, nodeFile, startedFile, withoutDot } from './started-file.ts';
 import { stripsTypes, typescriptFile } from './typescript.ts';
 
 export interface BuildQuestion {
@@ -51,11 +51,11 @@ const OUTPUT_FOLDERS = ['dist', 'build', 'out', 'lib'];
 
 /** Where the JavaScript of a TypeScript file is looked for: beside it, in the usual folders, and as `main`. */
 export function builtNames(file: string, manifest: Manifest | undefined): string[] {
-  const path = file.replace(/^(?:\.\/+)+/, '');
+  const path = withoutDot(file);
   const ends: Record<string, string[]> = { ts: ['js', 'mjs', 'cjs'], mts: ['mjs'], cts: ['cjs'] };
   const [, stem = path, end = 'ts'] = /^(.*)\.([mc]?ts)$/.exec(path) ?? [];
   const stems = [stem, ...OUTPUT_FOLDERS.flatMap((folder) => inFolder(folder, stem))];
-  const main = typeof manifest?.main === 'string' ? manifest.main.replace(/^(?:\.\/+)+/, '') : undefined;
+  const main = mainOf(manifest);
   return [
     ...stems.flatMap((it) => (ends[end] ?? []).map((js) => `${it}.${js}`)),
     ...(main !== undefined && /\.[mc]?js$/.test(main) ? [main] : []),

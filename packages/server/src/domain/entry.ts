@@ -1,6 +1,6 @@
 import { hasBuildScript } from './build.ts';
 import type { Entry } from './runtime.ts';
-import type { Manifest } from './started-file.ts';
+import { type Manifest, mainOf } from './started-file.ts';
 
 /** The little of a package that tells how it is started. */
 export interface PackageListing {
@@ -30,13 +30,10 @@ export function findEntry({ files, manifest }: PackageListing): Entry | undefine
   if (typeof start === 'string' && start.trim() !== '') {
     return { command: scriptCommand(start.trim()), source: 'package.json scripts.start' };
   }
-  const main = manifest?.main;
-  if (typeof main === 'string') {
-    const file = main.replace(/^\.\//, '');
-    // What is not there yet, the build script makes.
-    if (files.has(file) || (isInPackage(file) && hasBuildScript(manifest)))
-      return { command: ['node', file], source: 'package.json main' };
-  }
+  const main = mainOf(manifest);
+  // What is not there yet, the build script makes.
+  if (main !== undefined && (files.has(main) || (isInPackage(main) && hasBuildScript(manifest))))
+    return { command: ['node', main], source: 'package.json main' };
   for (const file of NODE_ENTRIES) if (files.has(file)) return { command: ['node', file], source: file };
   for (const file of PYTHON_ENTRIES) if (files.has(file)) return { command: ['python3', file], source: file };
   return undefined;

@@ -40,13 +40,19 @@ export function startedFile(command: readonly string[], manifest: Manifest | und
       : program.includes('/')
         ? program
         : undefined);
-  const named = file?.replace(/^(?:\.\/+)+/, '');
+  const named = file && withoutDot(file);
   const path = named === '.' ? mainOf(manifest) : named;
   return path === undefined || path === '' || /^\/|(?:^|\/)\.\.(?:\/|$)/.test(path) ? undefined : path;
 }
 
-function mainOf(manifest: Manifest | undefined): string | undefined {
-  return typeof manifest?.main === 'string' ? manifest.main.replace(/^(?:\.\/+)+/, '') : undefined;
+/** What `main` names, as a path of the package. */
+export function mainOf(manifest: Manifest | undefined): string | undefined {
+  return typeof manifest?.main === 'string' ? withoutDot(manifest.main) : undefined;
+}
+
+/** `./a` is `a`. */
+export function withoutDot(path: string): string {
+  return path.replace(/^(?:\.\/+)+/, '');
 }
 
 /** `npm start` and its relatives, as the script they run. */
