@@ -13,7 +13,7 @@ import type { Instance, InstanceSet } from './instance-set.ts';
 import { Superseded } from './loop.ts';
 import type { Routes } from './routes.ts';
 import type { Scaler } from './scaler.ts';
-import { RuntimeLeaving, type Starter } from './starter.ts';
+import type { Starter } from './starter.ts';
 
 export interface ReconcileRuntimeOptions {
   store: Store;
@@ -99,8 +99,8 @@ async function attempt(
     scaler.look(id);
   } catch (error) {
     if (candidate) await options.instances.stop(candidate.id, 'the attempt came to nothing');
-    // Newer work may be in the store, and its effects felt, before this attempt is told of it.
-    const isOver = error instanceof Superseded || error instanceof RuntimeLeaving || signal.aborted;
+    // Newer work, a delete too, may be in the store and felt before this attempt is told of it.
+    const isOver = error instanceof Superseded || signal.aborted;
     if (isOver || (await store.getRuntime(id))?.revision !== revision) {
       await phases.end('superseded');
       return;
