@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism, homedir } from 'node:os';
 import { posix, resolve } from 'node:path';
 import type { S3Settings } from './artifacts/buckets/s3-bucket.ts';
+import type { AllowScripts } from './artifacts/install/rules.ts';
 import { withoutLastSlash } from './domain/mounts.ts';
 
 /** Every setting, resolved once: flag over `RUNSTEAD_*` variable over default. Times in ms, sizes in bytes. */
@@ -43,7 +44,7 @@ export interface Config {
   stopGraceMs: number;
   installTimeoutMs: number;
   /** Whose code runs while a deploy is prepared: nobody's; the package's own build script; also that of dependencies. */
-  allowScripts: 'none' | 'build' | 'all';
+  allowScripts: AllowScripts;
   /** What one install or build may take. */
   installDiskBytes: number;
   installEntries: number;

@@ -18,7 +18,7 @@ import {
   type InstallOptions,
   leftOf,
 } from './install/kept-install.ts';
-import { DEFAULT_RULES, type InstallRules } from './install/rules.ts';
+import type { InstallRules } from './install/rules.ts';
 import type { PackageThread } from './package-thread.ts';
 import { removeAll, removeTree } from './remove-tree.ts';
 import { PackageRefused } from './unpack.ts';
@@ -34,8 +34,7 @@ export interface PrepareOptions {
   findInterpreter: FindInterpreter;
   /** Shared by all installs of the server. */
   installLimit: InstallLimit;
-  /** Default: that of the settings. */
-  installRules?: Readonly<InstallRules>;
+  installRules: Readonly<InstallRules>;
   /** How what installs leave running is found. Default: nobody looks for it. */
   trackProgram?: TrackProgram;
   /** Variables that programs started on the way carry. */
@@ -98,7 +97,7 @@ async function installInto(codeDir: string, options: PrepareOptions): Promise<Pr
     findInterpreter: options.findInterpreter,
     limit: options.installLimit,
     timeoutMs: options.installTimeoutMs,
-    rules: options.installRules ?? DEFAULT_RULES,
+    rules: options.installRules,
     thread: options.thread,
     track: options.trackProgram ?? trackNothing,
     marks: options.marks,
@@ -136,7 +135,7 @@ async function unpackTo(codeDir: string, packageFile: string, options: PrepareOp
       targetDir: work,
       limitBytes: options.limitBytes,
       limitEntries: options.limitEntries,
-      freeSpaceReserveBytes: (options.installRules ?? DEFAULT_RULES).freeSpaceReserveBytes,
+      freeSpaceReserveBytes: options.installRules.freeSpaceReserveBytes,
     });
     await renameOnce(work, codeDir);
   } catch (error) {

@@ -4,8 +4,18 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ZipFile } from 'yazl';
 import { type DataFolders, openDataFolders } from '../../src/artifacts/folders.ts';
+import type { InstallRules } from '../../src/artifacts/install/rules.ts';
 import { createPackageThread, type PackageThread } from '../../src/artifacts/package-thread.ts';
 import { removeAll } from '../../src/artifacts/remove-tree.ts';
+
+/** The settings' own limits, on a disk that may be as full as it likes. */
+export const RULES: Readonly<InstallRules> = {
+  allowScripts: 'build',
+  diskBytes: 2 * 1024 ** 3,
+  diskEntries: 500_000,
+  processes: 256,
+  freeSpaceReserveBytes: 0,
+};
 
 /** A data folder and the package thread that works on it. */
 export interface ArtifactBench {

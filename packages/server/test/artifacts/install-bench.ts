@@ -7,7 +7,7 @@ import { crc64 } from '@runstead/contract/crc64';
 import { afterAll, afterEach, beforeEach, expect } from 'vitest';
 import { blobFile } from '../../src/artifacts/folders.ts';
 import type { FindInterpreter, InstallLimit } from '../../src/artifacts/install/kept-install.ts';
-import { DEFAULT_RULES, type InstallRules } from '../../src/artifacts/install/rules.ts';
+import type { InstallRules } from '../../src/artifacts/install/rules.ts';
 import { type Prepared, prepare } from '../../src/artifacts/prepare.ts';
 import { PhaseFailure } from '../../src/domain/failure.ts';
 import type { Artifact, RuntimeSpec } from '../../src/domain/runtime.ts';
@@ -15,7 +15,7 @@ import { findInterpreter } from '../../src/drivers/process/find-interpreter.ts';
 import { trackProgram } from '../../src/drivers/process/program-family.ts';
 import { createStartLimit } from '../../src/reconcile/start-limit.ts';
 import { specOf } from '../store-cases.ts';
-import { type ArtifactBench, halfMade, openBench, packageOf } from './bench.ts';
+import { type ArtifactBench, halfMade, openBench, packageOf, RULES } from './bench.ts';
 
 export type Files = Record<string, string | Buffer>;
 
@@ -79,7 +79,7 @@ export function openInstallBench({ dataDir }: { dataDir?: string | undefined } =
       installTimeoutMs: options.timeoutMs ?? 60_000,
       findInterpreter: options.findInterpreter ?? findInterpreter,
       installLimit: options.limit ?? limit,
-      installRules: { ...DEFAULT_RULES, freeSpaceReserveBytes: 0, ...options.rules },
+      installRules: { ...RULES, ...options.rules },
       trackProgram,
       marks: { RUNSTEAD_DATA_MARK: basename(bench.dataDir) },
       onOutput: options.onOutput ?? (() => {}),

@@ -10,7 +10,7 @@ import { PhaseFailure } from '../../src/domain/failure.ts';
 import type { RuntimeSpec } from '../../src/domain/runtime.ts';
 import { createLog } from '../../src/observe/log.ts';
 import { specOf } from '../store-cases.ts';
-import { type ArtifactBench, halfMade, openBench, packageOf, tree } from './bench.ts';
+import { type ArtifactBench, halfMade, openBench, packageOf, RULES, tree } from './bench.ts';
 import { craftZip } from './craft-zip.ts';
 
 const log = createLog('silent', 'control');
@@ -40,6 +40,7 @@ function preparing(
     limitBytes: 100_000_000,
     limitEntries: 5000,
     installTimeoutMs: 10_000,
+    installRules: RULES,
     signal: options.signal ?? new AbortController().signal,
     onPhase: (phase) => {
       phases.push(phase);

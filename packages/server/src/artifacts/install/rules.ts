@@ -19,14 +19,3 @@ export interface InstallRules {
   /** What stays free on the disk, whoever wants it. */
   freeSpaceReserveBytes: number;
 }
-
-const GIB = 1024 ** 3;
-
-/** The settings' defaults. */
-export const DEFAULT_RULES: Readonly<InstallRules> = {
-  allowScripts: 'build',
-  diskBytes: 2 * GIB,
-  diskEntries: 500_000,
-  processes: 256,
-  freeSpaceReserveBytes: GIB,
-};
