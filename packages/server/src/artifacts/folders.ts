@@ -21,6 +21,8 @@ export interface DataFolders {
   /** Sockets and the record of the running server. */
   run: string;
   localKey: string;
+  /** Opens the secrets in the database. */
+  secretsKey: string;
 }
 
 /** Makes the folders, for their owner alone. */
@@ -41,6 +43,7 @@ export function openDataFolders(dataDir: string): DataFolders {
     cache: folder('cache'),
     run: folder('run'),
     localKey: join(dataDir, 'local-key.json'),
+    secretsKey: join(folder('keys'), 'secrets.key'),
   };
 }
 

@@ -49,10 +49,20 @@ describe('openLocalKey', () => {
     const file = join(folder, 'local-key.json');
     const key = openLocalKey(file);
     expect(key.apiKey).toMatch(/^rsk_[\w-]{32}$/);
+    expect(key.accessKeyId).toMatch(/^rak[0-9a-f]{20}$/);
+    expect(key.accessKeySecret).toMatch(/^[\w-]{40}$/);
     expect(statSync(file).mode & 0o777).toBe(0o600);
     chmodSync(file, 0o644);
     expect(openLocalKey(file)).toEqual(key);
     expect(statSync(file).mode & 0o777).toBe(0o600);
+  });
+
+  it('adds an access key to the key of an earlier release', () => {
+    const file = join(folder, 'local-key.json');
+    writeFileSync(file, '{"apiKey":"rsk_earlier"}');
+    const key = openLocalKey(file);
+    expect(key).toMatchObject({ apiKey: 'rsk_earlier', accessKeyId: expect.stringMatching(/^rak/) });
+    expect(openLocalKey(file)).toEqual(key);
   });
 
   it('says what to do when the file holds no key', () => {
