@@ -17,9 +17,16 @@ import {
   withEndpointDefaults,
   withRuntimeDefaults,
 } from './defaults.ts';
-import type { ResourceReference } from './errors.ts';
+import { type ResourceReference, ValueError } from './errors.ts';
 import { pathSegment } from './path-segment.ts';
-import { callOperation, type ListResult, listResult } from './transport/send.ts';
+import { callControl, callOperation, type ListResult, listResult } from './transport/send.ts';
+
+/** Of a request to a path that has no method here. */
+export interface RequestOptions {
+  query?: object | undefined;
+  /** Sent as JSON. */
+  body?: object | undefined;
+}
 
 /** `get` takes the version beside the settings of the call. */
 export interface GetAgentRuntimeConfig extends Config {
@@ -170,6 +177,20 @@ export class AgentRuntimeClient {
     request: InvokeOpenaiRequest,
   ): Promise<ChatCompletion | ChatCompletionStream> {
     return invokeOpenai(agentRuntimeName, agentRuntimeEndpointName ?? 'Default', request, this.#config);
+  }
+
+  /**
+   * Any other request to the control plane, such as `/runstead/v1/keys` of a Runstead server; gives the answer's `data`.
+   * @param path percent-encoded, with its leading slash
+   */
+  async request<T = Record<string, unknown>>(
+    method: 'GET' | 'POST' | 'PUT' | 'DELETE',
+    path: string,
+    options: RequestOptions = {},
+    config?: Config,
+  ): Promise<T> {
+    if (!path.startsWith('/')) throw new ValueError(`path must begin with "/": ${path}`);
+    return (await callControl({ ...options, method, path }, this.#config, config)) as T;
   }
 }
 

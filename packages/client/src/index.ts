@@ -30,7 +30,11 @@ export type {
   UpdateAgentRuntimeInput as AgentRuntimeUpdateInput,
   VersionWeight,
 } from '@runstead/contract';
-export { AgentRuntimeClient, type GetAgentRuntimeConfig } from './agent-runtime-client.ts';
+export {
+  AgentRuntimeClient,
+  type GetAgentRuntimeConfig,
+  type RequestOptions,
+} from './agent-runtime-client.ts';
 export type {
   ChatCompletion,
   ChatCompletionChunk,

@@ -403,3 +403,13 @@ describe('errors of the API', () => {
     });
   });
 });
+
+it('a path without a method of its own can be asked all the same', async () => {
+  const { client, calls } = clientWith(() => success({ items: [] }));
+  const body = { role: 'deploy' };
+  const options = { query: { limit: 3, absent: undefined }, body };
+  expect(await client.request('POST', '/runstead/v1/keys', options)).toEqual({ items: [] });
+  expect(calls[0]?.url).toBe('https://runstead.example/runstead/v1/keys?limit=3');
+  expect(calls[0]?.body).toEqual(body);
+  await expect(client.request('GET', 'runstead/v1/keys')).rejects.toThrow(/must begin with/);
+});

@@ -6,10 +6,14 @@ import { signControlRequest, signDataRequest } from './sign.ts';
 /** The request as it goes to the control plane: with the credential, however that is shown. */
 export async function authorizeControl(
   request: WireRequest,
-  operation: string,
+  action: string | undefined,
   { credential }: Target,
 ): Promise<WireRequest> {
-  const headers = { ...request.headers, 'x-acs-version': API_VERSION, 'x-acs-action': operation };
+  const headers = {
+    ...request.headers,
+    'x-acs-version': API_VERSION,
+    ...(action !== undefined && { 'x-acs-action': action }),
+  };
   if (credential.kind === 'apiKey') {
     return { ...request, headers: { ...headers, authorization: `Bearer ${credential.apiKey}` } };
   }

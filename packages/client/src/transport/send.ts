@@ -27,14 +27,35 @@ export interface OperationCall<Name extends OperationName> {
  */
 export async function callOperation<Name extends OperationName>(
   name: Name,
-  call: OperationCall<Name>,
+  { path, ...call }: OperationCall<Name>,
   ...layers: (Config | undefined)[]
 ): Promise<DataOf<Name>> {
+  const { method, path: template } = operationPaths[name];
+  const request = { ...call, method, path: fillPath<string>(template, path), action: name };
+  return (await callControl(request, ...layers)) as DataOf<Name>;
+}
+
+export interface ControlCall {
+  method: string;
+  /** Percent-encoded, with its leading slash. */
+  path: string;
+  query?: object | undefined;
+  body?: object | undefined;
+  /** The operation's name, which is part of what is signed; paths beyond the contract have none. */
+  action?: string;
+  /** For the texts of errors. */
+  resource?: ResourceReference;
+}
+
+/** One request to the control plane; as `callOperation`. */
+export async function callControl(
+  call: ControlCall,
+  ...layers: (Config | undefined)[]
+): Promise<Record<string, unknown>> {
   const settings = resolveCall('control', ...layers);
-  const { method, path } = operationPaths[name];
-  const url = new URL(settings.target.baseUrl + fillPath<string>(path, call.path) + queryString(call.query));
+  const url = new URL(settings.target.baseUrl + call.path + queryString(call.query));
   const unsigned: WireRequest = {
-    method,
+    method: call.method,
     url,
     headers: { accept: 'application/json', 'user-agent': USER_AGENT, ...settings.headers },
     ...(call.body !== undefined && { body: JSON.stringify(call.body) }),
@@ -44,14 +65,14 @@ export async function callOperation<Name extends OperationName>(
   const clock = new CallClock([settings.signal]);
   clock.limit(settings.timeoutMs, `complete answer from ${url.origin}`);
   try {
-    const request = await authorizeControl(unsigned, name, settings.target);
+    const request = await authorizeControl(unsigned, call.action, settings.target);
     // Once more: the caller's own word stands above the credential's headers too.
     Object.assign(request.headers, settings.headers);
     const response = await exchange(request, settings.fetch, clock);
     if (!response.ok) throw await readError(response, url, clock, { ...call, secrets: settings.secrets });
     const { data } = await readObject(response, url, clock);
     if (!isObject(data)) throw invalidAnswer(response, url, 'JSON that has no data');
-    return data as DataOf<Name>;
+    return data;
   } finally {
     clock.close();
   }
