@@ -142,12 +142,18 @@ describe('list', () => {
     const mark = uniqueName('listed');
     const input = await createInput({ folder: fixture('chat-node') });
     const ids: string[] = [];
+    const made = await fetch(`${server.url}/2025-09-10/workspaces`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${server.apiKey}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ name: mark }),
+    });
+    const { workspaceId } = ((await made.json()) as { data: { workspaceId: string } }).data;
     for (const [index, systemTags] of [['red'], ['red', 'round'], []].entries()) {
       const created = await client.create({
         ...input,
         agentRuntimeName: `${mark}-${index}`,
         systemTags,
-        workspaceId: index === 0 ? `${mark}-w` : 'other',
+        ...(index === 0 && { workspaceId }),
       });
       ids.push(created.agentRuntimeId!);
     }
@@ -161,7 +167,7 @@ describe('list', () => {
     expect(await names({ agentRuntimeName: `${mark}-1`, searchMode: 'exact' })).toEqual(['1']);
     expect(await names({ agentRuntimeName: mark, systemTags: 'red' })).toEqual(['1', '0']);
     expect(await names({ agentRuntimeName: mark, systemTags: 'red,round' })).toEqual(['1']);
-    expect(await names({ agentRuntimeName: mark, workspaceId: `${mark}-w` })).toEqual(['0']);
+    expect(await names({ agentRuntimeName: mark, workspaceId })).toEqual(['0']);
     expect(await names({ agentRuntimeName: mark, status: 'READY' })).toHaveLength(3);
     expect(await names({ agentRuntimeName: mark, status: 'CREATE_FAILED,DELETING' })).toEqual([]);
     expect(await client.list({ agentRuntimeName: mark, pageSize: 2 })).toMatchObject({

@@ -33,6 +33,13 @@ export const errorTable = {
     retryable: true,
     message: 'runtime must be in READY status, with the status it is in',
   },
+  // Not 409: to clients of the contract every 409 says that something already exists.
+  ERR_WORKSPACE_IN_USE: {
+    status: 400,
+    fault: 'caller',
+    retryable: false,
+    message: 'which runtimes the workspace still holds, or that it is the default one',
+  },
   ERR_UNAUTHORIZED: {
     status: 401,
     fault: 'caller',

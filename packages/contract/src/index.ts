@@ -17,3 +17,4 @@ export {
   type PathParameters,
 } from './paths.ts';
 export * from './runtime.ts';
+export * from './workspace.ts';

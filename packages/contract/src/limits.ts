@@ -1,6 +1,6 @@
 /** Limits and defaults of the contract (constraints and defaults); the API enforces them, clients may show them. */
 
-/** Runtime and endpoint names. */
+/** Runtime, endpoint and workspace names. */
 export const NAME_PATTERN = /^[a-zA-Z][a-zA-Z0-9_-]{0,127}$/;
 export const CREDENTIAL_NAME_PATTERN = /^[a-zA-Z][a-zA-Z0-9_-]{0,63}$/;
 /** A version as endpoints name it: `LATEST` or an integer from 1. */
@@ -14,6 +14,7 @@ export const BUCKET_NAME_PATTERN =
 export const OBJECT_NAME_MAX_BYTES = 1024;
 
 export const DESCRIPTION_MAX_CHARACTERS = 256;
+export const RESOURCE_GROUP_MAX_CHARACTERS = 128;
 /** vCPU. */
 export const CPU_RANGE = { min: 0.05, max: 16 } as const;
 /** MiB. */

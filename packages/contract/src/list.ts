@@ -2,8 +2,9 @@ import { z } from 'zod';
 import { PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, VERSION_PATTERN } from './limits.ts';
 
 /**
- * Query parameters of lists, as they arrive: strings (contract: list query parameters). What the OpenAPI document says
- * of one, where that is more than its schema, stands under `parameter` in its metadata.
+ * Query parameters of lists, as they arrive: strings (contract: list query parameters). The server takes an empty one for
+ * absent before it reads them. What the OpenAPI document says of one, where that is more than its schema, stands under
+ * `parameter` in its metadata.
  */
 
 /** What 32-bit clients can name; a page that far behind the last is empty. */
@@ -65,10 +66,12 @@ export const ListAgentRuntimesQuery = z.object({
   ...paging,
   agentRuntimeName: z.string().optional(),
   searchMode: searchMode('agentRuntimeName'),
-  status: list('Any of these.', { $ref: '#/components/schemas/ResourceStatus' }),
+  status: list('Any of these; a value that is no status matches nothing, and is warned of.', {
+    $ref: '#/components/schemas/ResourceStatus',
+  }),
   systemTags: list('All of these.'),
   workspaceId: z.string().optional(),
-  workspaceIds: list('Any of these.'),
+  workspaceIds: list('Any of these, and that of workspaceId.'),
   resourceGroupId: ignored,
   discoveryResourceGroupId: ignored,
 });
@@ -80,6 +83,21 @@ export const ListAgentRuntimeEndpointsQuery = z.object({
 });
 
 export const ListAgentRuntimeVersionsQuery = z.object(paging);
+
+/** Clients declare the two page parameters of this list as strings; on the wire they are the same as elsewhere. */
+export const ListWorkspacesQuery = z.object({
+  ...paging,
+  name: z
+    .string()
+    .optional()
+    .meta({
+      parameter: { description: 'Contained in the name, letter case aside.', schema: { type: 'string' } },
+    }),
+  resourceGroupId: z
+    .string()
+    .optional()
+    .meta({ parameter: { description: 'Exactly this.', schema: { type: 'string' } } }),
+});
 
 export const GetAgentRuntimeQuery = z.object({
   agentRuntimeVersion: z
@@ -96,6 +114,7 @@ export const GetAgentRuntimeQuery = z.object({
 export type ListAgentRuntimesQuery = z.infer<typeof ListAgentRuntimesQuery>;
 export type ListAgentRuntimeEndpointsQuery = z.infer<typeof ListAgentRuntimeEndpointsQuery>;
 export type ListAgentRuntimeVersionsQuery = z.infer<typeof ListAgentRuntimeVersionsQuery>;
+export type ListWorkspacesQuery = z.infer<typeof ListWorkspacesQuery>;
 
 /** What a caller passes for a list: the same parameters before they are strings. */
 export interface PageInput {
@@ -123,4 +142,9 @@ export interface Page<T> {
   total: number;
   pageNumber: number;
   pageSize: number;
+}
+
+/** The `data` of the list of workspaces, whose array has another name; the numbers are numbers here too. */
+export interface WorkspacePage<T> extends Omit<Page<T>, 'items'> {
+  workspaces: T[];
 }

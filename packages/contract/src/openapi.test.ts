@@ -182,6 +182,7 @@ describe('the OpenAPI document', () => {
     expect(required).toEqual({
       CreateAgentRuntimeInput: ['agentRuntimeName', 'artifactType', 'cpu', 'memory', 'port'],
       CreateAgentRuntimeEndpointInput: ['agentRuntimeEndpointName'],
+      CreateWorkspaceInput: ['name'],
       VersionWeight: ['version', 'weight'],
       Error: ['code', 'message', 'requestId'],
     });
@@ -190,7 +191,7 @@ describe('the OpenAPI document', () => {
     )) {
       const { schema } = operation.responses['200']!.content['application/json']!;
       expect((schema as { properties: { data: Schema } }).properties.data.required).toEqual([
-        'items',
+        operation.operationId === 'ListWorkspaces' ? 'workspaces' : 'items',
         'total',
         'pageNumber',
         'pageSize',

@@ -57,9 +57,11 @@ describe('the table of operations', () => {
     }
   });
 
-  it('answers lists with items and their place', () => {
+  it('answers lists with items and their place; workspaces have a name of their own', () => {
     for (const [name, { data }] of all) {
-      const isPage = data instanceof z.ZodObject && 'items' in data.shape;
+      const fields = data instanceof z.ZodObject ? Object.keys(data.shape) : [];
+      const items = name === 'ListWorkspaces' ? 'workspaces' : 'items';
+      const isPage = [items, 'total', 'pageNumber', 'pageSize'].every((field) => fields.includes(field));
       expect(isPage).toBe(name.startsWith('List'));
     }
   });

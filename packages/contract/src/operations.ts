@@ -10,6 +10,7 @@ import {
   ListAgentRuntimeEndpointsQuery,
   ListAgentRuntimesQuery,
   ListAgentRuntimeVersionsQuery,
+  ListWorkspacesQuery,
 } from './list.ts';
 import { type OperationName, operationPaths } from './paths.ts';
 import {
@@ -19,6 +20,7 @@ import {
   PublishRuntimeVersionInput,
   UpdateAgentRuntimeInput,
 } from './runtime.ts';
+import { CreateWorkspaceInput, UpdateWorkspaceInput, Workspace } from './workspace.ts';
 
 /**
  * Every operation with its shapes and errors: the one table from which the server validates, clients take their types
@@ -44,8 +46,8 @@ export const commonErrors: readonly ErrorCode[] = [
   'ERR_UNAVAILABLE',
 ];
 
-const page = <T extends z.ZodType>(item: T) =>
-  z.object({ items: z.array(item), total: z.int(), pageNumber: z.int(), pageSize: z.int() });
+const place = { total: z.int(), pageNumber: z.int(), pageSize: z.int() };
+const page = <T extends z.ZodType>(item: T) => z.object({ items: z.array(item), ...place });
 
 const bodyErrors = ['ERR_VALIDATION_FAILED', 'ERR_PAYLOAD_TOO_LARGE', 'ERR_UNSUPPORTED_MEDIA_TYPE'] as const;
 
@@ -130,5 +132,39 @@ export const operations = {
     body: PublishRuntimeVersionInput,
     data: AgentRuntimeVersion,
     errors: [...bodyErrors, 'ERR_NOT_FOUND', 'ERR_RUNTIME_NOT_READY'],
+  },
+  CreateWorkspace: {
+    ...operationPaths.CreateWorkspace,
+    summary: 'Create a workspace',
+    body: CreateWorkspaceInput,
+    data: Workspace,
+    errors: [...bodyErrors, 'ERR_ALREADY_EXISTS'],
+  },
+  ListWorkspaces: {
+    ...operationPaths.ListWorkspaces,
+    summary: 'List workspaces, newest first',
+    query: ListWorkspacesQuery,
+    // The one list whose array is not called `items` (contract: envelopes).
+    data: z.object({ workspaces: z.array(Workspace), ...place }),
+    errors: ['ERR_VALIDATION_FAILED'],
+  },
+  GetWorkspace: {
+    ...operationPaths.GetWorkspace,
+    summary: 'Get a workspace',
+    data: Workspace,
+    errors: ['ERR_NOT_FOUND'],
+  },
+  UpdateWorkspace: {
+    ...operationPaths.UpdateWorkspace,
+    summary: 'Change the description of a workspace',
+    body: UpdateWorkspaceInput,
+    data: Workspace,
+    errors: [...bodyErrors, 'ERR_NOT_FOUND'],
+  },
+  DeleteWorkspace: {
+    ...operationPaths.DeleteWorkspace,
+    summary: 'Delete a workspace that holds no runtime and is not the default one',
+    data: Workspace,
+    errors: ['ERR_NOT_FOUND', 'ERR_WORKSPACE_IN_USE'],
   },
 } as const satisfies Record<OperationName, Operation>;

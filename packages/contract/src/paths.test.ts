@@ -43,6 +43,7 @@ describe('operationPaths', () => {
       name,
       `${method} ${path
         .replace('/2025-09-10/agents/runtimes', 'R')
+        .replace('/2025-09-10/workspaces', 'W')
         .replace(/\{\w+\}/, '{id}')
         .replace(/\{\w+Id\}/, '{eid}')}`,
     ]);
@@ -59,6 +60,11 @@ describe('operationPaths', () => {
       ListAgentRuntimeEndpoints: 'GET R/{id}/endpoints',
       ListAgentRuntimeVersions: 'GET R/{id}/versions',
       PublishRuntimeVersion: 'POST R/{id}/versions',
+      CreateWorkspace: 'POST W',
+      ListWorkspaces: 'GET W',
+      GetWorkspace: 'GET W/{id}',
+      UpdateWorkspace: 'PUT W/{id}',
+      DeleteWorkspace: 'DELETE W/{id}',
     });
   });
 });

@@ -6,6 +6,7 @@
 export const API_VERSION = '2025-09-10';
 
 const RUNTIMES = `/${API_VERSION}/agents/runtimes`;
+const WORKSPACES = `/${API_VERSION}/workspaces`;
 
 export type HttpMethod = 'GET' | 'POST' | 'PUT' | 'DELETE';
 
@@ -37,6 +38,11 @@ export const operationPaths = {
   ListAgentRuntimeEndpoints: { method: 'GET', path: `${RUNTIMES}/{agentRuntimeId}/endpoints` },
   ListAgentRuntimeVersions: { method: 'GET', path: `${RUNTIMES}/{agentRuntimeId}/versions` },
   PublishRuntimeVersion: { method: 'POST', path: `${RUNTIMES}/{agentRuntimeId}/versions` },
+  CreateWorkspace: { method: 'POST', path: WORKSPACES },
+  ListWorkspaces: { method: 'GET', path: WORKSPACES },
+  GetWorkspace: { method: 'GET', path: `${WORKSPACES}/{workspaceId}` },
+  UpdateWorkspace: { method: 'PUT', path: `${WORKSPACES}/{workspaceId}` },
+  DeleteWorkspace: { method: 'DELETE', path: `${WORKSPACES}/{workspaceId}` },
 } as const satisfies Record<string, OperationPath>;
 
 export type OperationName = keyof typeof operationPaths;

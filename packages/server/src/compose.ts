@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import type { FastifyInstance } from 'fastify';
 import { createApi } from './api/app.ts';
+import { createWalks } from './api/walks.ts';
 import { createPackageFetcher } from './artifacts/buckets/fetch-package.ts';
 import { sweepIncoming } from './artifacts/collect.ts';
 import { openDataFolders } from './artifacts/folders.ts';
@@ -171,6 +172,7 @@ export async function composeControl({
 
   const api = createApi({
     store,
+    walks: createWalks(now),
     intake,
     folders,
     identity: config,

@@ -8,6 +8,8 @@ import {
   EVENTS_KEPT,
   NameTaken,
   type NewEvent,
+  NoSuchWorkspace,
+  type PageRequest,
   type PageResult,
   type RuntimeFilter,
   type RuntimeRecord,
@@ -48,8 +50,13 @@ export function storeCases(name: string, open: (path: string) => Store | Promise
       rmSync(folder, { recursive: true, force: true });
     });
 
-    const create = (id: string, changes: { name?: string; spec?: RuntimeSpec; at?: string } = {}) =>
-      store.createRuntime({ id, name: id, spec: specOf(), at: at(0), ...changes });
+    const create = (
+      id: string,
+      changes: { name?: string; workspaceId?: string; spec?: RuntimeSpec; at?: string } = {},
+    ) => store.createRuntime({ id, name: id, spec: specOf(), at: at(0), ...changes });
+
+    const workspace = (id: string, changes: { name?: string; at?: string } = {}) =>
+      store.createWorkspace({ id, name: id, at: at(0), ...changes });
 
     const update = (runtime: RuntimeRecord, changes: Partial<RuntimeSpec> = {}, name = runtime.name) =>
       store.updateRuntime(runtime.id, {
@@ -81,11 +88,13 @@ export function storeCases(name: string, open: (path: string) => Store | Promise
 
     describe('a runtime', () => {
       it('is CREATING at revision 1, without a version', async () => {
-        const spec = specOf({ description: 'first', workspaceId: 'w1' });
-        const created = await create('r1', { name: 'agent', spec, at: at(7) });
+        const spec = specOf({ description: 'first' });
+        await workspace('w1');
+        const created = await create('r1', { name: 'agent', workspaceId: 'w1', spec, at: at(7) });
         expect(created).toEqual({
           id: 'r1',
           name: 'agent',
+          workspaceId: 'w1',
           revision: 1,
           status: 'CREATING',
           statusReason: undefined,
@@ -144,6 +153,7 @@ export function storeCases(name: string, open: (path: string) => Store | Promise
         expect(updated).toEqual({
           id: 'r1',
           name: 'renamed',
+          workspaceId: (await store.defaultWorkspace()).id,
           revision: 2,
           status: 'UPDATING',
           statusReason: undefined,
@@ -487,9 +497,11 @@ export function storeCases(name: string, open: (path: string) => Store | Promise
       });
 
       it('selects by status, workspace and tags, all at once', async () => {
-        await create('r1', { spec: specOf({ workspaceId: 'w1', systemTags: ['a', 'b'] }) });
-        await create('r2', { spec: specOf({ workspaceId: 'w2', systemTags: ['a'] }) });
-        await create('r3', { spec: specOf({ workspaceId: 'w1', systemTags: [] }) });
+        await workspace('w1');
+        await workspace('w2');
+        await create('r1', { workspaceId: 'w1', spec: specOf({ systemTags: ['a', 'b'] }) });
+        await create('r2', { workspaceId: 'w2', spec: specOf({ systemTags: ['a'] }) });
+        await create('r3', { workspaceId: 'w1', spec: specOf({ systemTags: [] }) });
         await create('r4', { spec: specOf({ systemTags: ['ab', "b'", '%'] }) });
         await ready('r1', 1);
         await ready('r2', 1);
@@ -517,15 +529,19 @@ export function storeCases(name: string, open: (path: string) => Store | Promise
       });
 
       it('counts what the filter selects, not what the page shows', async () => {
-        for (let i = 0; i < 5; i++) await create(`r${i}`, { spec: specOf({ workspaceId: `w${i % 2}` }) });
+        for (const id of ['w0', 'w1']) await workspace(id);
+        for (let i = 0; i < 5; i++) await create(`r${i}`, { workspaceId: `w${i % 2}` });
         const page = await store.listRuntimes({ workspaceIds: ['w0'] }, { pageNumber: 2, pageSize: 2 });
         expect(page.total).toBe(3);
         expect(page.items).toHaveLength(1);
       });
 
       it('goes by the newest configuration', async () => {
-        const created = await create('r1', { spec: specOf({ workspaceId: 'w1', systemTags: ['a'] }) });
-        await update(created, { workspaceId: 'w2', systemTags: ['b'] }, 'other');
+        for (const id of ['w1', 'w2']) await workspace(id);
+        const created = await create('r1', { workspaceId: 'w1', spec: specOf({ systemTags: ['a'] }) });
+        const { spec, revision } = (await update(created, { systemTags: ['b'] }, 'other'))!;
+        const move = { name: 'other', workspaceId: 'w2', spec, forceEvict: false, at: at(2) };
+        await store.updateRuntime('r1', { ...move, expectedRevision: revision });
         expect(await found({ workspaceIds: ['w1'] })).toEqual([]);
         expect(await found({ systemTags: ['a'] })).toEqual([]);
         expect(await found({ name: { value: 'r1', mode: 'exact' } })).toEqual([]);
@@ -802,10 +818,182 @@ export function storeCases(name: string, open: (path: string) => Store | Promise
       });
     });
 
+    describe('a workspace', () => {
+      const newest = async (filter = {}) => ids(await store.listWorkspaces(filter, EVERYTHING));
+
+      it('is there from the start: the default one, under one id for good', async () => {
+        const first = await store.defaultWorkspace();
+        expect(first).toEqual({
+          id: expect.stringMatching(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/),
+          name: 'default',
+          description: undefined,
+          resourceGroupId: undefined,
+          isDefault: true,
+          createdAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
+          updatedAt: first.createdAt,
+        });
+        await store.close();
+        store = await open(path);
+        expect(await store.defaultWorkspace()).toEqual(first);
+        expect(await store.getWorkspace(first.id)).toEqual(first);
+        expect((await create('r1')).workspaceId).toBe(first.id);
+        const other = await open(join(folder, 'other'));
+        expect((await other.defaultWorkspace()).id).not.toBe(first.id);
+        await other.close();
+      });
+
+      it('is kept as it was made, under a name of its own', async () => {
+        const made = await store.createWorkspace({
+          id: 'w1',
+          name: 'team',
+          description: 'héllo 日本',
+          resourceGroupId: 'rg-1',
+          at: at(3),
+        });
+        expect(made).toEqual({
+          id: 'w1',
+          name: 'team',
+          description: 'héllo 日本',
+          resourceGroupId: 'rg-1',
+          isDefault: false,
+          createdAt: at(3),
+          updatedAt: at(3),
+        });
+        expect(await store.getWorkspace('w1')).toEqual(made);
+        await expect(workspace('w2', { name: 'team' })).rejects.toThrow(NameTaken);
+        await expect(workspace('w2', { name: 'default' })).rejects.toThrow(NameTaken);
+        expect(await store.getWorkspace('w2')).toBeUndefined();
+        await workspace('w2', { name: 'Team' });
+      });
+
+      it('changes its description, and nothing else', async () => {
+        const made = await workspace('w1');
+        const changed = await store.updateWorkspace('w1', { description: 'new', at: at(5) });
+        expect(changed).toEqual({ ...made, description: 'new', updatedAt: at(5) });
+        expect(await store.updateWorkspace('w1', { at: at(6) })).toEqual({ ...changed, updatedAt: at(6) });
+        expect((await store.updateWorkspace('w1', { description: '', at: at(7) }))?.description).toBe('');
+        expect(await store.updateWorkspace('nobody', { at: at(5) })).toBeUndefined();
+      });
+
+      it('is removed when it is empty, and never the default one', async () => {
+        await workspace('w1');
+        await create('r1', { workspaceId: 'w1' });
+        await store.markRuntimeDeleting('r1', at(1));
+        expect(await store.removeWorkspace('w1')).toBe(false);
+        expect(await store.getWorkspace('w1')).toBeDefined();
+        await store.removeRuntime('r1');
+        expect(await store.removeWorkspace('w1')).toBe(true);
+        expect(await store.getWorkspace('w1')).toBeUndefined();
+        expect(await store.removeWorkspace('w1')).toBe(false);
+        const { id } = await store.defaultWorkspace();
+        expect(await store.removeWorkspace(id)).toBe(false);
+        expect((await store.defaultWorkspace()).id).toBe(id);
+        await workspace('w2', { name: 'w1' });
+      });
+
+      it('that is not there takes no runtime', async () => {
+        await expect(create('r1', { workspaceId: 'w1' })).rejects.toThrow(NoSuchWorkspace);
+        expect(await store.getRuntime('r1')).toBeUndefined();
+        const { spec } = await create('r1');
+        const before = await store.getRuntime('r1');
+        const change = { name: 'r1', spec, expectedRevision: 1, forceEvict: false, at: at(1) };
+        await expect(store.updateRuntime('r1', { ...change, workspaceId: 'w1' })).rejects.toThrow(
+          NoSuchWorkspace,
+        );
+        expect(await store.getRuntime('r1')).toEqual(before);
+      });
+
+      it('can be left for another, and is stayed in otherwise', async () => {
+        for (const id of ['w1', 'w2']) await workspace(id);
+        const { spec } = await create('r1', { workspaceId: 'w1' });
+        const change = { name: 'r1', spec, forceEvict: false, at: at(1) };
+        const stayed = await store.updateRuntime('r1', { ...change, expectedRevision: 1 });
+        expect(stayed?.workspaceId).toBe('w1');
+        const moved = await store.updateRuntime('r1', {
+          ...change,
+          expectedRevision: 2,
+          workspaceId: 'w2',
+        });
+        expect(moved?.workspaceId).toBe('w2');
+        expect(await store.removeWorkspace('w1')).toBe(true);
+        expect(await store.removeWorkspace('w2')).toBe(false);
+      });
+
+      it('is listed newest first, by name and resource group', async () => {
+        const { id: first } = await store.defaultWorkspace();
+        const later = (second: number) => new Date(Date.UTC(2100, 0, 1) + second * 1000).toISOString();
+        await workspace('b', { name: 'Red_1', at: later(1) });
+        await workspace('a', { name: 'redX1', at: later(1) });
+        await store.createWorkspace({ id: 'c', name: 'blue', resourceGroupId: 'rg', at: later(2) });
+        expect(await newest()).toEqual(['c', 'a', 'b', first]);
+        expect(await newest({ name: 'RED' })).toEqual(['a', 'b']);
+        expect(await newest({ name: 'd_1' })).toEqual(['b']);
+        expect(await newest({ resourceGroupId: 'rg' })).toEqual(['c']);
+        expect(await newest({ resourceGroupId: 'r' })).toEqual([]);
+        const page = await store.listWorkspaces({}, { pageNumber: 2, pageSize: 3 });
+        expect([ids(page), page.total]).toEqual([[first], 4]);
+      });
+    });
+
+    describe('a page that begins behind a place', () => {
+      /** Newest first: r9 … r0, three of a second. */
+      const seed = async () => {
+        for (let i = 0; i < 10; i++) await create(`r${i}`, { at: at(Math.floor(i / 3)) });
+        return (await store.listRuntimes({}, EVERYTHING)).items;
+      };
+
+      it('has what comes after it, whatever number it has', async () => {
+        const all = await seed();
+        for (const [index, after] of all.entries()) {
+          const page = await store.listRuntimes({}, { pageNumber: 999, pageSize: 4, after });
+          expect(page).toEqual({ items: all.slice(index + 1, index + 5), total: 10 });
+        }
+      });
+
+      it('has the same when what stood in front of it, and at the place itself, has gone', async () => {
+        const all = await seed();
+        const after = all[4]!;
+        for (const { id } of all.slice(0, 5)) await store.removeRuntime(id);
+        await create('new', { at: at(50) });
+        const page = await store.listRuntimes({}, { pageNumber: 2, pageSize: 3, after });
+        expect(page).toEqual({ items: all.slice(5, 8), total: 6 });
+      });
+
+      it('keeps to the filter', async () => {
+        await seed();
+        const filter: RuntimeFilter = { name: { value: 'r', mode: 'fuzzy' }, statuses: ['READY'] };
+        for (const id of ['r1', 'r4', 'r7']) await ready(id, 1);
+        const after = (await store.listRuntimes(filter, { pageNumber: 1, pageSize: 1 })).items[0]!;
+        const page = await store.listRuntimes(filter, { pageNumber: 2, pageSize: 5, after });
+        expect([ids(page), page.total]).toEqual([['r4', 'r1'], 3]);
+      });
+
+      it('is there for endpoints and workspaces too', async () => {
+        await create('r1');
+        for (const [id, second] of [
+          ['a', 3],
+          ['b', 2],
+          ['c', 2],
+          ['d', 1],
+        ] as const) {
+          await endpoint(id, 'r1', { at: at(second) });
+          await workspace(id, { at: new Date(Date.UTC(2100, 0, 1, 0, 0, second)).toISOString() });
+        }
+        for (const list of [
+          (page: PageRequest) => store.listEndpoints('r1', {}, page),
+          (page: PageRequest) => store.listWorkspaces({}, page),
+        ]) {
+          const after = (await list({ pageNumber: 1, pageSize: 2 })).items[1]!;
+          expect(after.id).toBe('b');
+          expect(ids(await list({ pageNumber: 2, pageSize: 2, after }))).toEqual(['c', 'd']);
+        }
+      });
+    });
+
     describe('values', () => {
       const specs: [string, Partial<RuntimeSpec>][] = [
         ['text of every script', { description: 'héllo 日本語 עברית 👩‍👩‍👧 \u2028 e\u0301' }],
-        ['empty text', { description: '', environmentVariables: { EMPTY: '' }, workspaceId: '' }],
+        ['empty text', { description: '', environmentVariables: { EMPTY: '' } }],
         ['quotes, backslashes and SQL', { description: `'"\\; DROP TABLE runtimes; -- \${x} ? :a $1` }],
         ['control characters', { environmentVariables: { A: '\0\u0001\t\r\n\u001b[0m\u007f' } }],
         ['half of a surrogate pair', { environmentVariables: { A: 'x\ud800y' } }],

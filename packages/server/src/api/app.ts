@@ -12,6 +12,13 @@ import { listEvents, listInstances } from './extensions.ts';
 import { createRuntime, deleteRuntime, getRuntime, listRuntimes, updateRuntime } from './runtimes.ts';
 import { createTurns } from './turns.ts';
 import { listVersions, publishVersion } from './versions.ts';
+import {
+  createWorkspace,
+  deleteWorkspace,
+  getWorkspace,
+  listWorkspaces,
+  updateWorkspace,
+} from './workspaces.ts';
 
 type Handler = (call: Call) => Promise<unknown>;
 
@@ -29,6 +36,11 @@ const handlers: Record<keyof typeof operations, Handler> = {
   ListAgentRuntimeEndpoints: listEndpoints,
   ListAgentRuntimeVersions: listVersions,
   PublishRuntimeVersion: publishVersion,
+  CreateWorkspace: createWorkspace,
+  ListWorkspaces: listWorkspaces,
+  GetWorkspace: getWorkspace,
+  UpdateWorkspace: updateWorkspace,
+  DeleteWorkspace: deleteWorkspace,
 };
 
 /** Runstead's own, beside the contract's. */

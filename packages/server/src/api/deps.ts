@@ -5,10 +5,13 @@ import type { StoredKey } from '../auth/api-key.ts';
 import type { Identity } from '../domain/names.ts';
 import type { Log } from '../observe/log.ts';
 import type { EndpointRecord, Store } from '../store/store.ts';
+import type { Walks } from './walks.ts';
 
 /** What the control plane's API is given; `compose.ts` fills it in. */
 export interface ApiDeps {
   store: Store;
+  /** How far callers have come in lists. */
+  walks: Walks;
   intake: PackageIntake;
   folders: DataFolders;
   identity: Identity;

@@ -16,8 +16,8 @@ import { checkTarget } from '../domain/weights.ts';
 import { type EndpointRecord, type EndpointSpec, NameTaken, type RuntimeRecord } from '../store/store.ts';
 import type { Call } from './call.ts';
 import { idParameter, noSuchRuntime, requireRuntime } from './ids.ts';
-import { pageRequest, toPage } from './page.ts';
-import { parse, warnOfUnknown } from './parse.ts';
+import { pageRequest, readPage, toPage } from './page.ts';
+import { parse, parseQuery, warnOfUnknown } from './parse.ts';
 
 export async function createEndpoint(call: Call): Promise<AgentRuntimeEndpoint> {
   const runtime = await requireRuntime(call);
@@ -89,12 +89,18 @@ export async function deleteEndpoint(call: Call): Promise<AgentRuntimeEndpoint> 
 }
 
 export async function listEndpoints(call: Call): Promise<Page<AgentRuntimeEndpoint>> {
-  const query = parse(ListAgentRuntimeEndpointsQuery, call.query);
+  const query = parseQuery(ListAgentRuntimeEndpointsQuery, call.query);
   const page = pageRequest(query, call);
   const runtime = await requireRuntime(call);
   const { endpointName, searchMode } = query;
   const filter = endpointName ? { endpointName, searchMode } : {};
-  const result = await call.deps.store.listEndpoints(runtime.id, filter, page);
+  const result = await readPage(
+    call,
+    'ListAgentRuntimeEndpoints',
+    { runtimeId: runtime.id, ...filter },
+    page,
+    (request) => call.deps.store.listEndpoints(runtime.id, filter, request),
+  );
   return toPage(result, page, (endpoint) => toWire(call, runtime, endpoint));
 }
 

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { EventRecord } from '../store/store.ts';
 import type { Call } from './call.ts';
 import { readId, requireRuntime } from './ids.ts';
-import { parse } from './parse.ts';
+import { parseQuery } from './parse.ts';
 
 /** What Runstead tells beyond the contract, under `/runstead/v1`. */
 
@@ -16,7 +16,7 @@ const EventsQuery = z.object({
 
 /** A runtime's history, newest first: every phase of every attempt with its time and outcome. */
 export async function listEvents(call: Call): Promise<{ items: Omit<EventRecord, 'runtimeId'>[] }> {
-  const { limit = 100 } = parse(EventsQuery, call.query);
+  const { limit = 100 } = parseQuery(EventsQuery, call.query);
   const runtime = await requireRuntime(call);
   const events = await call.deps.store.listEvents(runtime.id, limit);
   return { items: events.map(({ runtimeId: _runtimeId, ...event }) => event) };

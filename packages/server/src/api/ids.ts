@@ -8,7 +8,10 @@ import { shortened } from './parse.ts';
  * An id from the path.
  * @throws RunsteadError ERR_BAD_REQUEST when it is no UUID
  */
-export function idParameter(call: Call, name: 'agentRuntimeId' | 'agentRuntimeEndpointId'): string {
+export function idParameter(
+  call: Call,
+  name: 'agentRuntimeId' | 'agentRuntimeEndpointId' | 'workspaceId',
+): string {
   return readId(name, call.parameters[name] ?? '');
 }
 

@@ -1,5 +1,5 @@
 import { PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, type Page } from '@runstead/contract';
-import type { PageRequest, PageResult } from '../store/store.ts';
+import type { PagePlace, PageRequest, PageResult } from '../store/store.ts';
 import type { Call } from './call.ts';
 
 /** Page number and size as asked for, with defaults; a size above the maximum is cut, and said. */
@@ -12,6 +12,32 @@ export function pageRequest(
   return { pageNumber: query.pageNumber ?? 1, pageSize: Math.min(asked, PAGE_SIZE_MAX) };
 }
 
-export function toPage<R, T>(result: PageResult<R>, page: PageRequest, toItem: (row: R) => T): Page<T> {
-  return { items: result.items.map(toItem), total: result.total, ...page };
+/**
+ * Reads a page of a list whose items come and go. It begins where the one before it ended, when this caller has just read
+ * that.
+ * @param filter whatever selects the items, the resource they lie under included
+ */
+export async function readPage<R extends PagePlace>(
+  { deps: { walks } }: Call,
+  operation: string,
+  filter: object,
+  page: PageRequest,
+  read: (page: PageRequest) => Promise<PageResult<R>>,
+): Promise<PageResult<R>> {
+  // TODO: name the caller once there are several keys; until then all of them are one.
+  const list = { caller: 'local', operation, filter, pageSize: page.pageSize };
+  const result = await read({ ...page, after: walks.startOf(list, page.pageNumber) });
+  const last = result.items.at(-1);
+  if (last && result.items.length === page.pageSize) {
+    walks.ended(list, page.pageNumber, { createdAt: last.createdAt, id: last.id });
+  }
+  return result;
+}
+
+export function toPage<R, T>(
+  { items, total }: PageResult<R>,
+  { pageNumber, pageSize }: PageRequest,
+  toItem: (row: R) => T,
+): Page<T> {
+  return { items: items.map(toItem), total, pageNumber, pageSize };
 }

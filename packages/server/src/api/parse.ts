@@ -25,6 +25,14 @@ export function parse<S extends z.ZodType>(
   return result.data as z.infer<S>;
 }
 
+/**
+ * Reads the query of a request by a schema. An empty parameter is an absent one: forms send all they have.
+ * @throws RunsteadError ERR_VALIDATION_FAILED
+ */
+export function parseQuery<S extends z.ZodType>(schema: S, query: Record<string, string>): z.infer<S> {
+  return parse(schema, Object.fromEntries(Object.entries(query).filter(([, value]) => value !== '')));
+}
+
 /** @throws RunsteadError ERR_BAD_REQUEST */
 export function parseJson(text: string): unknown {
   if (text.trim() === '')

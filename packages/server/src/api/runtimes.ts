@@ -6,6 +6,7 @@ import {
   LATEST,
   ListAgentRuntimesQuery,
   type Page,
+  ResourceStatus,
   RunsteadError,
   UpdateAgentRuntimeInput,
   VERSION_PATTERN,
@@ -16,12 +17,18 @@ import { COMMAND_REQUIRED } from '../domain/entry.ts';
 import { runtimeArn } from '../domain/names.ts';
 import { createSpec, defined, mergeSpec, type RuntimeSpec, startCommand } from '../domain/runtime.ts';
 import { isLeaving } from '../domain/status.ts';
-import { NameTaken, type RuntimeRecord, type VersionRecord } from '../store/store.ts';
+import {
+  NameTaken,
+  NoSuchWorkspace,
+  type RuntimeFilter,
+  type RuntimeRecord,
+  type VersionRecord,
+} from '../store/store.ts';
 import { readPackageBody } from './body.ts';
 import type { Call } from './call.ts';
 import { idParameter, noSuchRuntime, requireRuntime } from './ids.ts';
-import { pageRequest, toPage } from './page.ts';
-import { parse, parseJson, shortened, warnOfUnknown } from './parse.ts';
+import { pageRequest, readPage, toPage } from './page.ts';
+import { parse, parseJson, parseQuery, shortened, warnOfUnknown } from './parse.ts';
 
 export async function createRuntime(call: Call): Promise<AgentRuntime> {
   return withBody(call, CreateAgentRuntimeInput, createFaults, async (input, intake) => {
@@ -30,11 +37,12 @@ export async function createRuntime(call: Call): Promise<AgentRuntime> {
       .createRuntime({
         id: randomUUID(),
         name: input.agentRuntimeName,
+        workspaceId: input.workspaceId,
         spec: createSpec(input, intake.artifact),
         at: new Date().toISOString(),
       })
       .catch((error: unknown) => {
-        throw alreadyExists(error, input.agentRuntimeName);
+        throw asRefusal(error, input.agentRuntimeName, input.workspaceId);
       });
     call.deps.runtimeChanged(runtime.id);
     return toWire(call, runtime);
@@ -70,13 +78,14 @@ async function mergeAndWrite(
     const updated = await store
       .updateRuntime(id, {
         name,
+        workspaceId: input.workspaceId,
         spec,
         expectedRevision: current.revision,
         forceEvict: input.forceEvictInstances ?? false,
         at: new Date().toISOString(),
       })
       .catch((error: unknown) => {
-        throw alreadyExists(error, name);
+        throw asRefusal(error, name, input.workspaceId);
       });
     if (updated) {
       call.deps.runtimeChanged(id);
@@ -104,11 +113,11 @@ async function letPackageGo({ deps }: Call, { id, spec: before }: RuntimeRecord,
 }
 
 export async function getRuntime(call: Call): Promise<AgentRuntime> {
-  const { agentRuntimeVersion } = parse(GetAgentRuntimeQuery, call.query);
+  const { agentRuntimeVersion } = parseQuery(GetAgentRuntimeQuery, call.query);
   const runtime = await requireRuntime(call);
   // In this order: the routes of what was read are in force when it is told.
   await call.deps.routesSettled(runtime.id);
-  if (agentRuntimeVersion === undefined || agentRuntimeVersion === '') return toWire(call, runtime);
+  if (agentRuntimeVersion === undefined) return toWire(call, runtime);
   const number = versionNumber(agentRuntimeVersion, runtime);
   const version = number === undefined ? undefined : await call.deps.store.getVersion(runtime.id, number);
   if (!version) {
@@ -134,22 +143,31 @@ export async function deleteRuntime(call: Call): Promise<AgentRuntime> {
 }
 
 export async function listRuntimes(call: Call): Promise<Page<AgentRuntime>> {
-  const query = parse(ListAgentRuntimesQuery, call.query);
+  const query = parseQuery(ListAgentRuntimesQuery, call.query);
   const page = pageRequest(query, call);
+  warnOfStatuses(call, query.status);
   const workspaceIds = [...(query.workspaceIds ?? []), ...(query.workspaceId ? [query.workspaceId] : [])];
-  const result = await call.deps.store.listRuntimes(
-    {
-      name: query.agentRuntimeName
-        ? { value: query.agentRuntimeName, mode: query.searchMode ?? 'fuzzy' }
-        : undefined,
-      statuses: query.status,
-      systemTags: query.systemTags,
-      workspaceIds,
-    },
-    page,
+  const filter: RuntimeFilter = {
+    name: query.agentRuntimeName
+      ? { value: query.agentRuntimeName, mode: query.searchMode ?? 'fuzzy' }
+      : undefined,
+    statuses: query.status,
+    systemTags: query.systemTags,
+    workspaceIds,
+  };
+  const result = await readPage(call, 'ListAgentRuntimes', filter, page, (request) =>
+    call.deps.store.listRuntimes(filter, request),
   );
   await call.deps.routesSettled();
   return toPage(result, page, (runtime) => toWire(call, runtime));
+}
+
+/** Matching nothing is right for a status that no runtime is in; that none ever is in it should not go unsaid. */
+function warnOfStatuses(call: Call, statuses: readonly string[] = []): void {
+  const none = statuses.filter((status) => !ResourceStatus.safeParse(status).success);
+  if (none.length === 0) return;
+  const seen = shortened(none.map((status) => JSON.stringify(status)).join(', '));
+  call.warn(`status ${seen} matches nothing: there are ${ResourceStatus.options.join(', ')}`);
 }
 
 /** Reads, checks and hands over a body that may carry a package; lets the package go if nothing came of it. */
@@ -212,10 +230,18 @@ function entryFaults(code: Given, intake: Intake): string[] {
   return [COMMAND_REQUIRED];
 }
 
-function alreadyExists(error: unknown, name: string): unknown {
-  return error instanceof NameTaken
-    ? new RunsteadError('ERR_ALREADY_EXISTS', `AgentRuntime '${name}' already exists`)
-    : error;
+function asRefusal(error: unknown, name: string, workspaceId: string | undefined): unknown {
+  if (error instanceof NameTaken) {
+    return new RunsteadError('ERR_ALREADY_EXISTS', `AgentRuntime '${name}' already exists`);
+  }
+  if (error instanceof NoSuchWorkspace) {
+    // Not 404: to clients that would say the runtime itself is gone.
+    return new RunsteadError(
+      'ERR_VALIDATION_FAILED',
+      `workspaceId names no workspace; ListWorkspaces has those there are (got ${shortened(JSON.stringify(workspaceId))})`,
+    );
+  }
+  return error;
 }
 
 /** A runtime as the wire has it: as desired, or as one version was. What only goes in, the model does not name. */
@@ -228,6 +254,7 @@ function toWire(call: Call, runtime: RuntimeRecord, version?: VersionRecord): Ag
     agentRuntimeId: runtime.id,
     agentRuntimeArn: runtimeArn(call.deps.identity, runtime.id),
     agentRuntimeName: runtime.name,
+    workspaceId: runtime.workspaceId,
     agentRuntimeVersion: number === undefined ? undefined : String(number),
     status: runtime.status,
     statusReason: runtime.statusReason ?? call.deps.progress(runtime.id),

@@ -11,10 +11,10 @@ import type { Call } from './call.ts';
 import { requireServing } from './endpoints.ts';
 import { noSuchRuntime, requireRuntime } from './ids.ts';
 import { pageRequest, toPage } from './page.ts';
-import { parse, warnOfUnknown } from './parse.ts';
+import { parse, parseQuery, warnOfUnknown } from './parse.ts';
 
 export async function listVersions(call: Call): Promise<Page<AgentRuntimeVersion>> {
-  const page = pageRequest(parse(ListAgentRuntimeVersionsQuery, call.query), call);
+  const page = pageRequest(parseQuery(ListAgentRuntimeVersionsQuery, call.query), call);
   const runtime = await requireRuntime(call);
   const result = await call.deps.store.listVersions(runtime.id, page);
   return toPage(result, page, (version) => toWire(call, runtime, version));

@@ -13,6 +13,11 @@ export function endpointArn({ accountId, region }: Identity, endpointId: string)
   return `acs:agentrun:${region}:${accountId}:runtime-endpoints/${endpointId}`;
 }
 
+/** By analogy: no source shows one. */
+export function workspaceArn({ accountId, region }: Identity, workspaceId: string): string {
+  return `acs:agentrun:${region}:${accountId}:workspaces/${workspaceId}`;
+}
+
 /** Endpoint names that answer with the newest version although no endpoint was created under them. */
 export const IMPLICIT_ENDPOINTS = ['Default', 'default'] as const;
 

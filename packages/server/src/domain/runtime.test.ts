@@ -131,7 +131,6 @@ describe('runsTheSame', () => {
   const same: [string, Partial<RuntimeSpec>][] = [
     ['a description', { description: 'x' }],
     ['tags', { systemTags: ['x'] }],
-    ['the workspace', { workspaceId: 'w' }],
     ['the inbound credential', { credentialName: 'c' }],
     ['the resource group', { resourceGroupId: 'r' }],
     ['how the same bytes were described', { artifact: { digest: 'old', crc64: '9' } }],

@@ -26,6 +26,7 @@ export type RuntimeSpec = Omit<
   | 'port'
   | 'status'
   | 'statusReason'
+  | 'workspaceId'
 > & {
   artifactType: ArtifactType;
   cpu: number;
@@ -51,18 +52,17 @@ export interface Entry {
   source: string;
 }
 
-/** Fields that only describe or place a runtime: changing them alone needs no new version. */
+/** Fields that only describe a runtime: changing them alone needs no new version. */
 const DESCRIPTIVE = [
   'description',
   'systemTags',
-  'workspaceId',
   'credentialName',
   'resourceGroupId',
 ] as const satisfies readonly (keyof RuntimeSpec)[];
 
 /** The desired configuration of a new runtime. */
 export function createSpec(input: CreateAgentRuntimeInput, artifact: Artifact | undefined): RuntimeSpec {
-  const { agentRuntimeName: _name, codeConfiguration, ...rest } = input;
+  const { agentRuntimeName: _name, workspaceId: _workspaceId, codeConfiguration, ...rest } = input;
   return normalised({
     ...rest,
     codeConfiguration: codeConfiguration && withoutPackage(codeConfiguration),
@@ -94,6 +94,7 @@ export function mergeSpec(
   const {
     agentRuntimeName: _name,
     artifactType: _artifactType,
+    workspaceId: _workspaceId,
     forceEvictInstances: _evict,
     codeConfiguration,
     ...rest

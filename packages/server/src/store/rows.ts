@@ -1,20 +1,38 @@
 import type { ResourceStatus } from '@runstead/contract';
 import type { Generated, Selectable } from 'kysely';
 import type { RuntimeSpec } from '../domain/runtime.ts';
-import type { EndpointRecord, EndpointSpec, EventRecord, RuntimeRecord, VersionRecord } from './store.ts';
+import type {
+  EndpointRecord,
+  EndpointSpec,
+  EventRecord,
+  RuntimeRecord,
+  VersionRecord,
+  WorkspaceRecord,
+} from './store.ts';
 
 /** The tables as both databases hold them; JSON is text, times are ISO text, truth is 0 or 1. */
 export interface Tables {
+  workspaces: WorkspaceTable;
   runtimes: RuntimeTable;
   versions: VersionTable;
   endpoints: EndpointTable;
   events: EventTable;
 }
 
+interface WorkspaceTable {
+  id: string;
+  name: string;
+  description: string | null;
+  resource_group_id: string | null;
+  is_default: number;
+  created_at: string;
+  updated_at: string;
+}
+
 interface RuntimeTable {
   id: string;
   name: string;
-  workspace_id: string | null;
+  workspace_id: string;
   revision: number;
   status: string;
   status_reason: string | null;
@@ -70,10 +88,23 @@ export function toText(value: string): string {
   return value.replaceAll('\0', '\ufffd');
 }
 
+export function toWorkspace(row: Selectable<WorkspaceTable>): WorkspaceRecord {
+  return {
+    id: row.id,
+    name: row.name,
+    description: row.description ?? undefined,
+    resourceGroupId: row.resource_group_id ?? undefined,
+    isDefault: row.is_default === 1,
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+  };
+}
+
 export function toRuntime(row: Selectable<RuntimeTable>): RuntimeRecord {
   return {
     id: row.id,
     name: row.name,
+    workspaceId: row.workspace_id,
     revision: row.revision,
     status: row.status as ResourceStatus,
     statusReason: row.status_reason ?? undefined,

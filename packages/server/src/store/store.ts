@@ -8,7 +8,7 @@ import type { Artifact, RuntimeSpec } from '../domain/runtime.ts';
  * moved on, and say so by `false`: whoever worked for an older revision then leaves no trace.
  */
 export interface Store {
-  /** @throws NameTaken */
+  /** @throws NameTaken, NoSuchWorkspace */
   createRuntime(runtime: NewRuntime): Promise<RuntimeRecord>;
   getRuntime(id: string): Promise<RuntimeRecord | undefined>;
   listRuntimes(filter: RuntimeFilter, page: PageRequest): Promise<PageResult<RuntimeRecord>>;
@@ -17,7 +17,7 @@ export interface Store {
   /**
    * Replaces the desired configuration: revision + 1, status UPDATING.
    * @returns undefined when the runtime is gone, on its way out, or no longer at `change.expectedRevision`
-   * @throws NameTaken
+   * @throws NameTaken, NoSuchWorkspace
    */
   updateRuntime(id: string, change: RuntimeChange): Promise<RuntimeRecord | undefined>;
   /** Status DELETING, revision + 1: a delete outranks every attempt under way. Asked again it changes nothing. */
@@ -77,6 +77,20 @@ export interface Store {
   ): Promise<boolean>;
   removeEndpoint(id: string): Promise<void>;
 
+  /** @throws NameTaken */
+  createWorkspace(workspace: NewWorkspace): Promise<WorkspaceRecord>;
+  getWorkspace(id: string): Promise<WorkspaceRecord | undefined>;
+  /** Where runtimes go whose creator names no workspace: always there, under one id for the life of the data. */
+  defaultWorkspace(): Promise<WorkspaceRecord>;
+  listWorkspaces(filter: WorkspaceFilter, page: PageRequest): Promise<PageResult<WorkspaceRecord>>;
+  /** @returns undefined when there is no such workspace */
+  updateWorkspace(
+    id: string,
+    change: { description?: string | undefined; at: string },
+  ): Promise<WorkspaceRecord | undefined>;
+  /** @returns false, and nothing has changed, when it holds a runtime, is the default one, or is not there */
+  removeWorkspace(id: string): Promise<boolean>;
+
   /** Adds to a runtime's history; only the newest `EVENTS_KEPT` stay. */
   addEvent(event: NewEvent): Promise<void>;
   /** Newest first. */
@@ -100,9 +114,16 @@ export class NameTaken extends Error {
   override readonly name = 'NameTaken';
 }
 
+/** A runtime was to be put into a workspace that is not there; nothing has changed. */
+export class NoSuchWorkspace extends Error {
+  override readonly name = 'NoSuchWorkspace';
+}
+
 export interface NewRuntime {
   id: string;
   name: string;
+  /** Default: the default workspace. */
+  workspaceId?: string | undefined;
   spec: RuntimeSpec;
   at: string;
 }
@@ -110,6 +131,8 @@ export interface NewRuntime {
 export interface RuntimeRecord {
   id: string;
   name: string;
+  /** Where it is, not what it is: no part of the configuration, nor of any version. */
+  workspaceId: string;
   /** Raised by every write of the desired configuration, from 1. */
   revision: number;
   status: ResourceStatus;
@@ -125,6 +148,8 @@ export interface RuntimeRecord {
 
 export interface RuntimeChange {
   name: string;
+  /** Absent: it stays where it is. */
+  workspaceId?: string | undefined;
   spec: RuntimeSpec;
   /** The revision the new configuration was merged onto; another one by now means a lost update. */
   expectedRevision: number;
@@ -171,6 +196,24 @@ export interface EndpointRecord {
   updatedAt: string;
 }
 
+export interface NewWorkspace {
+  id: string;
+  name: string;
+  description?: string | undefined;
+  resourceGroupId?: string | undefined;
+  at: string;
+}
+
+export interface WorkspaceRecord {
+  id: string;
+  name: string;
+  description: string | undefined;
+  resourceGroupId: string | undefined;
+  isDefault: boolean;
+  createdAt: string;
+  updatedAt: string;
+}
+
 /** One phase of an attempt, or one thing that happened to an instance. */
 export interface NewEvent {
   runtimeId: string;
@@ -205,13 +248,31 @@ export interface EndpointFilter {
   searchMode?: 'exact' | 'fuzzy' | undefined;
 }
 
+export interface WorkspaceFilter {
+  /** Somewhere in the name, whatever the case. */
+  name?: string | undefined;
+  resourceGroupId?: string | undefined;
+}
+
 export interface PageRequest {
-  /** From 1. */
+  /** From 1; not looked at when `after` is given. */
   pageNumber: number;
   pageSize: number;
+  /**
+   * The page begins behind this place, whatever has come and gone in front of it. Lists of versions, which only grow in
+   * front and lose nothing, have no use for it.
+   */
+  after?: PagePlace | undefined;
+}
+
+/** A place in a list that is newest first, ties by id: that of the item with these values, be it there or gone. */
+export interface PagePlace {
+  createdAt: string;
+  id: string;
 }
 
 export interface PageResult<T> {
   items: T[];
+  /** On all pages together. */
   total: number;
 }

@@ -12,6 +12,7 @@ import {
   type Runtime,
   runtimeAt,
   type TestApi,
+  workspaceIn,
 } from './harness.ts';
 
 /** A store that answers later, as one on another machine does: what happens in between then shows. */
@@ -64,7 +65,7 @@ describe.each([
       { sessionConcurrencyLimitPerInstance: 3 },
       { sessionIdleTimeoutSeconds: 300 },
       { systemTags: ['t'] },
-      { workspaceId: 'w' },
+      { workspaceId: await workspaceIn(api) },
     ];
     const { id, revision } = await runtimeAt(api, 'READY');
     const answers = await Promise.all(

@@ -11,6 +11,7 @@ import {
   runtimeAt,
   type TestApi,
   TIMESTAMP,
+  workspaceIn,
   zip,
 } from './harness.ts';
 
@@ -71,7 +72,6 @@ const everything = {
   sessionConcurrencyLimitPerInstance: 7,
   sessionIdleTimeoutSeconds: 61,
   systemTags: ['b', 'a'],
-  workspaceId: 'ws-1',
   resourceGroupId: 'rg-1',
 };
 
@@ -84,6 +84,7 @@ describe('CreateAgentRuntime answers', () => {
     expect(data).toEqual({
       ...body,
       agentRuntimeId: data.agentRuntimeId,
+      workspaceId: (await api.store.defaultWorkspace()).id,
       agentRuntimeArn: `acs:agentrun:cn-hangzhou:0000000000000000:runtimes/${data.agentRuntimeId}`,
       status: 'CREATING',
       createdAt: data.createdAt,
@@ -374,8 +375,9 @@ describe('a name', () => {
 
   it('is taken whatever the workspace, and told apart by case', async () => {
     const name = `Agent_${freshName()}`;
-    await create(containerRuntime({ agentRuntimeName: name, workspaceId: 'a' }));
-    const other = await create(containerRuntime({ agentRuntimeName: name, workspaceId: 'b' }));
+    const [a, b] = [await workspaceIn(api), await workspaceIn(api)];
+    await create(containerRuntime({ agentRuntimeName: name, workspaceId: a }));
+    const other = await create(containerRuntime({ agentRuntimeName: name, workspaceId: b }));
     expect(other.status).toBe(409);
     const lower = await create(containerRuntime({ agentRuntimeName: name.toLowerCase() }));
     expect(lower.status).toBe(200);

@@ -19,6 +19,7 @@ import { expect } from 'vitest';
 import { ZipFile } from 'yazl';
 import { createApi } from '../../src/api/app.ts';
 import type { ApiDeps } from '../../src/api/deps.ts';
+import { createWalks } from '../../src/api/walks.ts';
 import { type DataFolders, openDataFolders } from '../../src/artifacts/folders.ts';
 import { createPackageIntake } from '../../src/artifacts/intake.ts';
 import { createPackageThread } from '../../src/artifacts/package-thread.ts';
@@ -53,6 +54,7 @@ export interface Page<T> {
 }
 
 export interface Ask {
+  /** Of the runtime or workspace that the path names first. */
   id?: string;
   endpointId?: string;
   query?: Record<string, string>;
@@ -97,6 +99,7 @@ export async function openTestApi(
   const logged: Record<string, unknown>[] = [];
   const app = createApi({
     store,
+    walks: createWalks(() => performance.now()),
     intake: createPackageIntake(folders, thread),
     folders,
     identity: IDENTITY,
@@ -148,7 +151,11 @@ export async function openTestApi(
       { id = '', endpointId = '', query, body, headers }: Ask = {},
     ): Promise<Answer<T>> {
       const { method, path } = operationPaths[operation];
-      const filled = fillPath(path, { agentRuntimeId: id, agentRuntimeEndpointId: endpointId });
+      const filled = fillPath(path, {
+        agentRuntimeId: id,
+        workspaceId: id,
+        agentRuntimeEndpointId: endpointId,
+      });
       const answer = await send<T>({
         method,
         url: query ? `${filled}?${new URLSearchParams(query)}` : filled,
@@ -295,6 +302,11 @@ export async function codeRuntime(
     port: 9000,
     ...fields,
   };
+}
+
+/** Puts a workspace into the store; its id. */
+export async function workspaceIn({ store }: Pick<TestApi, 'store'>, name = freshName()): Promise<string> {
+  return (await store.createWorkspace({ id: randomUUID(), name, at: new Date().toISOString() })).id;
 }
 
 /** Where a runtime can be: its status, and whether a version of it was ever healthy. */

@@ -1,6 +1,7 @@
 import type { OperationName } from '@runstead/contract';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
+  ABSENT,
   containerRuntime,
   endpointAt,
   freshName,
@@ -12,6 +13,7 @@ import {
   statusOf,
   type TestApi,
   TIMESTAMP,
+  workspaceIn,
 } from './harness.ts';
 
 let api: TestApi;
@@ -121,8 +123,14 @@ describe('GetAgentRuntime', () => {
 
 describe('ListAgentRuntimes', () => {
   let listed: TestApi;
+  /** The ids of what the cases below call w1, w2 and w3; the last is none. */
+  const workspaces: Record<string, string> = { w3: ABSENT };
+  const named = <T extends Record<string, unknown>>(fields: T): T =>
+    JSON.parse(JSON.stringify(fields), (key, value) =>
+      key.startsWith('workspaceId') ? value.replace(/w\d/g, (name: string) => workspaces[name]!) : value,
+    ) as T;
   const list = (query: Record<string, string> = {}) =>
-    listed.call<Page<Runtime>>('ListAgentRuntimes', { query });
+    listed.call<Page<Runtime>>('ListAgentRuntimes', { query: named(query) });
   const namesOf = async (query: Record<string, string>) =>
     (await list(query)).data.items.map(({ agentRuntimeName }) => agentRuntimeName);
 
@@ -135,9 +143,10 @@ describe('ListAgentRuntimes', () => {
   ];
   beforeAll(async () => {
     listed = await openTestApi();
+    for (const name of ['w1', 'w2']) workspaces[name] = await workspaceIn(listed, name);
     for (const [agentRuntimeName, fields, status] of rows) {
       const created = await listed.call<Runtime>('CreateAgentRuntime', {
-        body: containerRuntime({ agentRuntimeName, ...fields }),
+        body: containerRuntime({ agentRuntimeName, ...named(fields) }),
       });
       const id = created.data.agentRuntimeId!;
       const at = new Date().toISOString();
@@ -187,6 +196,16 @@ describe('ListAgentRuntimes', () => {
     [{ workspaceId: 'w1' }, ['beta_50', 'alpha']],
     [{ workspaceIds: 'w1,w2' }, ['beta_50', 'Alpha-2', 'alpha']],
     [{ workspaceIds: 'w3' }, []],
+    [{ workspaceIds: 'w3, w2 ,' }, ['Alpha-2']],
+    [{ workspaceId: 'w2', workspaceIds: 'w1' }, ['beta_50', 'Alpha-2', 'alpha']],
+    [{ workspaceId: '', workspaceIds: '' }, ['betaX50', 'beta_50', 'Alpha-2', 'alpha']],
+    [{ workspaceIds: ',' }, ['betaX50', 'beta_50', 'Alpha-2', 'alpha']],
+    [{ workspaceId: 'no uuid' }, []],
+    [{ systemTags: '' }, ['betaX50', 'beta_50', 'Alpha-2', 'alpha']],
+    [{ searchMode: 'exact' }, ['betaX50', 'beta_50', 'Alpha-2', 'alpha']],
+    [{ agentRuntimeName: 'pha', searchMode: '' }, ['Alpha-2', 'alpha']],
+    [{ agentRuntimeName: 'alpha', searchMode: 'exact', workspaceIds: 'w1' }, ['alpha']],
+    [{ agentRuntimeName: 'alpha', searchMode: 'exact', workspaceIds: 'w2' }, []],
     [{ status: 'READY', workspaceId: 'w1', systemTags: 'red', agentRuntimeName: 'al' }, ['alpha']],
     [{ resourceGroupId: 'any', discoveryResourceGroupId: 'any' }, ['betaX50', 'beta_50', 'Alpha-2', 'alpha']],
     [{ unheardOf: '1' }, ['betaX50', 'beta_50', 'Alpha-2', 'alpha']],
@@ -194,6 +213,15 @@ describe('ListAgentRuntimes', () => {
   it.each(cases)('by %j is %j', async (query, expected) => {
     expect(await namesOf(query)).toEqual(expected);
     expect((await list(query)).data.total).toBe(expected.length);
+  });
+
+  it('of a status that there is none of says so', async () => {
+    const warningOf = async (status: string) => (await list({ status })).headers['x-runstead-warning'];
+    expect(await warningOf('ACTIVE,READY,ready')).toBe(
+      'status "ACTIVE", "ready" matches nothing: there are CREATING, CREATE_FAILED, UPDATING, UPDATE_FAILED, ' +
+        'READY, DELETING, DELETE_FAILED',
+    );
+    expect(await warningOf('READY,DELETE_FAILED')).toBeUndefined();
   });
 
   it('is cut into pages that together are the whole', async () => {
@@ -246,6 +274,11 @@ describe('the pages of', () => {
       expect(answer.headers['x-runstead-warning']).toBeUndefined();
     });
 
+    it('are of 50, the first of them, when number and size are given empty', async () => {
+      const answer = await list({ pageNumber: '', pageSize: '' });
+      expect(answer).toMatchObject({ status: 200, data: { pageNumber: 1, pageSize: 50 } });
+    });
+
     it.each(['100', '50', '1'])('are of %s when asked for', async (pageSize) => {
       const answer = await list({ pageSize });
       expect(answer.data.pageSize).toBe(Number(pageSize));
@@ -261,7 +294,7 @@ describe('the pages of', () => {
       });
     });
 
-    it.each(['0', '-1', '1e9', 'x', '1.5', '', ' 1', '0x10', 'NaN', '99999999999'])(
+    it.each(['0', '-1', '1e9', 'x', '1.5', ' 1', '0x10', 'NaN', '99999999999'])(
       'are neither numbered nor sized %j',
       async (value) => {
         for (const [field, max] of [

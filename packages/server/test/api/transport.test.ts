@@ -202,7 +202,8 @@ describe('a path', () => {
     '/2025-09-10/Agents/runtimes',
     '//2025-09-10/agents/runtimes',
     `/2025-09-10/agents/runtimes/${ABSENT}/endpoints/${ABSENT}/more`,
-    '/2025-09-10/workspaces',
+    `/2025-09-10/workspaces/${ABSENT}/discovery/endpoints`,
+    '/2025-09-10/workspace',
     '/runstead/v1',
   ])('%s that nothing lies under is 404', async (path) => {
     expect(await api.send({ method: 'GET', url: `${path}?token=abc` })).toMatchObject({

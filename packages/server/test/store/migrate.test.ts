@@ -222,6 +222,75 @@ describe('migrate', () => {
     expect(leftovers()).toContain('db.sqlite.v1.bak');
   });
 
+  it('puts runtimes of a release without workspaces into the default one, versions and endpoints kept', async () => {
+    const before = open();
+    migrate(before, path, { migrations: released.slice(0, 2) });
+    const insert = (table: string, row: Record<string, unknown>) =>
+      before
+        .prepare(`INSERT INTO ${table} (${Object.keys(row)}) VALUES (${Object.keys(row).map(() => '?')})`)
+        .run(Object.values(row));
+    const times = { created_at: at(0), updated_at: at(1) };
+    for (const [id, workspaceId] of [
+      ['labelled', 'anything'],
+      ['plain', undefined],
+    ] as const) {
+      const spec = JSON.stringify(
+        specOf({ description: 'é "\\', ...(workspaceId && { workspaceId }) } as object),
+      );
+      const row = { revision: 3, spec, artifact_digest: 'd', ...times };
+      insert('runtimes', {
+        ...row,
+        id,
+        name: id,
+        workspace_id: workspaceId ?? null,
+        status: 'UPDATE_FAILED',
+        status_reason: 'why',
+        head_version: 1,
+        force_evict: 1,
+      });
+      insert('versions', { ...row, runtime_id: id, version: 1, description: 'v' });
+      insert('endpoints', {
+        ...times,
+        id: `e-${id}`,
+        runtime_id: id,
+        name: 'prod',
+        revision: 1,
+        status: 'READY',
+        spec: '{}',
+      });
+    }
+    close(before);
+
+    const store = openSqliteStore(path);
+    const { id: workspaceId, isDefault } = await store.defaultWorkspace();
+    expect(isDefault).toBe(true);
+    for (const id of ['labelled', 'plain']) {
+      expect(await store.getRuntime(id)).toEqual({
+        id,
+        name: id,
+        workspaceId,
+        revision: 3,
+        status: 'UPDATE_FAILED',
+        statusReason: 'why',
+        spec: specOf({ description: 'é "\\' }),
+        headVersion: 1,
+        forceEvict: true,
+        createdAt: at(0),
+        updatedAt: at(1),
+      });
+      expect((await store.getVersion(id, 1))?.spec).toEqual(specOf({ description: 'é "\\' }));
+      expect(await store.endpoints(id)).toHaveLength(1);
+    }
+    expect(
+      (await store.listRuntimes({ workspaceIds: [workspaceId] }, { pageNumber: 1, pageSize: 5 })).total,
+    ).toBe(2);
+    // What lies under a runtime still goes with it, also after its table was made anew.
+    await store.removeRuntime('plain');
+    expect(await store.versions('plain')).toEqual([]);
+    expect(await store.endpoints('plain')).toEqual([]);
+    await store.close();
+  });
+
   it('takes a path with quotes and spaces in it', () => {
     const odd = join(folder, "it's here.sqlite");
     const database = open(odd);

@@ -1,15 +1,25 @@
-import { type ExpressionBuilder, Kysely, type SelectQueryBuilder, SqliteDialect, sql } from 'kysely';
+import {
+  type Expression,
+  type ExpressionBuilder,
+  Kysely,
+  type Selectable,
+  type SqlBool,
+  SqliteDialect,
+  sql,
+} from 'kysely';
 import { isLeaving, isUnsettled } from '../../domain/status.ts';
-import { type Tables, toEndpoint, toEvent, toRuntime, toText, toVersion } from '../rows.ts';
+import { type Tables, toEndpoint, toEvent, toRuntime, toText, toVersion, toWorkspace } from '../rows.ts';
 import {
   type EndpointRecord,
   EVENTS_KEPT,
   NameTaken,
+  NoSuchWorkspace,
   type PageRequest,
   type PageResult,
   type RuntimeFilter,
   type RuntimeRecord,
   type Store,
+  type WorkspaceRecord,
 } from '../store.ts';
 import { migrate } from './migrate.ts';
 import { type OpenDatabase, openDatabase } from './open-database.ts';
@@ -47,15 +57,20 @@ function createSqliteStore(database: OpenDatabase): Store {
     return row && toEndpoint(row);
   };
 
+  const defaultWorkspace = async (): Promise<WorkspaceRecord> =>
+    toWorkspace(
+      await db.selectFrom('workspaces').selectAll().where('is_default', '=', 1).executeTakeFirstOrThrow(),
+    );
+
   return {
     getRuntime,
     getEndpoint,
 
-    async createRuntime({ id, name, spec, at }) {
+    async createRuntime({ id, name, workspaceId, spec, at }) {
       const row = {
         id,
         name,
-        workspace_id: spec.workspaceId ?? null,
+        workspace_id: workspaceId ?? (await defaultWorkspace()).id,
         revision: 1,
         status: 'CREATING',
         status_reason: null,
@@ -66,16 +81,15 @@ function createSqliteStore(database: OpenDatabase): Store {
         created_at: at,
         updated_at: at,
       };
-      await orNameTaken(name, db.insertInto('runtimes').values(row).execute());
+      await orNoSuchWorkspace(
+        row.workspace_id,
+        orNameTaken(name, db.insertInto('runtimes').values(row).execute()),
+      );
       return toRuntime(row);
     },
 
     async listRuntimes(filter, page) {
-      const { items, total } = await paged(
-        db.selectFrom('runtimes').where((where) => matches(where, filter)),
-        page,
-        (query) => query.selectAll().orderBy('created_at', 'desc').orderBy('id'),
-      );
+      const { items, total } = await newestFirst(db, 'runtimes', (where) => matches(where, filter), page);
       return { items: items.map(toRuntime), total };
     },
 
@@ -86,13 +100,13 @@ function createSqliteStore(database: OpenDatabase): Store {
     },
 
     async updateRuntime(id, change) {
-      const row = await orNameTaken(
+      const write = orNameTaken(
         change.name,
         db
           .updateTable('runtimes')
           .set({
             name: change.name,
-            workspace_id: change.spec.workspaceId ?? null,
+            ...(change.workspaceId !== undefined && { workspace_id: change.workspaceId }),
             revision: change.expectedRevision + 1,
             status: 'UPDATING',
             status_reason: null,
@@ -107,6 +121,7 @@ function createSqliteStore(database: OpenDatabase): Store {
           .returningAll()
           .executeTakeFirst(),
       );
+      const row = await orNoSuchWorkspace(change.workspaceId, write);
       return row && toRuntime(row);
     },
 
@@ -214,12 +229,17 @@ function createSqliteStore(database: OpenDatabase): Store {
     },
 
     async listVersions(runtimeId, page) {
-      const { items, total } = await paged(
-        db.selectFrom('versions').where('runtime_id', '=', runtimeId),
-        page,
-        (query) => query.selectAll().orderBy('version', 'desc'),
-      );
-      return { items: items.map(toVersion), total };
+      const all = db.selectFrom('versions').where('runtime_id', '=', runtimeId);
+      const { total } = await all
+        .select((where) => where.fn.countAll<number>().as('total'))
+        .executeTakeFirstOrThrow();
+      const items = await all
+        .selectAll()
+        .orderBy('version', 'desc')
+        .limit(page.pageSize)
+        .offset((page.pageNumber - 1) * page.pageSize)
+        .execute();
+      return { items: items.map(toVersion), total: Number(total) };
     },
 
     async publishVersion(runtimeId, version, { description, publisher, at }) {
@@ -265,13 +285,12 @@ function createSqliteStore(database: OpenDatabase): Store {
     },
 
     async listEndpoints(runtimeId, { endpointName, searchMode }, page) {
-      let query = db.selectFrom('endpoints').where('runtime_id', '=', runtimeId);
-      if (endpointName !== undefined) {
-        query = query.where((where) => nameMatches(where, endpointName, searchMode ?? 'fuzzy'));
-      }
-      const { items, total } = await paged(query, page, (rows) =>
-        rows.selectAll().orderBy('created_at', 'desc').orderBy('id'),
-      );
+      const matching = (where: ExpressionBuilder<Tables, 'endpoints'>) => {
+        const within = where('runtime_id', '=', runtimeId);
+        if (endpointName === undefined) return within;
+        return where.and([within, nameMatches(where, endpointName, searchMode ?? 'fuzzy')]);
+      };
+      const { items, total } = await newestFirst(db, 'endpoints', matching, page);
       return { items: items.map(toEndpoint), total };
     },
 
@@ -339,6 +358,59 @@ function createSqliteStore(database: OpenDatabase): Store {
 
     async removeEndpoint(id) {
       await db.deleteFrom('endpoints').where('id', '=', id).execute();
+    },
+
+    async createWorkspace({ id, name, description, resourceGroupId, at }) {
+      const row = {
+        id,
+        name,
+        description: description === undefined ? null : toText(description),
+        resource_group_id: resourceGroupId === undefined ? null : toText(resourceGroupId),
+        is_default: 0,
+        created_at: at,
+        updated_at: at,
+      };
+      await orNameTaken(name, db.insertInto('workspaces').values(row).execute());
+      return toWorkspace(row);
+    },
+
+    async getWorkspace(id) {
+      const row = await db.selectFrom('workspaces').selectAll().where('id', '=', id).executeTakeFirst();
+      return row && toWorkspace(row);
+    },
+
+    defaultWorkspace,
+
+    async listWorkspaces({ name, resourceGroupId }, page) {
+      const matching = (where: ExpressionBuilder<Tables, 'workspaces'>) =>
+        where.and([
+          ...(name === undefined ? [] : [nameMatches(where, name, 'fuzzy')]),
+          ...(resourceGroupId === undefined ? [] : [where('resource_group_id', '=', resourceGroupId)]),
+        ]);
+      const { items, total } = await newestFirst(db, 'workspaces', matching, page);
+      return { items: items.map(toWorkspace), total };
+    },
+
+    async updateWorkspace(id, { description, at }) {
+      const row = await db
+        .updateTable('workspaces')
+        .set({ ...(description !== undefined && { description: toText(description) }), updated_at: at })
+        .where('id', '=', id)
+        .returningAll()
+        .executeTakeFirst();
+      return row && toWorkspace(row);
+    },
+
+    async removeWorkspace(id) {
+      const { numDeletedRows } = await db
+        .deleteFrom('workspaces')
+        .where('id', '=', id)
+        .where('is_default', '=', 0)
+        .where(({ not, exists, selectFrom }) =>
+          not(exists(selectFrom('runtimes').select('id').where('workspace_id', '=', id))),
+        )
+        .executeTakeFirst();
+      return numDeletedRows === 1n;
     },
 
     async addEvent({ runtimeId, revision, phase, startedAt, durationMs, outcome, reason, output }) {
@@ -412,21 +484,41 @@ function createSqliteStore(database: OpenDatabase): Store {
   };
 }
 
-/** Rows of one page and the number of all. */
-async function paged<T extends keyof Tables, R>(
-  query: SelectQueryBuilder<Tables, T, object>,
-  { pageNumber, pageSize }: PageRequest,
-  select: (query: SelectQueryBuilder<Tables, T, object>) => SelectQueryBuilder<Tables, T, R>,
-): Promise<PageResult<R>> {
-  const { total } = await query
+/** Tables whose lists are newest first, ties by id. */
+type Listed = 'runtimes' | 'endpoints' | 'workspaces';
+
+/**
+ * Rows of one page and the number of all. Which rows they are is found by their keys alone, in the order of an index; only
+ * those of the page are read whole.
+ */
+async function newestFirst<T extends Listed>(
+  db: Kysely<Tables>,
+  table: T,
+  matching: (where: ExpressionBuilder<Tables, T>) => Expression<SqlBool>,
+  { pageNumber, pageSize, after }: PageRequest,
+): Promise<PageResult<Selectable<Tables[T]>>> {
+  // The three have id and created_at alike; the compiler follows one of them.
+  const rows = db.selectFrom(table as 'runtimes');
+  const all = rows.where(matching as unknown as Matching);
+  const { total } = await all
     .select((where) => where.fn.countAll<number>().as('total'))
     .executeTakeFirstOrThrow();
-  const items = await select(query)
-    .limit(pageSize)
-    .offset((pageNumber - 1) * pageSize)
+  const rest = after
+    ? all
+        .where('created_at', '<=', after.createdAt)
+        .where((where) => where.or([where('created_at', '<', after.createdAt), where('id', '>', after.id)]))
+    : all.offset((pageNumber - 1) * pageSize);
+  const keys = rest.select('id').orderBy('created_at', 'desc').orderBy('id').limit(pageSize);
+  const items = await rows
+    .where('id', 'in', keys)
+    .selectAll()
+    .orderBy('created_at', 'desc')
+    .orderBy('id')
     .execute();
-  return { items, total: Number(total) };
+  return { items: items as unknown as Selectable<Tables[T]>[], total: Number(total) };
 }
+
+type Matching = (where: ExpressionBuilder<Tables, 'runtimes'>) => Expression<SqlBool>;
 
 function matches(where: ExpressionBuilder<Tables, 'runtimes'>, filter: RuntimeFilter) {
   const conditions = [];
@@ -441,7 +533,7 @@ function matches(where: ExpressionBuilder<Tables, 'runtimes'>, filter: RuntimeFi
   return where.and(conditions);
 }
 
-function nameMatches<T extends 'runtimes' | 'endpoints'>(
+function nameMatches<T extends Listed>(
   where: ExpressionBuilder<Tables, T>,
   name: string,
   mode: 'exact' | 'fuzzy',
@@ -460,6 +552,18 @@ async function orNameTaken<T>(name: string, write: Promise<T>): Promise<T> {
       /UNIQUE constraint failed: \w+\.name|endpoints\.runtime_id, endpoints\.name/.test(error.message)
     ) {
       throw new NameTaken(`'${name}' already exists`, { cause: error });
+    }
+    throw error;
+  }
+}
+
+/** The only thing a runtime refers to is its workspace. */
+async function orNoSuchWorkspace<T>(id: string | undefined, write: Promise<T>): Promise<T> {
+  try {
+    return await write;
+  } catch (error) {
+    if (error instanceof Error && /FOREIGN KEY constraint failed/.test(error.message)) {
+      throw new NoSuchWorkspace(`workspace '${id}' is not there`, { cause: error });
     }
     throw error;
   }
