@@ -1,3 +1,4 @@
+export * from './access-token.ts';
 export { Crc64, crc64 } from './crc64.ts';
 export * from './endpoint.ts';
 export type { DataPlaneError, ErrorEnvelope, SuccessEnvelope } from './envelope.ts';

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { AccessToken, GetAccessTokenQuery } from './access-token.ts';
 import {
   AgentRuntimeEndpoint,
   CreateAgentRuntimeEndpointInput,
@@ -132,6 +133,13 @@ export const operations = {
     body: PublishRuntimeVersionInput,
     data: AgentRuntimeVersion,
     errors: [...bodyErrors, 'ERR_NOT_FOUND', 'ERR_RUNTIME_NOT_READY'],
+  },
+  GetAccessToken: {
+    ...operationPaths.GetAccessToken,
+    summary: "Get a token for calls to a runtime's endpoints",
+    query: GetAccessTokenQuery,
+    data: AccessToken,
+    errors: ['ERR_VALIDATION_FAILED', 'ERR_NOT_FOUND'],
   },
   CreateWorkspace: {
     ...operationPaths.CreateWorkspace,

@@ -60,6 +60,7 @@ describe('operationPaths', () => {
       ListAgentRuntimeEndpoints: 'GET R/{id}/endpoints',
       ListAgentRuntimeVersions: 'GET R/{id}/versions',
       PublishRuntimeVersion: 'POST R/{id}/versions',
+      GetAccessToken: 'GET /2025-09-10/agents/accessToken',
       CreateWorkspace: 'POST W',
       ListWorkspaces: 'GET W',
       GetWorkspace: 'GET W/{id}',

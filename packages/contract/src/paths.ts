@@ -38,6 +38,7 @@ export const operationPaths = {
   ListAgentRuntimeEndpoints: { method: 'GET', path: `${RUNTIMES}/{agentRuntimeId}/endpoints` },
   ListAgentRuntimeVersions: { method: 'GET', path: `${RUNTIMES}/{agentRuntimeId}/versions` },
   PublishRuntimeVersion: { method: 'POST', path: `${RUNTIMES}/{agentRuntimeId}/versions` },
+  GetAccessToken: { method: 'GET', path: `/${API_VERSION}/agents/accessToken` },
   CreateWorkspace: { method: 'POST', path: WORKSPACES },
   ListWorkspaces: { method: 'GET', path: WORKSPACES },
   GetWorkspace: { method: 'GET', path: `${WORKSPACES}/{workspaceId}` },

@@ -36,6 +36,9 @@ const handlers: Record<keyof typeof operations, Handler> = {
   ListAgentRuntimeEndpoints: listEndpoints,
   ListAgentRuntimeVersions: listVersions,
   PublishRuntimeVersion: publishVersion,
+  GetAccessToken: () => {
+    throw new RunsteadError('ERR_UNAVAILABLE', 'This server gives no access tokens');
+  },
   CreateWorkspace: createWorkspace,
   ListWorkspaces: listWorkspaces,
   GetWorkspace: getWorkspace,
