@@ -341,12 +341,17 @@ const SPEC: RuntimeSpec = {
 export async function runtimeAt(
   { store }: Pick<TestApi, 'store'>,
   stage: Stage,
-  { versions = 1, spec = {} }: { versions?: number; spec?: Partial<RuntimeSpec> } = {},
+  {
+    versions = 1,
+    spec = {},
+    workspaceId,
+  }: { versions?: number; spec?: Partial<RuntimeSpec>; workspaceId?: string } = {},
 ): Promise<RuntimeRecord> {
   const at = () => new Date().toISOString();
   const { id } = await store.createRuntime({
     id: randomUUID(),
     name: freshName(),
+    workspaceId,
     spec: { ...SPEC, ...spec },
     at: at(),
   });
