@@ -12,6 +12,7 @@ import {
   sendBytes,
   type TestApi,
   until,
+  workspaceIn,
 } from './harness.ts';
 
 const RUNTIMES = operationPaths.CreateAgentRuntime.path;
@@ -20,10 +21,12 @@ const BODY_LIMIT = 16 * 1024;
 let api: TestApi;
 let runtimeId: string;
 let endpointId: string;
+let workspaceId: string;
 beforeAll(async () => {
   api = await openTestApi({ deps: { bodyLimitBytes: BODY_LIMIT } });
   ({ id: runtimeId } = await runtimeAt(api, 'READY'));
   endpointId = await endpointAt(api, runtimeId, 'prod');
+  workspaceId = await workspaceIn(api);
 });
 afterAll(() => api.close());
 afterEach(async () => {
@@ -37,13 +40,15 @@ const WITH_BODY = [
   'CreateAgentRuntimeEndpoint',
   'UpdateAgentRuntimeEndpoint',
   'PublishRuntimeVersion',
+  'CreateWorkspace',
+  'UpdateWorkspace',
 ] as const satisfies OperationName[];
 const ALL = Object.keys(operationPaths) as OperationName[];
 
 describe.each(WITH_BODY)('the body of %s', (operation) => {
   const ask = (body?: string, headers?: Record<string, string | undefined>) =>
     api.call(operation, {
-      id: runtimeId,
+      id: operation === 'UpdateWorkspace' ? workspaceId : runtimeId,
       endpointId,
       ...(body !== undefined && { body }),
       ...(headers && { headers }),
@@ -127,9 +132,12 @@ describe.each([
   ['UpdateAgentRuntime', BODY_LIMIT],
   ['CreateAgentRuntimeEndpoint', 1024 * 1024],
   ['PublishRuntimeVersion', 1024 * 1024],
+  ['CreateWorkspace', 1024 * 1024],
+  ['UpdateWorkspace', 1024 * 1024],
 ] as const)('a body of %s that is too large', (operation, limit) => {
   const { method, path } = operationPaths[operation];
-  const target = () => fillPath(path as '/{agentRuntimeId}', { agentRuntimeId: runtimeId });
+  const target = () =>
+    fillPath(path as '/{agentRuntimeId}{workspaceId}', { agentRuntimeId: runtimeId, workspaceId });
 
   it('is refused by the length it declares, before any of it was sent', async () => {
     const answer = await sendBytes(
