@@ -46,6 +46,8 @@ export interface ControlOptions {
   log: Log;
   /** Where the gateway can be reached, once it listens. */
   publicUrl: () => string;
+  /** Default: true. Without, what is written stays as it was written: nothing is started, updated or removed. */
+  reconcile?: boolean;
   /** Default: SQLite in the data folder. */
   store?: Store;
   /** Default: a real one. */
@@ -68,6 +70,7 @@ export async function composeControl({
   driver,
   log,
   publicUrl,
+  reconcile = true,
   ...given
 }: ControlOptions): Promise<Control> {
   const folders = openDataFolders(config.dataDir);
@@ -182,10 +185,13 @@ export async function composeControl({
     keys: () => keys,
     publicUrl,
     runtimeChanged: (runtimeId) => {
+      if (!reconcile) return;
       publish(runtimeId);
       runtimeLoop.supersede(runtimeId);
     },
-    endpointsChanged: (runtimeId) => endpointLoop.enqueue(runtimeId),
+    endpointsChanged: (runtimeId) => {
+      if (reconcile) endpointLoop.enqueue(runtimeId);
+    },
     routesSettled: (runtimeId) => routes.settled(runtimeId),
     progress: (runtimeId) => describeProgress(progress, runtimeId),
     scalingStatus: (endpoint) => describeScaling(endpoint, instances),
@@ -220,11 +226,13 @@ export async function composeControl({
   }
   await intake.collect(() => store.artifactDigests());
   await takeOver(running);
-  scaler.begin();
-  for (const id of await store.runtimeIds({ unsettled: true })) runtimeLoop.enqueue(id);
-  for (const id of known) {
-    scaler.look(id);
-    endpointLoop.enqueue(id);
+  if (reconcile) {
+    scaler.begin();
+    for (const id of await store.runtimeIds({ unsettled: true })) runtimeLoop.enqueue(id);
+    for (const id of known) {
+      scaler.look(id);
+      endpointLoop.enqueue(id);
+    }
   }
 
   /** Of what an earlier server left running: keeps what a version still stands for, ends the rest. */
