@@ -1,9 +1,10 @@
 import type { ChatCompletionChunk, ChatCompletionStream } from './chat-completion.ts';
 import { AgentRunError, IncompleteStreamError, StreamError } from './errors.ts';
-import { describe, invalidAnswer, isObject, parseObject, redact, requestIdOf } from './transport/answer.ts';
+import { describe, invalidAnswer, isObject, parseObject, requestIdOf } from './transport/answer.ts';
 import type { CallClock } from './transport/call-clock.ts';
 import type { CallSettings } from './transport/call-settings.ts';
 import { connectionError, discard } from './transport/exchange.ts';
+import { redact } from './transport/redact.ts';
 import { type SseEvent, SseParser } from './transport/sse.ts';
 
 /**

@@ -1,76 +1,118 @@
 import { invocationPath } from '@runstead/contract/paths';
+import type { Caller } from './caller.ts';
 import type { ChatCompletion, ChatCompletionStream, InvokeOpenaiRequest } from './chat-completion.ts';
 import { openChatStream } from './chat-stream.ts';
 import type { Config } from './config/config.ts';
 import { pathSegment } from './path-segment.ts';
-import { agentError, readError, readObject } from './transport/answer.ts';
-import { authorizeData } from './transport/authorize.ts';
+import { agentError, readObject, requestIdOf } from './transport/answer.ts';
+import { type Answered, ApiPromise, type Run, type Wanted } from './transport/api-promise.ts';
+import { withRetries } from './transport/attempts.ts';
 import { CallClock } from './transport/call-clock.ts';
-import { type CallSettings, resolveCall } from './transport/call-settings.ts';
-import { exchange, type WireRequest } from './transport/exchange.ts';
+import { resolveCall } from './transport/call-settings.ts';
+import { exchange, handOver, type WireRequest } from './transport/exchange.ts';
+import { withRequestId } from './transport/send.ts';
+import { type AgentCall, agentRefusal, sendToAgent } from './transport/send-to-agent.ts';
 import { USER_AGENT } from './transport/user-agent.ts';
 
-const CHAT_COMPLETIONS = '/openai/v1/chat/completions';
+const CHAT_COMPLETIONS = '/chat/completions';
 
-/** A chat completion from an agent: settings → request → credential → answer or stream. Sent once, never repeated. */
-export async function invokeOpenai(
+/** Where clients of the OpenAI API find an agent. */
+export function openaiBaseUrl(baseUrl: string, runtimeName: string, endpointName: string): string {
+  return `${baseUrl}${invocationPath(runtimeName, endpointName)}/openai/v1`;
+}
+
+/**
+ * A chat completion from an agent: settings → request → credential → answer or stream. Made again only where the agent
+ * certainly did not see it.
+ */
+export function invokeOpenai(
+  caller: Caller,
   agentRuntimeName: string,
   agentRuntimeEndpointName: string,
   request: InvokeOpenaiRequest,
-  clientConfig: Config,
-): Promise<ChatCompletion | ChatCompletionStream> {
-  const { config, signal, headers, ...parameters } = request;
-  const runtimeName = pathSegment('agentRuntimeName', agentRuntimeName);
-  const endpointName = pathSegment('agentRuntimeEndpointName', agentRuntimeEndpointName);
-  const stream = request.stream ?? false;
-  const settings = resolveCall('data', clientConfig, config, { headers });
-  const url = new URL(settings.target.baseUrl + invocationPath(runtimeName, endpointName) + CHAT_COMPLETIONS);
-  const unsigned: WireRequest = {
-    method: 'POST',
-    url,
-    headers: {
-      accept: stream ? 'text/event-stream' : 'application/json',
-      'content-type': 'application/json',
-      'user-agent': USER_AGENT,
-      ...settings.headers,
-    },
-    body: JSON.stringify({ ...parameters, model: parameters.model ?? runtimeName, stream }),
-  };
+): ApiPromise<ChatCompletion | ChatCompletionStream> {
+  return new ApiPromise(prepareInvocation(caller, agentRuntimeName, agentRuntimeEndpointName, request));
+}
 
-  const clock = new CallClock([settings.signal, signal]);
+export function prepareInvocation(
+  caller: Caller,
+  agentRuntimeName: string,
+  agentRuntimeEndpointName: string,
+  request: InvokeOpenaiRequest,
+): Run<ChatCompletion | ChatCompletionStream> {
+  try {
+    const { config, signal, headers, ...parameters } = request;
+    const runtimeName = pathSegment('agentRuntimeName', agentRuntimeName);
+    const endpointName = pathSegment('agentRuntimeEndpointName', agentRuntimeEndpointName);
+    const stream = request.stream ?? false;
+    const settings = resolveCall('data', caller.config, config, { headers });
+    const url = openaiBaseUrl(settings.target.baseUrl, runtimeName, endpointName) + CHAT_COMPLETIONS;
+    const unsigned: WireRequest = {
+      method: 'POST',
+      url: new URL(url),
+      headers: {
+        accept: stream ? 'text/event-stream' : 'application/json',
+        'content-type': 'application/json',
+        'user-agent': USER_AGENT,
+        ...settings.headers,
+      },
+      body: JSON.stringify({ ...parameters, model: parameters.model ?? runtimeName, stream }),
+    };
+    const call = { caller, config, settings, runtimeName, stream, signal };
+    return (wanted) => invoke(call, unsigned, wanted);
+  } catch (error) {
+    return () => Promise.reject(error);
+  }
+}
+
+/** Settings of what has to be asked of the control plane before a call. */
+export function settingsOf({ config, signal }: InvokeOpenaiRequest): Config | undefined {
+  return signal === undefined ? config : { ...config, signal };
+}
+
+async function invoke(
+  call: AgentCall & { stream: boolean; signal: AbortSignal | undefined },
+  unsigned: WireRequest,
+  wanted: Wanted,
+): Promise<Answered<ChatCompletion | ChatCompletionStream>> {
+  const { settings, stream } = call;
+  const { url } = unsigned;
+  const clock = new CallClock([settings.signal, call.signal]);
   clock.limit(
     settings.timeoutMs,
     stream ? `answer from ${url.origin}` : `complete answer from ${url.origin}`,
   );
-  let streaming = false;
+  let handedOver = false;
   try {
-    const response = await sendToAgent(unsigned, settings, clock);
+    const response = await withRetries(
+      unsigned,
+      settings,
+      clock,
+      () => 'invocation',
+      async () => {
+        const answer = await sendToAgent(call, unsigned, clock, (request) =>
+          exchange(request, settings, clock),
+        );
+        if (answer.ok) return answer;
+        throw await agentRefusal(answer, url, clock, settings.secrets);
+      },
+    );
+    const requestId = requestIdOf(response);
+    // A stream keeps its clock and closes it at its own end; so does a body that was handed over.
+    if (wanted === 'response') {
+      handedOver = true;
+      return { response: handOver(response, url, clock), requestId };
+    }
     if (stream) {
-      const chunks = openChatStream(response, url, clock, settings);
-      streaming = true;
-      return chunks;
+      const data = openChatStream(response, url, clock, settings);
+      handedOver = true;
+      return { data, response, requestId };
     }
     const completion = await readObject(response, url, clock);
     const error = agentError(response, completion, settings.secrets);
     if (error !== undefined) throw error;
-    return completion as unknown as ChatCompletion;
+    return { data: withRequestId(completion as unknown as ChatCompletion, requestId), response, requestId };
   } finally {
-    // A stream keeps its clock and closes it at its own end.
-    if (!streaming) clock.close();
+    if (!handedOver) clock.close();
   }
-}
-
-async function sendToAgent(
-  unsigned: WireRequest,
-  settings: CallSettings,
-  clock: CallClock,
-): Promise<Response> {
-  const request = await authorizeData(unsigned, settings.target);
-  // Once more: the caller's own word stands above the credential's headers too.
-  Object.assign(request.headers, settings.headers);
-  const response = await exchange(request, settings.fetch, clock);
-  if (response.ok) return response;
-  // Only the platform's own word counts about what exists: an agent's 404 is about a path of the agent.
-  const fromAgent = response.headers.get('x-runstead-error-origin') !== 'platform';
-  throw await readError(response, request.url, clock, { fromAgent, secrets: settings.secrets });
 }

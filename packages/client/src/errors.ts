@@ -6,9 +6,11 @@
  *     ├─ HTTPError                       the server answered
  *     │  ├─ ClientError                  4xx
  *     │  │  ├─ ResourceNotExistError     404
- *     │  │  └─ ResourceAlreadyExistError 409, and 400 or 500 whose message says "already exists"
+ *     │  │  ├─ ResourceAlreadyExistError 409, and 400 or 500 whose message says "already exists"
+ *     │  │  └─ DeleteResourceError       a delete that does not come to its end
  *     │  ├─ ServerError                  5xx
  *     │  └─ InvalidResponseError         an answer that is not the API's: a redirect, HTML, broken JSON
+ *     ├─ ResourceFailedError             what was waited for became a *_FAILED
  *     ├─ ConnectionError                 no answer, or one that broke off
  *     │  └─ TimeoutError
  *     ├─ AbortError                      the caller's signal
@@ -46,6 +48,8 @@ export interface HTTPErrorOptions {
   errorCode?: string | undefined;
   /** Who failed, where the server says so (`x-runstead-error-origin`): the platform or the agent behind it. */
   origin?: string | undefined;
+  /** Milliseconds after which the server says trying again makes sense (`Retry-After`). */
+  retryAfterMs?: number | undefined;
   cause?: unknown;
 }
 
@@ -55,6 +59,7 @@ export class HTTPError extends AgentRunError {
   readonly requestId: string | undefined;
   readonly errorCode: string | undefined;
   readonly origin: string | undefined;
+  readonly retryAfterMs: number | undefined;
 
   constructor(statusCode: number, message: string, options: HTTPErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -62,6 +67,7 @@ export class HTTPError extends AgentRunError {
     this.requestId = options.requestId;
     this.errorCode = options.errorCode;
     this.origin = options.origin;
+    this.retryAfterMs = options.retryAfterMs;
   }
 }
 
@@ -72,9 +78,9 @@ export class ServerError extends HTTPError {}
 /** An answer that does not come from an AgentRun-compatible API: a redirect, a page, JSON cut off. */
 export class InvalidResponseError extends HTTPError {}
 
-/** What a call was about; stands in the text of the two errors below. */
+/** What a call was about; stands in the text of the errors below. */
 export interface ResourceReference {
-  type: 'AgentRuntime' | 'AgentRuntimeEndpoint';
+  type: 'AgentRuntime' | 'AgentRuntimeEndpoint' | 'Workspace';
   /** An id or a name; endpoints: `<runtime>/<endpoint>`. */
   id: string;
 }
@@ -101,8 +107,71 @@ export class ResourceAlreadyExistError extends ClientError {
   }
 }
 
-/** No answer: refused, not found, cut off. Whether the server acted on the request is not known. */
-export class ConnectionError extends AgentRunError {}
+/** How a resource stood when it was last seen. */
+export interface SeenResource {
+  status: string | undefined;
+  statusReason: string | undefined;
+}
+
+/**
+ * The delete was accepted, but the resource is not on its way out: `DELETE_FAILED`, or in use again. `statusCode` is 409
+ * for the conflict that this is; no answer had it.
+ */
+export class DeleteResourceError extends ClientError {
+  readonly resourceType: string;
+  readonly resourceId: string;
+  readonly status: string | undefined;
+  readonly statusReason: string | undefined;
+
+  constructor(resource: ResourceReference, seen: SeenResource, options?: HTTPErrorOptions) {
+    super(409, `${resource.type} '${resource.id}' is not being deleted: ${describeSeen(seen)}`, options);
+    this.resourceType = resource.type;
+    this.resourceId = resource.id;
+    this.status = seen.status;
+    this.statusReason = seen.statusReason;
+  }
+}
+
+/** What was waited for ended in a `*_FAILED`; the message has the platform's reason. */
+export class ResourceFailedError extends AgentRunError {
+  readonly resourceType: string;
+  readonly resourceId: string;
+  readonly status: string | undefined;
+  readonly statusReason: string | undefined;
+  /** As it was last seen. Not enumerable: printing the error must not print the environment of an agent. */
+  declare readonly resource: object;
+
+  constructor(reference: ResourceReference, resource: SeenResource & object) {
+    super(`${reference.type} '${reference.id}' failed: ${describeSeen(resource)}`);
+    this.resourceType = reference.type;
+    this.resourceId = reference.id;
+    this.status = resource.status;
+    this.statusReason = resource.statusReason;
+    Object.defineProperty(this, 'resource', { value: resource });
+  }
+}
+
+/** `CREATE_FAILED: npm ci ended with 1`, as it stands in messages. */
+export function describeSeen({ status, statusReason }: SeenResource): string {
+  return [status || 'no status', statusReason].filter(Boolean).join(': ');
+}
+
+export interface ConnectionErrorOptions {
+  cause?: unknown;
+  /** Default `true`. */
+  mayHaveArrived?: boolean | undefined;
+}
+
+/** No answer: refused, not found, cut off. */
+export class ConnectionError extends AgentRunError {
+  /** `false` where no connection was made: then the server has not seen the request. Else that is not known. */
+  readonly mayHaveArrived: boolean;
+
+  constructor(message: string, options: ConnectionErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.mayHaveArrived = options.mayHaveArrived ?? true;
+  }
+}
 
 export class TimeoutError extends ConnectionError {
   readonly timeoutMs: number;
@@ -145,6 +214,8 @@ brand(ServerError, 'ServerError');
 brand(InvalidResponseError, 'InvalidResponseError');
 brand(ResourceNotExistError, 'ResourceNotExistError');
 brand(ResourceAlreadyExistError, 'ResourceAlreadyExistError');
+brand(DeleteResourceError, 'DeleteResourceError');
+brand(ResourceFailedError, 'ResourceFailedError');
 brand(ConnectionError, 'ConnectionError');
 brand(TimeoutError, 'TimeoutError');
 brand(AbortError, 'AbortError');
@@ -159,6 +230,7 @@ export interface FailedAnswer {
   requestId?: string | undefined;
   errorCode?: string | undefined;
   origin?: string | undefined;
+  retryAfterMs?: number | undefined;
   /** Whether the body had the shape of an API error. A proxy's own page has not, and says nothing about resources. */
   fromApi: boolean;
   /** What the call was about, where it was about one thing. */
@@ -168,7 +240,8 @@ export interface FailedAnswer {
 /** Status and message → class. The one place that decides. */
 export function httpErrorFrom(answer: FailedAnswer): HTTPError {
   const { statusCode, message, resource, fromApi } = answer;
-  const options = { requestId: answer.requestId, errorCode: answer.errorCode, origin: answer.origin };
+  const { requestId, errorCode, origin, retryAfterMs } = answer;
+  const options = { requestId, errorCode, origin, retryAfterMs };
   const saysExists = message.includes('already exists');
   if (fromApi && statusCode === 404) {
     const text = resource === undefined ? message : `${resource.type} '${resource.id}' does not exist`;

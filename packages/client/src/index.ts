@@ -1,8 +1,7 @@
 export type {
-  AgentRuntime,
-  AgentRuntimeEndpoint,
+  AgentRuntime as AgentRuntimeData,
+  AgentRuntimeEndpoint as AgentRuntimeEndpointData,
   AgentRuntimeEndpointListInput,
-  AgentRuntimeListInput,
   AgentRuntimeVersion,
   AgentRuntimeVersionListInput,
   ArmsConfiguration,
@@ -20,6 +19,7 @@ export type {
   PageInput,
   ProtocolConfiguration,
   ProtocolSettings,
+  PublishRuntimeVersionInput,
   RegistryConfig,
   ResourceStatus,
   RoutingConfiguration,
@@ -30,11 +30,10 @@ export type {
   UpdateAgentRuntimeInput as AgentRuntimeUpdateInput,
   VersionWeight,
 } from '@runstead/contract';
-export {
-  AgentRuntimeClient,
-  type GetAgentRuntimeConfig,
-  type RequestOptions,
-} from './agent-runtime-client.ts';
+export type { AccessToken, AccessTokenInput } from './access-token.ts';
+export { AgentRuntime } from './agent-runtime.ts';
+export { AgentRuntimeClient, type RequestOptions } from './agent-runtime-client.ts';
+export { AgentRuntimeEndpoint } from './agent-runtime-endpoint.ts';
 export type {
   ChatCompletion,
   ChatCompletionChunk,
@@ -45,24 +44,43 @@ export type {
   FinishReason,
   InvokeOpenaiRequest,
 } from './chat-completion.ts';
-export type { Config } from './config/config.ts';
+export type { Config, CreateConfig, Logger, LogLevel } from './config/config.ts';
 export type { AgentRuntimeCreateInput, AgentRuntimeEndpointCreateInput } from './defaults.ts';
 export {
   AbortError,
   AgentRunError,
   ClientError,
   ConnectionError,
+  type ConnectionErrorOptions,
+  DeleteResourceError,
   HTTPError,
   type HTTPErrorOptions,
   IncompleteStreamError,
   InvalidResponseError,
   ResourceAlreadyExistError,
+  ResourceFailedError,
   ResourceNotExistError,
   type ResourceReference,
+  type SeenResource,
   ServerError,
   StreamError,
   type StreamErrorOptions,
   TimeoutError,
   ValueError,
 } from './errors.ts';
-export type { ListResult } from './transport/send.ts';
+export type { ListAll, ListPromise, ListResult } from './lists.ts';
+export type { OpenaiOptions } from './openai-options.ts';
+export type { GetAgentRuntimeConfig } from './operations.ts';
+export type { ApiPromise, WithResponse } from './transport/api-promise.ts';
+export type { DeleteOptions, WaitOptions } from './wait.ts';
+export type {
+  AgentRuntimeListFilter,
+  AgentRuntimeListRequest as AgentRuntimeListInput,
+  WorkspaceName,
+} from './workspace-names.ts';
+export type {
+  Workspace,
+  WorkspaceCreateInput,
+  WorkspaceListInput,
+  WorkspaceUpdateInput,
+} from './workspaces.ts';

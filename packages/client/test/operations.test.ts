@@ -160,6 +160,7 @@ describe('operations on the wire', () => {
           'x-acs-action': operation,
           'x-acs-version': '2025-09-10',
           ...(body && { 'content-type': 'application/json; charset=utf-8' }),
+          ...(method === 'POST' && { 'idempotency-key': expect.stringMatching(/^[0-9a-f-]{36}$/) }),
         },
         body,
       },

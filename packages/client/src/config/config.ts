@@ -35,10 +35,45 @@ export interface Config {
   timeout?: number | undefined;
   /** Milliseconds a stream may stay silent. Default: the same as `timeout`. */
   readTimeout?: number | undefined;
+  /**
+   * How often a call is made again, from 0; where that is safe, and not beyond `timeout`. Default 2.
+   */
+  maxRetries?: number | undefined;
   /** Ends the call with an `AbortError`. */
   signal?: AbortSignal | undefined;
   /** Used in place of the global `fetch`. */
   fetch?: typeof fetch | undefined;
+  /** Where to log, such as `console`, pino, winston or consola. Default: `console`, once `logLevel` is set. */
+  logger?: Logger | undefined;
+  /**
+   * `RUNSTEAD_LOG`. `debug` shows requests and answers, without secrets; `info` what is tried again; `warn` what went
+   * wrong and was mended. Default `off`; with a `logger`, `info`.
+   */
+  logLevel?: LogLevel | undefined;
+  /**
+   * Keys in a page can be read by everybody who opens it, so they are refused in browsers; a `token` is not. Default
+   * `false`.
+   */
+  dangerouslyAllowBrowser?: boolean | undefined;
+}
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'off';
+
+/** Each line is one text, which every logger takes. */
+export interface Logger {
+  debug(line: string): unknown;
+  info(line: string): unknown;
+  warn(line: string): unknown;
+  error(line: string): unknown;
+}
+
+/** Of a call that makes something. */
+export interface CreateConfig extends Config {
+  /**
+   * Sent as `Idempotency-Key`. A server that honours it does the work once for one key, however often it is asked, which
+   * is also what makes creates safe to repeat. Default: one made for the call, where the server is known to honour it.
+   */
+  idempotencyKey?: string | undefined;
 }
 
 /** Settings as somebody gave them, one layer or several merged: no empty values, `baseUrl` split in two. */

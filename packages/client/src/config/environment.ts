@@ -9,6 +9,7 @@ export const environmentVariables = {
   regionId: ['AGENTRUN_REGION', 'FC_REGION'],
   controlEndpoint: ['AGENTRUN_CONTROL_ENDPOINT'],
   dataEndpoint: ['AGENTRUN_DATA_ENDPOINT'],
+  logLevel: ['RUNSTEAD_LOG'],
 } as const;
 
 export type EnvironmentSettings = { -readonly [Setting in keyof typeof environmentVariables]?: string };

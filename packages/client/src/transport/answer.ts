@@ -1,6 +1,8 @@
 import { type HTTPError, httpErrorFrom, InvalidResponseError, type ResourceReference } from '../errors.ts';
 import type { CallClock } from './call-clock.ts';
 import { readText } from './exchange.ts';
+import { redact } from './redact.ts';
+import { parseRetryAfter } from './retry.ts';
 
 /** More than any answer needs; a server that never ends must not fill the memory. */
 const MAX_ANSWER_BYTES = 128 * 1024 * 1024;
@@ -69,6 +71,7 @@ export async function readError(
     requestId: said?.requestId ?? requestIdOf(response),
     errorCode: said?.errorCode,
     origin: response.headers.get('x-runstead-error-origin') ?? undefined,
+    retryAfterMs: parseRetryAfter(response.headers.get('retry-after'), Date.now()),
     fromApi: said?.message !== undefined && options.fromAgent !== true,
     resource: options.resource,
   });
@@ -133,15 +136,6 @@ function excerpt(response: Response, text: string): string {
   const line = (words ?? '').replace(/\s+/g, ' ').trim();
   if (line === '') return '';
   return `: ${line.length > MAX_EXCERPT_CHARACTERS ? `${line.slice(0, MAX_EXCERPT_CHARACTERS)}…` : line}`;
-}
-
-/** Servers quote what they were sent; a credential in it stays out of messages. */
-export function redact(text: string, secrets: readonly string[]): string {
-  let redacted = text;
-  for (const secret of secrets) {
-    if (secret !== '') redacted = redacted.replaceAll(secret, '***');
-  }
-  return redacted;
 }
 
 export function parseObject(text: string): Record<string, unknown> | undefined {

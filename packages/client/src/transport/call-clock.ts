@@ -13,6 +13,7 @@ export class CallClock {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #interrupt: ((reason: Error) => void) | undefined;
   #reason: Error | undefined;
+  #endsAtMs = Number.POSITIVE_INFINITY;
 
   constructor(signals: readonly (AbortSignal | undefined)[]) {
     for (const signal of signals) {
@@ -37,9 +38,15 @@ export class CallClock {
     return this.#reason;
   }
 
+  /** Milliseconds until the time limit; Infinity without one. */
+  get remainingMs(): number {
+    return this.#endsAtMs - performance.now();
+  }
+
   /** (Re)starts the time limit. `what` completes "no … within 600000 ms". */
   limit(milliseconds: number, what: string): void {
     clearTimeout(this.#timer);
+    this.#endsAtMs = performance.now() + milliseconds;
     if (this.#reason !== undefined || milliseconds > MAX_TIMER_MS) return;
     this.#timer = setTimeout(
       () => this.stop(new TimeoutError(`no ${what} within ${milliseconds} ms`, milliseconds)),
@@ -66,6 +73,20 @@ export class CallClock {
         this.#interrupt = undefined;
       });
     });
+  }
+
+  /** A pause; rejects as soon as the call is ended. */
+  async pause(milliseconds: number): Promise<void> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    try {
+      await this.race(
+        new Promise<void>((resolve) => {
+          timer = setTimeout(resolve, milliseconds);
+        }),
+      );
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** The call is over: no timer and no listener stays behind. */

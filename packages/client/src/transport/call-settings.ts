@@ -1,8 +1,11 @@
 import { readLocalServer } from '#local-server';
-import { type Config, mergeConfigs } from '../config/config.ts';
-import { currentEnvironment, readEnvironment } from '../config/environment.ts';
+import { refuseKeysInBrowsers } from '../config/browser.ts';
+import { type Config, type GivenConfig, mergeConfigs } from '../config/config.ts';
+import { currentEnvironment, environmentVariables, readEnvironment } from '../config/environment.ts';
 import { type Plane, resolveTarget, type Target } from '../config/target.ts';
 import { ValueError } from '../errors.ts';
+import { CallLog, checkedLevel } from './call-log.ts';
+import { DEFAULT_RETRY_POLICY, type RetryPolicy } from './retry.ts';
 
 /** Everything one call needs to know, resolved when it is made. */
 export interface CallSettings {
@@ -17,6 +20,8 @@ export interface CallSettings {
   fetch: typeof fetch | undefined;
   /** What must not appear in messages. */
   secrets: string[];
+  retry: RetryPolicy;
+  log: CallLog;
 }
 
 const DEFAULT_TIMEOUT_MS = 600_000;
@@ -24,8 +29,11 @@ const DEFAULT_TIMEOUT_MS = 600_000;
 /** @throws ValueError for settings that cannot be used or do not suffice for this plane */
 export function resolveCall(plane: Plane, ...layers: (Config | undefined)[]): CallSettings {
   const given = mergeConfigs(...layers);
-  const target = resolveTarget(plane, given, readEnvironment(currentEnvironment()), readLocalServer);
+  const environment = readEnvironment(currentEnvironment());
+  const target = resolveTarget(plane, given, environment, readLocalServer);
+  if (given.dangerouslyAllowBrowser !== true) refuseKeysInBrowsers(target.credential);
   const headers = checkedHeaders(given.headers ?? {});
+  const secrets = secretsOf(target, headers);
   const timeoutMs = checkedTimeout('timeout', given.timeout) ?? DEFAULT_TIMEOUT_MS;
   return {
     target,
@@ -34,8 +42,34 @@ export function resolveCall(plane: Plane, ...layers: (Config | undefined)[]): Ca
     readTimeoutMs: checkedTimeout('readTimeout', given.readTimeout) ?? timeoutMs,
     signal: given.signal,
     fetch: given.fetch,
-    secrets: secretsOf(target, headers),
+    secrets,
+    retry: { ...DEFAULT_RETRY_POLICY, ...retriesOf(given) },
+    log: new CallLog(given.logger ?? console, logLevelOf(given, environment.logLevel), secrets),
   };
+}
+
+/** Who calls and where: what belongs to one caller at one server is kept under it. Holds no secret of a key pair. */
+export function identityOf({ target }: CallSettings): string {
+  const { credential, baseUrl, regionId } = target;
+  let who: string = credential.kind;
+  if (credential.kind === 'apiKey') who += ` ${credential.apiKey}`;
+  if (credential.kind === 'accessKey') who += ` ${credential.accessKeyId}`;
+  return `${baseUrl} ${regionId} ${who}`;
+}
+
+function retriesOf({ maxRetries }: GivenConfig): Pick<RetryPolicy, 'maxRetries'> | undefined {
+  if (maxRetries === undefined) return undefined;
+  if (Number.isInteger(maxRetries) && maxRetries >= 0) return { maxRetries };
+  throw new ValueError(`maxRetries must be a whole number from 0: ${maxRetries}`);
+}
+
+function logLevelOf(given: GivenConfig, ofEnvironment: string | undefined) {
+  const standard = given.logger === undefined ? 'off' : 'info';
+  return (
+    checkedLevel('logLevel', given.logLevel) ??
+    checkedLevel(environmentVariables.logLevel[0], ofEnvironment) ??
+    standard
+  );
 }
 
 function checkedTimeout(name: string, value: number | undefined): number | undefined {

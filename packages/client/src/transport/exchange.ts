@@ -1,5 +1,6 @@
 import { AgentRunError, ConnectionError, InvalidResponseError, TimeoutError } from '../errors.ts';
 import type { CallClock } from './call-clock.ts';
+import type { CallSettings } from './call-settings.ts';
 import { withoutSilenceLimits } from './node-fetch-limits.ts';
 
 export interface WireRequest {
@@ -10,13 +11,13 @@ export interface WireRequest {
 }
 
 /**
- * One request, until the answer begins. `ownFetch` stands in for the global one. Redirects are not followed: they would carry credentials to wherever the
- * answer says.
+ * One request, until the answer begins. A `fetch` of the caller's stands in for the global one. Redirects are not
+ * followed: they would carry credentials to wherever the answer says.
  * @throws ConnectionError, TimeoutError, AbortError, InvalidResponseError (a redirect)
  */
 export async function exchange(
   request: WireRequest,
-  ownFetch: typeof fetch | undefined,
+  { fetch: ownFetch, log }: Pick<CallSettings, 'fetch' | 'log'>,
   clock: CallClock,
 ): Promise<Response> {
   if (clock.reason !== undefined) throw clock.reason;
@@ -27,6 +28,8 @@ export async function exchange(
     redirect: 'manual',
     signal: clock.signal,
   };
+  log.request(request.method, request.url, request.headers, request.body);
+  const beganMs = performance.now();
   let response: Response;
   try {
     // `async`, so that a fetch which throws at once is no different.
@@ -38,6 +41,7 @@ export async function exchange(
   } catch (error) {
     throw connectionError(error, request.url, clock);
   }
+  log.response(request.method, request.url, response, performance.now() - beganMs);
   if (response.type === 'opaqueredirect' || (response.status >= 300 && response.status < 400)) {
     const error = redirectError(response, request.url);
     discard(response);
@@ -79,6 +83,39 @@ export async function readText(
   }
 }
 
+/**
+ * The answer for somebody who reads its body themselves. No time runs any more; the caller's signals stay linked until
+ * the body is at its end, and no longer.
+ */
+export function handOver(response: Response, url: URL, clock: CallClock): Response {
+  clock.limit(Number.POSITIVE_INFINITY, '');
+  const reader = response.body?.getReader();
+  if (reader === undefined) {
+    clock.close();
+    return response;
+  }
+  const body = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      try {
+        const { done, value } = await clock.race(reader.read());
+        if (!done) return controller.enqueue(value);
+        clock.close();
+        controller.close();
+      } catch (error) {
+        clock.close();
+        reader.cancel().catch(() => {});
+        controller.error(connectionError(error, url, clock));
+      }
+    },
+    async cancel(reason) {
+      clock.close();
+      await reader.cancel(reason);
+    },
+  });
+  const { status, statusText, headers } = response;
+  return new Response(body, { status, statusText, headers });
+}
+
 /** Lets go of a body nobody reads, so that its connection is free. */
 export function discard(response: Response): void {
   response.body?.cancel().catch(() => {});
@@ -95,6 +132,16 @@ const causes: Readonly<Record<string, string>> = {
   UND_ERR_CONNECT_TIMEOUT: 'the connection attempt timed out',
 };
 
+/** Faults from before there was a connection. ETIMEDOUT is not one: an open connection ends with it as well. */
+const NEVER_CONNECTED: ReadonlySet<string> = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'UND_ERR_CONNECT_TIMEOUT',
+]);
+
 /** What fetch threw → one of our classes. Only the origin of the URL is shown. */
 export function connectionError(error: unknown, url: URL, clock: CallClock): AgentRunError {
   if (clock.reason !== undefined) return clock.reason;
@@ -110,7 +157,8 @@ export function connectionError(error: unknown, url: URL, clock: CallClock): Age
   const text =
     code === undefined ? (error as Error | undefined)?.message : (causes[code] ?? 'the call failed');
   const reason = code === undefined ? (text ?? 'the call failed') : `${text} (${code})`;
-  return new ConnectionError(`no answer from ${url.origin}: ${reason}`, { cause: error });
+  const mayHaveArrived = !(code !== undefined && NEVER_CONNECTED.has(code));
+  return new ConnectionError(`no answer from ${url.origin}: ${reason}`, { cause: error, mayHaveArrived });
 }
 
 /** Fetch wraps the socket's error, and that of several addresses tried in turn once more. */
