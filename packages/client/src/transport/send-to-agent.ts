@@ -40,7 +40,9 @@ export async function sendToAgent(
     Object.assign(request.headers, headers);
     return exchange(request);
   };
-  const ownCredential = Object.keys(headers).some((name) => name.endsWith('authorization'));
+  const ownCredential = Object.keys(headers).some((name) =>
+    /authorization$|^agentrun-access-token$/.test(name),
+  );
   if (target.credential.kind !== 'accessKey' || ownCredential) return send(undefined);
 
   const { tokens } = caller.memory;
