@@ -226,7 +226,7 @@ describe('a create', () => {
   });
 
   it('refuses one key for all its calls', () => {
-    const config = { idempotencyKey: 'mine' };
+    const config = { idempotencyKey: 'mine' } as Config;
     expect(() => new AgentRuntimeClient(config)).toThrow(/idempotencyKey belongs to one call/);
     expect(() => new AgentRuntimeClient().withConfig(config)).toThrow(/idempotencyKey belongs to one call/);
   });
