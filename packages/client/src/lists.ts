@@ -15,10 +15,11 @@ export function listResult<T>(page: Partial<Page<T>>): ListResult<T> {
   // Servers that leave out empty lists mean one.
   const items = Array.isArray(page.items) ? page.items : [];
   const { total = items.length, pageNumber = 1, pageSize = items.length } = page;
+  // Lists of workspaces have them as text.
   return Object.defineProperties(items, {
-    total: { value: total },
-    pageNumber: { value: pageNumber },
-    pageSize: { value: pageSize },
+    total: { value: Number(total) },
+    pageNumber: { value: Number(pageNumber) },
+    pageSize: { value: Number(pageSize) },
   }) as ListResult<T>;
 }
 

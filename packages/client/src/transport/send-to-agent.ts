@@ -69,9 +69,10 @@ async function fetchToken(
   { caller, config, settings, runtimeName }: AgentCall,
   clock: CallClock,
 ): Promise<string | undefined> {
-  const remaining = Number.isFinite(clock.remainingMs) ? { timeout: Math.max(1, clock.remainingMs) } : {};
+  // The call's own time goes on; where none runs, the token has as much as a call has.
+  const timeout = Number.isFinite(clock.remainingMs) ? Number.POSITIVE_INFINITY : settings.timeoutMs;
   try {
-    const timed = { ...config, ...remaining, signal: clock.signal };
+    const timed = { ...config, timeout, signal: clock.signal };
     const { accessToken } = await clock.race(getAccessToken(caller, { resourceName: runtimeName }, timed));
     settings.log.info(() => `the signed call to ${runtimeName} was refused: an access token is used instead`);
     return accessToken;
