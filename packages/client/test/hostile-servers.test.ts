@@ -1,6 +1,12 @@
 import { createServer as createTcpServer } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
-import { AgentRunError, AgentRuntimeClient, type Config } from '../src/index.ts';
+import {
+  AgentRunError,
+  AgentRuntime,
+  AgentRuntimeClient,
+  AgentRuntimeEndpoint,
+  type Config,
+} from '../src/index.ts';
 import { listen } from './listen.ts';
 
 const unhandled: unknown[] = [];
@@ -16,11 +22,11 @@ afterEach(async () => {
 });
 
 function clientFor(baseUrl: string, config: Config = {}): AgentRuntimeClient {
-  return new AgentRuntimeClient({ baseUrl, apiKey: 'rsk_test', ...config });
+  return new AgentRuntimeClient({ baseUrl, apiKey: 'rsk_test', maxRetries: 0, ...config });
 }
 
 /** Every kind of call, so that no path is left out. */
-const calls: [string, (client: AgentRuntimeClient) => Promise<unknown>][] = [
+const calls: [string, (client: AgentRuntimeClient) => PromiseLike<unknown>][] = [
   ['get', (client) => client.get('r1')],
   ['list', (client) => client.list()],
   ['create', (client) => client.create({ agentRuntimeName: 'a', codeConfiguration: {} })],
@@ -28,7 +34,34 @@ const calls: [string, (client: AgentRuntimeClient) => Promise<unknown>][] = [
   ['invokeOpenai, stream', (client) => client.invokeOpenai('a', undefined, { messages: [], stream: true })],
 ];
 
-async function errorOf(promise: Promise<unknown>): Promise<Error> {
+/** Calls that consist of several, or do more with an answer: each meets the same servers. */
+const furtherCalls: [string, (config: Config) => PromiseLike<unknown>][] = [
+  ['listAll', (config) => new AgentRuntimeClient(config).listAll()],
+  ['list in for await', (config) => drain(new AgentRuntimeClient(config).list())],
+  ['withResponse', (config) => new AgentRuntimeClient(config).get('r1').withResponse()],
+  ['a workspace name', (config) => new AgentRuntimeClient(config).list({ workspaceName: 'w' })],
+  ['getAccessToken', (config) => new AgentRuntimeClient(config).getAccessToken({ resourceName: 'a' })],
+  ['waitUntilReadyOrFailed', (config) => runtimeAt(config).waitUntilReadyOrFailed({ intervalMs: 1 })],
+  ['deleteAndWaitUntilFinished', (config) => runtimeAt(config).deleteAndWaitUntilFinished({ intervalMs: 1 })],
+  ['delete by a signed call', (config) => runtimeAt({ ...config, ...signed }).delete()],
+  [
+    'a signed invokeOpenai',
+    (config) => runtimeAt({ ...config, ...signed }).invokeOpenai('e', { messages: [] }),
+  ],
+  ["an endpoint's invokeOpenai", (config) => endpointAt(config).invokeOpenai({ messages: [] })],
+];
+const signed = { apiKey: undefined, accessKeyId: 'testak', accessKeySecret: 'testsk' };
+const runtimeAt = (config: Config) => new AgentRuntime({ agentRuntimeId: 'r1' }, config);
+const endpointAt = (config: Config) =>
+  new AgentRuntimeEndpoint({ agentRuntimeId: 'r1', agentRuntimeEndpointId: 'e1' }, config);
+
+async function drain(rows: AsyncIterable<unknown>): Promise<void> {
+  for await (const _ of rows) {
+    // What comes before the error does not matter here.
+  }
+}
+
+async function errorOf(promise: PromiseLike<unknown>): Promise<Error> {
   const error = await promise.then(
     () => undefined,
     (reason: unknown) => reason,
@@ -193,6 +226,65 @@ describe.each(calls.slice(0, 4))('%s, body', (_, call) => {
     });
     const error = await errorOf(call(clientFor(url, { signal: controller.signal })));
     expect(error.name).toBe('AbortError');
+  });
+});
+
+describe.each(furtherCalls)('%s', (_, call) => {
+  const servers: [string, () => Promise<string>, string[]][] = [
+    ['a page', () => listen((_request, response) => void response.end('<html>')), ['InvalidResponseError']],
+    [
+      'JSON cut off',
+      () => listen((_request, response) => void response.end('{"data":{"it')),
+      ['InvalidResponseError'],
+    ],
+    [
+      '502 of a proxy',
+      () => listen((_request, response) => void response.writeHead(502, { 'retry-after': '0' }).end('gone')),
+      ['ServerError'],
+    ],
+    [
+      'a redirect to itself',
+      () => listen((request, response) => void response.writeHead(307, { location: request.url }).end()),
+      ['InvalidResponseError'],
+    ],
+    ['nothing, then the end', () => listenRaw(''), ['ConnectionError']],
+    [
+      'a refusal',
+      () => listen((_request, response) => void response.writeHead(401).end('{"message":"no"}')),
+      ['ClientError'],
+    ],
+  ];
+
+  it.each(servers)('%s', async (_, serve, names) => {
+    const error = await errorOf(call({ baseUrl: await serve(), apiKey: 'rsk_test', maxRetries: 1 }));
+    expect(names).toContain(error.name);
+  });
+
+  it('silence', async () => {
+    const error = await errorOf(
+      call({ baseUrl: await listenRaw(undefined), apiKey: 'rsk_test', timeout: 30 }),
+    );
+    expect(error.name).toBe('TimeoutError');
+  });
+
+  it('a drip', async () => {
+    const drips = new Set<NodeJS.Timeout>();
+    const url = await listen((_request, response) => {
+      response.write('{');
+      drips.add(setInterval(() => response.write(' '), 5));
+    });
+    onTestFinished(() => {
+      for (const drip of drips) clearInterval(drip);
+    });
+    const error = await errorOf(call({ baseUrl: url, apiKey: 'rsk_test', timeout: 60 }));
+    expect(error.name).toBe('TimeoutError');
+  });
+
+  it('a signal, while an answer is awaited', async () => {
+    const controller = new AbortController();
+    const url = await listen(() => controller.abort('why'));
+    const error = await errorOf(call({ baseUrl: url, apiKey: 'rsk_test', signal: controller.signal }));
+    expect(error).toMatchObject({ name: 'AbortError', cause: 'why' });
   });
 });
 
