@@ -50,6 +50,8 @@ describe('classes', () => {
     InvalidResponseError: 'HTTPError',
     ResourceNotExistError: 'ClientError',
     ResourceAlreadyExistError: 'ClientError',
+    DeleteResourceError: 'ClientError',
+    ResourceFailedError: 'AgentRunError',
     ConnectionError: 'AgentRunError',
     TimeoutError: 'ConnectionError',
     AbortError: 'AgentRunError',
