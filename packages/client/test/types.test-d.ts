@@ -2,17 +2,25 @@
 import type OpenAI from 'openai';
 import { codeFromFile, codeFromOss, type codeFromZipFile, zipFolder } from '../src/code-package.ts';
 import {
-  type AgentRuntime,
+  AgentRuntime,
   AgentRuntimeClient,
-  type AgentRuntimeEndpoint,
+  type AgentRuntimeData,
+  AgentRuntimeEndpoint,
+  type AgentRuntimeEndpointData,
+  type AgentRuntimeListInput,
   type AgentRuntimeVersion,
+  type ApiPromise,
   type ChatCompletion,
   type ChatCompletionChunk,
   type ChatCompletionStream,
   type CodeConfigurationInput,
   type Config,
   HTTPError,
+  type ListAll,
   type ListResult,
+  type Logger,
+  type OpenaiOptions,
+  ResourceFailedError,
 } from '../src/index.ts';
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -76,6 +84,67 @@ export async function calls(): Promise<void> {
     const code: string | undefined = error.errorCode;
     console.log(status, code);
   }
+}
+
+export async function answers(client: AgentRuntimeClient): Promise<void> {
+  const call = client.get('id');
+  holds<Equal<typeof call, ApiPromise<AgentRuntime>>>();
+  const { data, response, requestId } = await call.withResponse();
+  holds<Equal<typeof data, AgentRuntime>>();
+  holds<Equal<typeof response, Response>>();
+  holds<Equal<typeof requestId, string | undefined>>();
+  holds<Equal<Awaited<ReturnType<typeof call.asResponse>>, Response>>();
+  const stream = await client.invokeOpenai('a', undefined, { messages: [], stream: true }).withResponse();
+  holds<Equal<typeof stream.data, ChatCompletionStream>>();
+}
+
+export async function lists(client: AgentRuntimeClient, input: AgentRuntimeListInput): Promise<void> {
+  for await (const runtime of client.list(input)) holds<Equal<typeof runtime, AgentRuntime>>();
+  const everything = client.listAll({ agentRuntimeName: 'a', workspaceName: 'w' });
+  holds<Equal<typeof everything, ListAll<AgentRuntime>>>();
+  const array = await everything;
+  holds<Equal<typeof array, AgentRuntime[]>>();
+  for await (const version of client.listAllVersions('id'))
+    holds<Equal<typeof version, AgentRuntimeVersion>>();
+  // @ts-expect-error pages are its own affair
+  client.listAll({ pageNumber: 2 });
+}
+
+export async function resources(): Promise<void> {
+  const runtime = await AgentRuntime.create({
+    agentRuntimeName: 'a',
+    codeConfiguration: {},
+    workspaceName: 'w',
+  });
+  // An object is what its fields are.
+  const fields: AgentRuntimeData = runtime;
+  const copy: AgentRuntimeData = { ...runtime };
+  holds<Equal<typeof runtime.status, AgentRuntimeData['status']>>();
+  const ready = await runtime.waitUntilReadyOrFailed({ onProgress: ({ status }) => console.log(status) });
+  holds<Equal<typeof ready, AgentRuntime>>();
+  const endpoint = await runtime.createEndpoint({ agentRuntimeEndpointName: 'e' }, { idempotencyKey: 'k' });
+  holds<Equal<typeof endpoint, AgentRuntimeEndpoint>>();
+  const endpointFields: AgentRuntimeEndpointData = endpoint;
+  const completion = await endpoint.invokeOpenai({ messages: [] });
+  holds<Equal<typeof completion, ChatCompletion>>();
+  const chunks = await new AgentRuntime(fields).invokeOpenai('e', { messages: [], stream: true });
+  holds<Equal<typeof chunks, ChatCompletionStream>>();
+  await new AgentRuntimeEndpoint(endpointFields, { apiKey: 'rsk_x' }).deleteAndWaitUntilFinished({
+    timeoutMs: 5,
+  });
+  // @ts-expect-error nothing of a runtime may be guessed
+  copy.agentRuntimeNmae;
+  if (error instanceof ResourceFailedError) console.log(error.statusReason, error.resource);
+}
+
+export function settings(client: AgentRuntimeClient): void {
+  const logger: Logger = console;
+  client.withConfig({ logger, logLevel: 'debug', maxRetries: 0, dangerouslyAllowBrowser: true });
+  // @ts-expect-error one key for many calls
+  client.withConfig({ idempotencyKey: 'k' });
+  const options: OpenaiOptions = client.openai('hello');
+  const forOpenai: ConstructorParameters<typeof OpenAI>[0] = options;
+  console.log(forOpenai);
 }
 
 export async function packages(): Promise<void> {
