@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { AgentRuntimeCreateInput } from '@runstead/client';
 import { codeFromFile } from '@runstead/client/code';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createInput, example, fixture, type Runtime, untilSettled } from './harness/deploy.ts';
+import { createInput, example, fixture, type RuntimeFields, untilSettled } from './harness/deploy.ts';
 import { type Server, startServer } from './harness/server.ts';
 
 /** Deploys that cannot succeed: each says in which phase it failed and why, and no two say the same. */
@@ -32,7 +32,7 @@ const truncated = (zip: string) => {
 };
 
 /** Runs the change through a deploy. @returns what became of it, and after how many seconds that was known */
-async function deployed(server: Server, change: Change): Promise<Runtime & { seconds: number }> {
+async function deployed(server: Server, change: Change): Promise<RuntimeFields & { seconds: number }> {
   const client = server.client();
   const begun = performance.now();
   const input = await createInput({ folder: fixture('chat-node') });

@@ -4,14 +4,21 @@ import {
   type AgentRuntime,
   type AgentRuntimeClient,
   type AgentRuntimeCreateInput,
+  type AgentRuntimeData,
   type AgentRuntimeEndpoint,
   ResourceNotExistError,
 } from '@runstead/client';
 import { type CodeOptions, codeFromFile } from '@runstead/client/code';
 import { waitFor } from './wait-for.ts';
 
-/** A runtime that has been answered for: its id, name and status are certainly there. */
-export type Runtime = AgentRuntime & { agentRuntimeId: string; agentRuntimeName: string; status: string };
+/** The fields of a runtime that has been answered for: its id, name and status are certainly there. */
+export type RuntimeFields = AgentRuntimeData & {
+  agentRuntimeId: string;
+  agentRuntimeName: string;
+  status: string;
+};
+
+export type Runtime = AgentRuntime & RuntimeFields;
 
 /** How long a deploy may take on a machine that is busy with other suites, an install from the registry included. */
 const DEPLOY_WITHIN_MS = 120_000;
