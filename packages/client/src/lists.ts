@@ -88,7 +88,8 @@ export class ListPromise<T> extends ApiPromise<ListResult<T>> implements AsyncIt
  * Everything of a list, on whatever number of pages. Awaited: an array. In `for await`: the rows as their pages come.
  * Nothing is sent before either.
  */
-export class ListAll<T> implements AsyncIterable<T>, PromiseLike<T[]> {
+export class ListAll<T> implements AsyncIterable<T>, Promise<T[]> {
+  readonly [Symbol.toStringTag] = 'ListAll';
   readonly #page: (pageNumber: number, pageSize: number) => Promise<ListResult<T>>;
   readonly #idOf: (row: T) => string | undefined;
   readonly #input: object | undefined;
@@ -132,6 +133,16 @@ export class ListAll<T> implements AsyncIterable<T>, PromiseLike<T[]> {
     rejected?: ((reason: unknown) => Failure | PromiseLike<Failure>) | null,
   ): Promise<Result | Failure> {
     return this.toArray().then(fulfilled, rejected);
+  }
+
+  catch<Failure = never>(
+    rejected?: ((reason: unknown) => Failure | PromiseLike<Failure>) | null,
+  ): Promise<T[] | Failure> {
+    return this.toArray().catch(rejected);
+  }
+
+  finally(settled?: (() => void) | null): Promise<T[]> {
+    return this.toArray().finally(settled);
   }
 }
 

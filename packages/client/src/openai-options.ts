@@ -83,7 +83,16 @@ function fetchAsGiven(
   signal: AbortSignal | undefined,
   settings: CallSettings,
 ): Promise<Response> {
-  const given = { ...init, method, headers, ...(body !== undefined && { body }), ...(signal && { signal }) };
+  const signals = [signal, settings.signal].filter((one) => one !== undefined);
+  const given: RequestInit = {
+    ...init,
+    method,
+    headers,
+    // Fetch would take the credential, whose headers it does not know, along to wherever a redirect leads.
+    redirect: 'manual',
+    ...(body !== undefined && { body }),
+    ...(signals.length > 0 && { signal: AbortSignal.any(signals) }),
+  };
   if (settings.fetch !== undefined) return settings.fetch(url.href, given);
   return fetch(url.href, { ...given, ...withoutSilenceLimits() });
 }

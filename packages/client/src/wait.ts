@@ -38,10 +38,10 @@ const MAX_FAILED_LOOKS = 3;
  * What a status says about waiting (contract: status machine). `ACTIVE` and `FAILED` are in examples of the API and in
  * other tools; waiting on would be waiting for ever.
  */
-export function stateOf(status: string | null | undefined): 'ready' | 'failed' | 'pending' {
-  if (status === undefined || status === null || status === '') return 'ready';
-  if (status === 'READY' || status === 'ACTIVE') return 'ready';
-  return status === 'FAILED' || status.endsWith('_FAILED') ? 'failed' : 'pending';
+export function stateOf(status: unknown): 'ready' | 'failed' | 'pending' {
+  const name = String(status ?? '');
+  if (name === '' || name === 'READY' || name === 'ACTIVE') return 'ready';
+  return name === 'FAILED' || name.endsWith('_FAILED') ? 'failed' : 'pending';
 }
 
 export interface Poll {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { AgentRuntimeClient } from '../src/index.ts';
+import { AgentRuntimeClient, type HTTPError } from '../src/index.ts';
 import { type RecordedCall, recordingFetch, success } from './recording-fetch.ts';
 
 const row = (number: number) => ({ agentRuntimeId: `r${number}` });
@@ -122,6 +122,15 @@ describe('listAll', () => {
     );
     const client = new AgentRuntimeClient({ baseUrl: 'https://runstead.example', apiKey: 'rsk_x', fetch });
     await expect(client.listAll()).rejects.toMatchObject({ statusCode: 403 });
+    asked = 0;
+    expect(await client.listAll().catch((thrown) => (thrown as HTTPError).statusCode)).toBe(403);
+    asked = 0;
+    let settled = false;
+    const all = client.listAll().finally(() => {
+      settled = true;
+    });
+    await expect(all).rejects.toMatchObject({ statusCode: 403 });
+    expect(settled).toBe(true);
   });
 });
 

@@ -167,6 +167,34 @@ describe('the fetch in the options', () => {
     expect(seen).toHaveLength(3);
   });
 
+  it('follows no redirect, which would take the credential along', async () => {
+    let followed = false;
+    const target = await listen((_request, response) => {
+      followed = true;
+      response.end();
+    });
+    const baseUrl = await listen((_request, response) => {
+      response.writeHead(307, { location: target }).end();
+    });
+    const { fetch: authorized, baseURL } = new AgentRuntimeClient({ baseUrl, token: 'tok' }).openai('hello');
+    expect((await authorized(`${baseURL}/models`)).status).toBe(307);
+    expect(followed).toBe(false);
+  });
+
+  it('ends with the signal of the settings too, also while the answer is read', async () => {
+    const controller = new AbortController();
+    const baseUrl = await listen((_request, response) => {
+      response.write('{');
+    });
+    const client = new AgentRuntimeClient({ baseUrl, apiKey: 'rsk_x', signal: controller.signal });
+    const { fetch: authorized, baseURL } = client.openai('hello');
+    const own = new AbortController();
+    const response = await authorized(`${baseURL}/models`, { signal: own.signal });
+    const text = response.text();
+    controller.abort(new Error('enough'));
+    await expect(text).rejects.toThrow('enough');
+  });
+
   it('uses the fetch of the settings', async () => {
     const asked: string[] = [];
     const doFetch = (async (url: string) => {

@@ -301,6 +301,12 @@ describe('waitUntilReadyOrFailed', () => {
     expect(result.status).toBe('CREATE_FAILED');
   });
 
+  it('ends at its time where the status is nothing that a status can be', async () => {
+    const { settings } = serverThat(() => success({ agentRuntimeId: 'r1', status: { odd: true } }));
+    const wait = runtime(settings).waitUntilReadyOrFailed({ intervalMs: 5, timeoutMs: 30 });
+    await expect(wait).rejects.toMatchObject({ name: 'TimeoutError' });
+  });
+
   it('shows no environment where its error is printed', async () => {
     const { settings } = serverThat(status('CREATE_FAILED', { environmentVariables: { KEY: 'hunter2' } }));
     const error = await runtime(settings)

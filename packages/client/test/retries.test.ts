@@ -225,6 +225,17 @@ describe('a create', () => {
     expect(seen).toHaveLength(4);
   });
 
+  it('refuses a key that cannot be sent, and takes an empty one for none', async () => {
+    const { client, seen } = await serverWith([ok], unknown);
+    await expect(client.create(create, { idempotencyKey: 'a\nb' })).rejects.toMatchObject({
+      name: 'ValueError',
+      message: expect.stringContaining('idempotencyKey'),
+    });
+    expect(seen).toEqual([]);
+    await client.create(create, { idempotencyKey: '' });
+    expect(seen[0]?.headers).not.toHaveProperty('idempotency-key');
+  });
+
   it('refuses one key for all its calls', () => {
     const config = { idempotencyKey: 'mine' } as Config;
     expect(() => new AgentRuntimeClient(config)).toThrow(/idempotencyKey belongs to one call/);

@@ -2,7 +2,7 @@ import type { operations } from '@runstead/contract';
 import { fillPath, type OperationName, operationPaths, type PathParameters } from '@runstead/contract/paths';
 import type { Caller } from '../caller.ts';
 import type { Config } from '../config/config.ts';
-import type { ResourceReference } from '../errors.ts';
+import { type ResourceReference, ValueError } from '../errors.ts';
 import { invalidAnswer, isObject, readError, readObject, requestIdOf } from './answer.ts';
 import type { Answered, Run, Wanted } from './api-promise.ts';
 import { withRetries } from './attempts.ts';
@@ -136,11 +136,18 @@ function keyed(
 ): () => Repetition {
   if (request.method !== 'POST') return () => 'safe';
   const honoured = () => honoursIdempotencyKeys(caller, target);
-  const own = call.idempotencyKey ?? request.headers['idempotency-key'];
+  const own = checkedKey(call.idempotencyKey) ?? request.headers['idempotency-key'];
   const key = own ?? (call.makesKey && honoured() ? crypto.randomUUID() : undefined);
   if (key === undefined) return () => 'create';
   request.headers['idempotency-key'] = key;
   return () => (honoured() ? 'safe' : 'create');
+}
+
+/** Fetch would call it a fault of the connection. An empty one counts as not given. */
+function checkedKey(key: string | undefined): string | undefined {
+  if (key === undefined || key === '') return undefined;
+  if (/^[\x21-\x7e]+$/.test(key)) return key;
+  throw new ValueError(`idempotencyKey must be made of visible ASCII characters: ${JSON.stringify(key)}`);
 }
 
 /** Not enumerable, so that it is in no JSON and no comparison; a field of that name stays what it is. */
