@@ -98,6 +98,46 @@ describe('a signed call that is refused', () => {
     expect(calls.slice(3).map(kindOf)).toEqual(['token t1', 'fetches a token', 'token t2']);
   });
 
+  it('is signed again where its token was refused and no other is to be had', async () => {
+    let open = true;
+    const give = () =>
+      open ? success({ accessToken: 't1' }) : Response.json({ message: 'no' }, { status: 403 });
+    const { calls, valid, invoke } = tokenCloud({}, { give });
+    await invoke();
+    valid.clear();
+    open = false;
+    await expect(invoke()).rejects.toMatchObject({ statusCode: 401 });
+    await expect(invoke()).rejects.toMatchObject({ statusCode: 401 });
+    expect(calls.slice(3).map(kindOf)).toEqual(['token t1', 'fetches a token', 'signed', 'fetches a token']);
+  });
+
+  it('uses the token that another call has fetched meanwhile', async () => {
+    let letGo: (() => void) | undefined;
+    const kinds: string[] = [];
+    const doFetch = (async (url: string, init: RequestInit) => {
+      const kind = kindOf({
+        url,
+        headers: Object.fromEntries(new Headers(init.headers)),
+        method: '',
+        body: '',
+      });
+      kinds.push(kind);
+      if (kind === 'fetches a token') return success({ accessToken: 't1' });
+      if (kind === 'token t1') return Response.json({ choices: [] });
+      // The first signed call is refused only after the second one is done.
+      if (kinds.length === 1) await new Promise<void>((resolve) => (letGo = resolve));
+      return Response.json({ message: 'no' }, { status: 401 });
+    }) as typeof fetch;
+    const client = new AgentRuntimeClient({ ...accessKey, accountId: '123', fetch: doFetch });
+    const invoke = () => client.invokeOpenai('hello', undefined, { messages: [] });
+    const first = invoke();
+    await expect.poll(() => letGo).toBeDefined();
+    await invoke();
+    letGo?.();
+    await first;
+    expect(kinds).toEqual(['signed', 'signed', 'fetches a token', 'token t1', 'token t1']);
+  });
+
   it('is not made a third time, and keeps no token that was of no use', async () => {
     const { calls, invoke } = tokenCloud({}, { valid: new Set() });
     await expect(invoke()).rejects.toMatchObject({ name: 'ClientError', statusCode: 401 });

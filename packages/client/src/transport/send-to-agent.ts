@@ -47,10 +47,13 @@ export async function sendToAgent(
 
   const { tokens } = caller.memory;
   const key = `${identityOf(settings)} ${runtimeName}`;
-  const response = await send(tokens.get(key));
+  const used = tokens.get(key);
+  const response = await send(used);
   if (!isRefusal(response)) return response;
-  tokens.delete(key);
-  const token = await fetchToken(call, clock);
+  // Another call may have fetched one in the meantime.
+  const newer = tokens.get(key);
+  if (newer === used) tokens.delete(key);
+  const token = newer !== undefined && newer !== used ? newer : await fetchToken(call, clock);
   if (token === undefined) return response;
   discard(response);
   const second = await send(token);
