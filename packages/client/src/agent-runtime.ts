@@ -14,7 +14,6 @@ import type { ChatCompletion, ChatCompletionStream, InvokeOpenaiRequest } from '
 import type { Config, CreateConfig } from './config/config.ts';
 import { prepareInvocation, settingsOf } from './data-plane.ts';
 import type { AgentRuntimeCreateInput, AgentRuntimeEndpointCreateInput } from './defaults.ts';
-import { deleteEndpointsOf } from './delete-endpoints.ts';
 import type { ListAll, ListPromise } from './lists.ts';
 import * as operations from './operations.ts';
 import { Resource } from './resource.ts';
@@ -53,7 +52,7 @@ export class AgentRuntime extends Resource {
 
   /** Deletes the runtime with its endpoints, on servers too that delete no runtime which has any. */
   static deleteById(id: string, config?: Config): ApiPromise<AgentRuntime> {
-    const endpointsFirst = () => deleteEndpointsOf(NO_CALLER, id, config);
+    const endpointsFirst = () => endpointsGo(NO_CALLER, id, config);
     return operations.deleteRuntime(NO_CALLER, id, config, made(config), endpointsFirst);
   }
 
@@ -145,7 +144,7 @@ export class AgentRuntime extends Resource {
   /** Deletes the runtime with its endpoints, on servers too that delete no runtime which has any. */
   override delete(config?: Config): ApiPromise<this> {
     const [caller, id] = [this._caller, this.#id];
-    const endpointsFirst = () => deleteEndpointsOf(caller, id, config);
+    const endpointsFirst = () => endpointsGo(caller, id, config);
     return operations.deleteRuntime(caller, id, config, (data) => this._markDeleting(data), endpointsFirst);
   }
 
@@ -263,4 +262,9 @@ export class AgentRuntime extends Resource {
 
 function made(config: Config | undefined) {
   return AgentRuntime.of(callerOf(NO_CALLER, config));
+}
+
+async function endpointsGo(caller: Caller, id: string, config: Config | undefined): Promise<void> {
+  const { deleteEndpointsOf } = await import('./delete-endpoints.ts');
+  await deleteEndpointsOf(caller, id, config);
 }

@@ -1,7 +1,6 @@
 import { invocationPath } from '@runstead/contract/paths';
 import type { Caller } from './caller.ts';
 import type { ChatCompletion, ChatCompletionStream, InvokeOpenaiRequest } from './chat-completion.ts';
-import { openChatStream } from './chat-stream.ts';
 import type { Config } from './config/config.ts';
 import { pathSegment } from './path-segment.ts';
 import { agentError, readObject, requestIdOf } from './transport/answer.ts';
@@ -83,6 +82,8 @@ async function invoke(
     stream ? `answer from ${url.origin}` : `complete answer from ${url.origin}`,
   );
   let handedOver = false;
+  // Loaded while the agent thinks.
+  const reading = stream && wanted === 'data' ? import('./chat-stream.ts') : undefined;
   try {
     const response = await withRetries(
       unsigned,
@@ -103,8 +104,8 @@ async function invoke(
       handedOver = true;
       return { response: handOver(response, url, clock), requestId };
     }
-    if (stream) {
-      const data = openChatStream(response, url, clock, settings);
+    if (reading !== undefined) {
+      const data = (await reading).openChatStream(response, url, clock, settings);
       handedOver = true;
       return { data, response, requestId };
     }

@@ -7,9 +7,12 @@ import {
   type ResourceReference,
   type SeenResource,
 } from './errors.ts';
-import { type DeleteOptions, poll, stateOf, type WaitOptions } from './wait.ts';
+import type { DeleteOptions, WaitOptions } from './wait.ts';
 
 type Fields = Record<string, unknown>;
+
+/** Loaded when it is needed, as much else is that few programs use: a short script should not wait for it. */
+const waiting = () => import('./wait.ts');
 
 /**
  * What runtimes and endpoints have in common as objects: the fields of the wire as properties, unknown ones included,
@@ -54,6 +57,7 @@ export abstract class Resource {
    *   deleted meanwhile; TimeoutError with the last status
    */
   async waitUntilReadyOrFailed(options: WaitOptions<this> = {}, config?: Config): Promise<this> {
+    const { poll, stateOf } = await waiting();
     await poll({
       ...this.#polling(options, config),
       goal: 'ready',
@@ -74,6 +78,7 @@ export abstract class Resource {
    * @throws DeleteResourceError where it is there and no longer being deleted; TimeoutError with the last status
    */
   async deleteAndWaitUntilFinished(options: DeleteOptions<this> = {}, config?: Config): Promise<void> {
+    const { poll } = await waiting();
     let asked = false;
     await poll({
       ...this.#polling(options, config),

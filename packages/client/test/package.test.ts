@@ -28,6 +28,14 @@ describe('the main entry', () => {
     expect(packages.sort()).toEqual(['#local-server', '@runstead/contract/paths']);
   });
 
+  it('leaves for later what a short script does not need', () => {
+    const files = [...loadedBy(join(root, 'src/index.ts'))].map((name) => name.split('/').at(-1));
+    for (const late of ['sign.ts', 'chat-stream.ts', 'sse.ts', 'wait.ts', 'delete-endpoints.ts']) {
+      expect(files).not.toContain(late);
+    }
+    expect(files).toContain('agent-runtime.ts');
+  });
+
   it('exports exactly these names', () => {
     expect(Object.keys(main).sort()).toEqual([
       'AbortError',

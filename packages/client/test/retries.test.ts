@@ -287,16 +287,19 @@ describe('a call to an agent', () => {
   });
 
   it('is never made again once its stream has begun', async () => {
+    let breakOff: (() => void) | undefined;
     const { client, seen } = await serverWith([
       (response) => {
+        breakOff = () => response.socket?.destroy();
         beginStream(response);
-        response.write('data: {"choices":[]}\n\n', () => response.socket?.destroy());
+        response.write('data: {"choices":[]}\n\n');
       },
     ]);
     const chunks: unknown[] = [];
     const read = async () => {
       for await (const chunk of await client.invokeOpenai('hello', undefined, { messages, stream: true })) {
         chunks.push(chunk);
+        breakOff?.();
       }
     };
     await expect(read()).rejects.toMatchObject({ name: 'ConnectionError' });

@@ -1,7 +1,9 @@
 import { API_VERSION } from '@runstead/contract/paths';
 import type { Target } from '../config/target.ts';
 import type { WireRequest } from './exchange.ts';
-import { signControlRequest, signDataRequest } from './sign.ts';
+
+/** Loaded when it is needed: whoever has a Runstead key signs nothing. */
+const signing = () => import('./sign.ts');
 
 /** The request as it goes to the control plane: with the credential, however that is shown. */
 export async function authorizeControl(
@@ -20,6 +22,7 @@ export async function authorizeControl(
   if (credential.kind !== 'accessKey') return { ...request, headers };
   // Encoded here, once: what is hashed is what is sent.
   const body = new TextEncoder().encode((request.body as string | undefined) ?? '');
+  const { signControlRequest } = await signing();
   const signed = await signControlRequest({ ...request, headers }, credential, {
     body,
     date: new Date(),
@@ -44,6 +47,7 @@ export async function authorizeData(
   const url = signedHost(request.url);
   // As the official clients do: the content type is not signed here.
   const { 'content-type': contentType, ...signable } = headers;
+  const { signDataRequest } = await signing();
   const signed = await signDataRequest({ ...request, url, headers: signable }, credential, {
     regionId,
     date: new Date(),
