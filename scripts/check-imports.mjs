@@ -19,13 +19,14 @@ const ROOMS = {
   observe: [],
   feed: [],
   auth: [],
+  tls: ['domain'],
   store: ['domain'],
   artifacts: ['domain', 'observe'],
   drivers: ['observe', 'config.ts'],
   api: ['auth', 'domain', 'store', 'artifacts', 'observe'],
   reconcile: ['domain', 'store', 'drivers', 'feed', 'artifacts', 'observe'],
   // Its own process: never the store, never a driver.
-  gateway: ['feed', 'auth', 'domain', 'observe', 'config.ts'],
+  gateway: ['feed', 'auth', 'domain', 'observe', 'tls', 'config.ts'],
 };
 
 /** Only these may know a concrete store or driver. */
