@@ -3,7 +3,11 @@ import { availableParallelism, homedir } from 'node:os';
 import { posix, resolve } from 'node:path';
 import type { S3Settings } from './artifacts/buckets/s3-bucket.ts';
 import type { AllowScripts } from './artifacts/install/rules.ts';
+import { type CustomDomain, parseDomains } from './domain/custom-domains.ts';
+import { canonicalHost } from './domain/host-name.ts';
 import { withoutLastSlash } from './domain/mounts.ts';
+import { PRIVATE_NETWORKS, parseNetwork } from './domain/private-access.ts';
+import { certificateName } from './tls/certificate-names.ts';
 
 /** Every setting, resolved once: flag over `RUNSTEAD_*` variable over default. Times in ms, sizes in bytes. */
 export interface Config {
@@ -18,6 +22,21 @@ export interface Config {
   allowHosts: readonly string[];
   /** Origins of web pages that may call, such as `http://localhost:5173`. */
   allowOrigins: readonly string[];
+  /** Undefined: TLS is off. 0 picks a free one. */
+  tlsPort: number | undefined;
+  /** PEM files, both or neither. Neither: a local authority vouches for the server. */
+  tlsCert: string | undefined;
+  tlsKey: string | undefined;
+  /** Further names and addresses that the local certificate is for. */
+  tlsNames: readonly string[];
+  /** Whether keys and answers may cross a network in the clear. */
+  insecureHttp: boolean;
+  /** Hosts that stand for one endpoint each. */
+  domains: readonly CustomDomain[];
+  /** Hosts under which endpoints without public access are called; undefined: loopback ones, see `privateHosts`. */
+  privateHosts: readonly string[] | undefined;
+  /** Where such callers are: addresses or CIDR blocks. */
+  privateNetworks: readonly string[];
   /** Directories that runtimes may want mounted and that are there on this machine: absolute, normalised. */
   mounts: readonly string[];
   /** Whether agents end with the server. */
@@ -94,6 +113,18 @@ const settings: { [K in keyof Config]: Setting<Config[K]> } = {
   publicUrl: { variable: 'RUNSTEAD_PUBLIC_URL', parse: httpUrl, fallback: () => undefined },
   allowHosts: { variable: 'RUNSTEAD_ALLOW_HOST', parse: list, fallback: () => [] },
   allowOrigins: { variable: 'RUNSTEAD_ALLOW_ORIGIN', parse: list, fallback: () => [] },
+  tlsPort: { variable: 'RUNSTEAD_TLS_PORT', parse: whole(0, 65_535), fallback: () => undefined },
+  tlsCert: { variable: 'RUNSTEAD_TLS_CERT', parse: text, fallback: () => undefined },
+  tlsKey: { variable: 'RUNSTEAD_TLS_KEY', parse: text, fallback: () => undefined },
+  tlsNames: { variable: 'RUNSTEAD_TLS_NAMES', parse: certificateNames, fallback: () => [] },
+  insecureHttp: { variable: 'RUNSTEAD_INSECURE_HTTP', parse: yesOrNo, fallback: () => false },
+  domains: { variable: 'RUNSTEAD_DOMAINS', parse: domains, fallback: () => [] },
+  privateHosts: { variable: 'RUNSTEAD_PRIVATE_HOSTS', parse: hostsOrNone, fallback: () => undefined },
+  privateNetworks: {
+    variable: 'RUNSTEAD_PRIVATE_NETWORKS',
+    parse: networks,
+    fallback: () => PRIVATE_NETWORKS,
+  },
   mounts: { variable: 'RUNSTEAD_MOUNTS', parse: folders, fallback: () => [] },
   onExit: { variable: 'RUNSTEAD_ON_EXIT', parse: oneOf('stop', 'keep'), fallback: () => 'stop' },
   logLevel: {
@@ -177,8 +208,36 @@ export function loadConfig(
   }
   const resolved = config as unknown as Config;
   resolved.dataDir = resolve(resolved.dataDir);
+  checkTls(resolved);
+  checkDomains(resolved);
   Object.defineProperty(resolved, 's3AccessKeySecret', { enumerable: false, value: s3Secret(resolved) });
   return Object.freeze(resolved);
+}
+
+/** @throws ConfigError when what is said of TLS does not fit together */
+function checkTls({ tlsPort, tlsCert, tlsKey, port }: Config): void {
+  if ((tlsCert === undefined) !== (tlsKey === undefined)) {
+    const [missing, given] =
+      tlsKey === undefined
+        ? ['RUNSTEAD_TLS_KEY', 'RUNSTEAD_TLS_CERT']
+        : ['RUNSTEAD_TLS_CERT', 'RUNSTEAD_TLS_KEY'];
+    throw new ConfigError(`${missing} is needed beside ${given}: a certificate is served with its key`);
+  }
+  if (tlsCert !== undefined && tlsPort === undefined)
+    throw new ConfigError('RUNSTEAD_TLS_PORT is needed beside RUNSTEAD_TLS_CERT: without a port, TLS is off');
+  if (tlsPort !== undefined && tlsPort !== 0 && tlsPort === port)
+    throw new ConfigError(`RUNSTEAD_TLS_PORT must differ from RUNSTEAD_PORT; got ${port} for both`);
+}
+
+/** A domain hides everything else under its name. @throws ConfigError */
+function checkDomains({ domains, publicUrl }: Config): void {
+  if (publicUrl === undefined) return;
+  const { hostname } = new URL(publicUrl);
+  if (domains.some(({ host }) => host === hostname)) {
+    throw new ConfigError(
+      `RUNSTEAD_DOMAINS must not hold the host of RUNSTEAD_PUBLIC_URL, "${hostname}": nothing but one endpoint would be left under it`,
+    );
+  }
 }
 
 /** @throws ConfigError when what is said of the object store does not fit together */
@@ -258,6 +317,52 @@ function list(value: string): string[] {
     .split(',')
     .map((item) => item.trim())
     .filter((item) => item !== '');
+}
+
+/** Reads hosts, by commas; an IPv6 address may have its brackets. */
+function hosts(value: string, what: string): string[] {
+  return list(value).map((item) => {
+    const host = canonicalHost(item);
+    if (host === undefined) {
+      throw new ConfigError(
+        `${what} must be names or addresses without a port, by commas, such as agents.internal,10.0.0.7; got "${item}"`,
+      );
+    }
+    return host;
+  });
+}
+
+function hostsOrNone(value: string, what: string): string[] {
+  return value.trim() === 'none' ? [] : hosts(value, what);
+}
+
+export function certificateNames(value: string, what: string): string[] {
+  return list(value).map((item) => {
+    const name = certificateName(item);
+    if (name === undefined) {
+      throw new ConfigError(
+        `${what} must be names or addresses without a port, by commas, such as box.local,*.agents.example.com,10.0.0.7; got "${item}"`,
+      );
+    }
+    return name;
+  });
+}
+
+export function domains(value: string, what: string): CustomDomain[] {
+  return parseDomains(list(value), (fault) => {
+    throw new ConfigError(
+      `${what} must be hosts and what they stand for, by commas, such as chat.example.com=hello/Default; ${fault}`,
+    );
+  });
+}
+
+function networks(value: string, what: string): string[] {
+  return list(value).map((item) => {
+    if (parseNetwork(item)) return item;
+    throw new ConfigError(
+      `${what} must be addresses or blocks of them, by commas, such as 10.0.0.0/8,fd00::/8; got "${item}"`,
+    );
+  });
 }
 
 /** Reads absolute paths, by commas. A slash at the end says nothing. */

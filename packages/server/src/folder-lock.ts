@@ -6,8 +6,14 @@ import { type OpenDatabase, openPlainDatabase } from './store/sqlite/open-databa
 export interface ServerRecord {
   pid: number;
   startedAt: string;
-  /** Absent until it listens. */
+  /** This and all below: absent until it listens. */
   url?: string;
+  /** Absent: TLS is off. */
+  tlsUrl?: string;
+  /** What clients of `tlsUrl` must trust; absent when the certificate is the operator's own. */
+  caFile?: string;
+  accountId?: string;
+  region?: string;
 }
 
 export class FolderInUse extends Error {
@@ -16,7 +22,7 @@ export class FolderInUse extends Error {
 
 export interface FolderLock {
   /** Completes the record once the address is known. */
-  listening(url: string): void;
+  listening(found: Omit<ServerRecord, 'pid' | 'startedAt'>): void;
   release(): void;
 }
 
@@ -39,7 +45,7 @@ export function lockFolder(dataDir: string): FolderLock {
   write(record);
   let released = false;
   return {
-    listening: (url) => write({ ...record, url }),
+    listening: (found) => write({ ...record, ...found }),
     release() {
       if (released) return;
       released = true;

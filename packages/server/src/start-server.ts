@@ -1,22 +1,26 @@
 import { createHash } from 'node:crypto';
 import { chmodSync, mkdirSync, rmSync, statSync } from 'node:fs';
-import { isIP } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { composeControl } from './compose.ts';
 import { type Config, ConfigError } from './config.ts';
-import { isLoopbackHost } from './domain/loopback.ts';
+import { urlHost } from './domain/host-name.ts';
 import { findInterpreter } from './drivers/process/find-interpreter.ts';
 import { createProcessDriver } from './drivers/process/process-driver.ts';
 import { trackProgram } from './drivers/process/program-family.ts';
 import { lockFolder } from './folder-lock.ts';
+import { planListeners } from './gateway/listen-plan.ts';
 import { startGatewayProcess } from './gateway-process.ts';
 import { createLog } from './observe/log.ts';
+import { openServerCertificate } from './server-certificate.ts';
+import { hostToAsk } from './tls/certificate-names.ts';
 
 /** A server that answers: control process (this one), gateway process, and whatever agents run. */
 export interface RunningServer {
   /** Such as `http://127.0.0.1:7700`. */
   url: string;
+  /** Such as `https://127.0.0.1:7443`; undefined: TLS is off. */
+  tlsUrl: string | undefined;
   pid: { control: number; gateway: number | undefined };
   /** Stops intake, lets open calls finish within `graceMs`, then ends everything; agents as `onExit` says. */
   close(options?: { graceMs?: number }): Promise<void>;
@@ -29,18 +33,20 @@ const CLOSE_GRACE_MS = 10_000;
  * @throws ConfigError, FolderInUse, MigrationError, or an Error when the address cannot be bound
  */
 export async function startServer(config: Readonly<Config>): Promise<RunningServer> {
-  requireLoopback(config.host);
+  const plan = planListeners(config);
   requireFolders(config.mounts);
   const log = createLog(config.logLevel, 'control');
   const lock = lockFolder(config.dataDir);
   const undo: (() => Promise<void> | void)[] = [() => lock.release()];
   try {
+    const certificate = plan.tls && (await openServerCertificate(config, log));
+    if (certificate) undo.unshift(() => certificate.close());
     let url = config.publicUrl ?? '';
     const driver = createProcessDriver({
       ...config,
       log,
       // Whoever reaches the server would reach its agents as well, past all that it asks of callers.
-      loopbackOnly: !isLoopbackHost(config.host),
+      loopbackOnly: plan.beyondLoopback,
     });
     const control = await composeControl({
       config,
@@ -57,19 +63,34 @@ export async function startServer(config: Readonly<Config>): Promise<RunningServ
     chmodSync(controlSocket, 0o600);
     const gateway = await startGatewayProcess({
       config,
+      plan,
+      certificate,
       controlSocket,
       log,
       attach: (feed, { host, port }) => {
-        url = config.publicUrl ?? `http://${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
+        // Never that of the TLS listener: what stands in `endpointPublicUrl` must work without trusting anybody first.
+        url = config.publicUrl ?? `http://${urlHost(hostToAsk(host, []))}:${port}`;
         return control.attach(feed);
       },
     });
-    lock.listening(url);
+    const tlsUrl =
+      gateway.tls && certificate
+        ? `https://${urlHost(hostToAsk(gateway.tls.host, certificate.names))}:${gateway.tls.port}`
+        : undefined;
+    lock.listening({
+      url,
+      ...(tlsUrl !== undefined && { tlsUrl }),
+      ...(certificate?.caFile !== undefined && { caFile: certificate.caFile }),
+      accountId: config.accountId,
+      region: config.region,
+    });
     return {
       url,
+      tlsUrl,
       pid: { control: process.pid, gateway: gateway.pid() },
       async close({ graceMs = CLOSE_GRACE_MS } = {}) {
         await gateway.close(graceMs);
+        certificate?.close();
         await control.close({ stopInstances: config.onExit === 'stop' });
         lock.release();
       },
@@ -78,14 +99,6 @@ export async function startServer(config: Readonly<Config>): Promise<RunningServ
     for (const step of undo) await step();
     throw error;
   }
-}
-
-/** Without signatures and TLS a server that others can reach would be an invitation. */
-function requireLoopback(host: string): void {
-  if (isLoopbackHost(host)) return;
-  throw new ConfigError(
-    `--host must be a loopback address such as 127.0.0.1 or ::1; got "${host}". This release does not listen beyond loopback`,
-  );
 }
 
 /** A mount that is missing now would be missed by agents later, one by one. */

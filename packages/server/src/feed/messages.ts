@@ -73,7 +73,8 @@ export type DownMessage =
   | { type: 'shutdown'; graceMs: number };
 
 export type UpMessage =
-  | { type: 'listening'; host: string; port: number }
+  /** As bound; `tls` if that is on. */
+  | { type: 'listening'; host: string; port: number; tls?: { host: string; port: number } }
   /** The public address could not be bound. */
   | { type: 'listen-failed'; reason: string }
   | { type: 'installed'; sequence: number }

@@ -1,6 +1,6 @@
 import { RunsteadError } from '@runstead/contract';
 import type { UpMessage } from '../feed/messages.ts';
-import { chooseVersion, type Destination, findEndpoint, pickInstance } from './choose.ts';
+import { chooseVersion, type Destination, findEndpoint, isOpenTo, pickInstance } from './choose.ts';
 import { DemandReport } from './demand.ts';
 import { type Instance, type InstanceSet, isChoosable, keyOf } from './instances.ts';
 import type { RouteTable } from './route-table.ts';
@@ -200,11 +200,12 @@ export class Admission {
   }
 
   /** Whether new calls still go to that version; one that only has calls to finish is never started again. */
-  #isServed({ runtimeId, endpointName, version }: Destination): boolean {
+  #isServed({ runtimeId, endpointName, version, isPrivate }: Destination): boolean {
     const runtime = this.#options.table.byId(runtimeId);
     if (runtime?.state !== 'serving') return false;
-    const weights = findEndpoint(runtime, endpointName)?.weights ?? [];
-    return weights.some((weight) => weight.version === version);
+    const endpoint = findEndpoint(runtime, endpointName);
+    if (!endpoint || !isOpenTo(endpoint, isPrivate)) return false;
+    return endpoint.weights.some((weight) => weight.version === version);
   }
 
   /** @throws RunsteadError as `chooseVersion` */

@@ -90,6 +90,12 @@ test('a call is sent to the version its point falls on', () => {
   });
 });
 
+test('an endpoint without public access takes the calls of private callers', () => {
+  const names = { runtimeName: 'echo', endpointName: 'inner' };
+  expect(chooseVersion(serving, { ...names, isPrivate: true }, 0)).toMatchObject({ version: 1 });
+  expect(() => chooseVersion(serving, { ...names, isPrivate: false }, 0)).toThrow(/closed to public/);
+});
+
 test.each([
   [undefined, 'Default', 'ERR_NOT_FOUND', "Runtime 'echo' does not exist"],
   [{ ...serving, state: 'deleting' as const }, 'Default', 'ERR_NOT_FOUND', "Runtime 'echo' does not exist"],

@@ -7,6 +7,8 @@ export interface Destination {
   runtimeName: string;
   endpointName: string;
   version: number;
+  /** Whether the caller may go where public access is disabled. */
+  isPrivate?: boolean | undefined;
 }
 
 /**
@@ -16,10 +18,10 @@ export interface Destination {
  */
 export function chooseVersion(
   runtime: RuntimeRoute | undefined,
-  names: { runtimeName: string; endpointName: string },
+  names: { runtimeName: string; endpointName: string; isPrivate?: boolean | undefined },
   point: number,
 ): Destination {
-  const { runtimeName, endpointName } = names;
+  const { runtimeName, endpointName, isPrivate } = names;
   if (!runtime || runtime.state === 'deleting') {
     throw new RunsteadError('ERR_NOT_FOUND', `Runtime '${runtimeName}' does not exist`);
   }
@@ -30,10 +32,11 @@ export function chooseVersion(
       `Endpoint '${endpointName}' of runtime '${runtimeName}' does not exist`,
     );
   }
-  if (endpoint.disablePublicNetworkAccess) {
+  if (!isOpenTo(endpoint, isPrivate)) {
     throw new RunsteadError(
       'ERR_FORBIDDEN',
-      `Forbidden: endpoint '${endpointName}' of runtime '${runtimeName}' is closed to public network access`,
+      `Forbidden: endpoint '${endpointName}' of runtime '${runtimeName}' is closed to public network access; ` +
+        'call it under a private host of this server, from the private network',
     );
   }
   const version = pickVersion(endpoint.weights, point);
@@ -43,7 +46,12 @@ export function chooseVersion(
       runtime.unavailableReason ?? `Runtime '${runtimeName}' has no version to serve yet`,
     );
   }
-  return { runtimeId: runtime.runtimeId, runtimeName, endpointName, version };
+  return { runtimeId: runtime.runtimeId, runtimeName, endpointName, version, isPrivate };
+}
+
+/** Whether an endpoint takes a caller's calls. @param isPrivate whether they come from the private side */
+export function isOpenTo(endpoint: EndpointRoute, isPrivate: boolean | undefined): boolean {
+  return !endpoint.disablePublicNetworkAccess || isPrivate === true;
 }
 
 export function findEndpoint(runtime: RuntimeRoute, name: string): EndpointRoute | undefined {

@@ -41,6 +41,10 @@ export class Connections {
     };
   }
 
+  has(socket: Socket): boolean {
+    return this.#calls.has(socket);
+  }
+
   openCalls(socket: Socket): number {
     return this.#calls.get(socket)?.size ?? 0;
   }

@@ -10,11 +10,11 @@ import {
 import type { Log } from '../observe/log.ts';
 import { newRequestId } from '../observe/request-id.ts';
 import { platformFields } from './headers.ts';
-import { isDataPlane } from './resolve.ts';
 
 export interface ErrorContext {
   requestId: string;
-  target: string;
+  /** Decides the shape: `isDataPlane` of the target. */
+  dataPlane: boolean;
   /** Known once the host and origin were checked. */
   crossOrigin: string | undefined;
   log: Log;
@@ -27,9 +27,9 @@ export function answerError(response: ServerResponse, thrown: unknown, context: 
     if (!response.writableEnded) response.destroy();
     return;
   }
-  const { requestId, target, crossOrigin } = context;
+  const { requestId, dataPlane, crossOrigin } = context;
   const body = Buffer.from(
-    JSON.stringify(isDataPlane(target) ? dataPlaneError(error) : errorEnvelope(error, requestId)),
+    JSON.stringify(dataPlane ? dataPlaneError(error) : errorEnvelope(error, requestId)),
   );
   response.writeHead(error.status, [
     'content-type',

@@ -95,6 +95,7 @@ export function agentFields(
     fields: head.fields,
     requestId: call.id,
     peer: head.peer,
+    secure: head.secure,
     host: invocation.host,
     agentHost: `${isIPv6(host) ? `[${host}]` : host}:${port}`,
     forwardAuthorization: invocation.principal.forwardAuthorization,

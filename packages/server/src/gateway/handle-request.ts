@@ -1,18 +1,20 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { RunsteadError } from '@runstead/contract';
+import { isPrivateCall } from '../domain/private-access.ts';
 import { newRequestId } from '../observe/request-id.ts';
 import { ClientGone } from './admit.ts';
 import { chooseVersion } from './choose.ts';
 import { passToControl } from './control-proxy.ts';
 import { authenticate } from './credentials.ts';
+import { domainOf } from './domains.ts';
 import { answerError } from './errors.ts';
 import { forward } from './forward.ts';
 import { platformFields } from './headers.ts';
-import { type Caller, checkHost, isPreflight, preflightFields } from './host-check.ts';
+import { type Caller, checkHost, isPreflight, preflightFields, withoutPort } from './host-check.ts';
 import type { Call, GatewayParts, Invocation } from './parts.ts';
 import { discardRest, type RequestBody, takeBody } from './request-body.ts';
-import { type RequestHead, readHead } from './request-head.ts';
-import { type Resolved, resolve } from './resolve.ts';
+import { fieldValues, type RequestHead, readHead } from './request-head.ts';
+import { isDataPlane, type Resolved, resolve } from './resolve.ts';
 
 /**
  * Start here: what happens to a request, step by step (docs/request-path.md). Every step before forwarding takes
@@ -25,12 +27,13 @@ export async function handleRequest(
 ): Promise<void> {
   const head = readHead(request);
   const call = openCall(parts, request, response);
+  const domain = domainOf(parts.domains, head.fields);
   try {
     const caller = checkHost(parts.hostPolicy, head);
     call.crossOrigin = caller.crossOrigin;
     if (isPreflight(head, caller)) return answerPreflight(call, head, caller, response);
 
-    const target = resolve(head.target);
+    const target = resolve(head.target, domain);
     if (target.kind === 'bad-path') throw new RunsteadError('ERR_BAD_REQUEST', target.reason);
     if (target.kind === 'health') return answerHealth(parts, call, head, response);
     if (target.kind === 'control') return await passToControl(parts, call, head, request, response);
@@ -63,7 +66,7 @@ export async function handleRequest(
     if (parts.connections.stopping) response.shouldKeepAlive = false;
     answerError(response, error, {
       requestId: call.id,
-      target: head.target,
+      dataPlane: isDataPlane(head.target, domain),
       crossOrigin: call.crossOrigin,
       log: parts.log,
     });
@@ -89,9 +92,23 @@ export async function letIn(
   await prepare?.();
   if (!parts.table.installed) await routesKnown(parts);
   const runtime = parts.table.byName(target.runtimeName);
-  const destination = chooseVersion(runtime, target, parts.random());
+  const { runtimeName, endpointName } = target;
+  const names = { runtimeName, endpointName, isPrivate: isPrivate(parts, head, caller) };
+  const destination = chooseVersion(runtime, names, parts.random());
   const lease = await parts.admission.admit(destination, call.signal);
   return { destination, principal, lease, rest: target.rest, host: caller.host };
+}
+
+/** What proxies say of themselves. None has to, so that its absence proves nothing. */
+const PASSED_ON = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip'];
+
+function isPrivate(
+  { privateAccess }: GatewayParts,
+  { fields, peer }: RequestHead,
+  { host }: Caller,
+): boolean {
+  const isPassedOn = PASSED_ON.some((name) => fieldValues(fields, name).length > 0);
+  return isPrivateCall(privateAccess, { host: withoutPort(host), peer, isPassedOn });
 }
 
 /** A gateway that has just started listens before it knows its routes; nothing may be called unknown until then. */

@@ -4,6 +4,7 @@ import { agentRequestFields, answerFields, controlRequestFields } from './header
 const base = {
   requestId: 'id-1',
   peer: '10.0.0.9',
+  secure: false,
   host: 'localhost:7700',
   agentHost: '127.0.0.1:4000',
   forwardAuthorization: true,

@@ -42,6 +42,8 @@ export interface AgentRequest {
   fields: readonly string[];
   requestId: string;
   peer: string;
+  /** Whether it came over TLS. */
+  secure: boolean;
   /** The Host field as the client sent it. */
   host: string;
   /** `host:port` of the instance. */
@@ -66,7 +68,7 @@ export function agentRequestFields(request: AgentRequest): string[] {
     'x-forwarded-for',
     request.peer,
     'x-forwarded-proto',
-    'http',
+    request.secure ? 'https' : 'http',
     'x-forwarded-host',
     request.host,
     REQUEST_ID_HEADER,

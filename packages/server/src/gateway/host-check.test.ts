@@ -11,7 +11,7 @@ const loopback = hostPolicy(settings, '127.0.0.1');
 const beyond = hostPolicy(settings, '0.0.0.0');
 
 function head(fields: string[], method = 'GET'): RequestHead {
-  return { method, target: '/', fields, peer: '127.0.0.1' };
+  return { method, target: '/', fields, peer: '10.0.0.8', local: '10.0.0.7', secure: false };
 }
 
 describe('on loopback', () => {
@@ -42,6 +42,55 @@ describe('on loopback', () => {
 
 test('beyond loopback any one Host is answered', () => {
   expect(checkHost(beyond, head(['host', 'whatever.test:80'])).host).toBe('whatever.test:80');
+});
+
+test.each(['127.0.0.1', '::1', '::ffff:127.0.0.1'])(
+  'a listener on every address answers who came by %s to known names only',
+  (local) => {
+    const came = (host: string) => ({ ...head(['host', host]), local });
+    expect(() => checkHost(beyond, came('evil.test'))).toThrow(
+      expect.objectContaining({ code: 'ERR_FORBIDDEN' }),
+    );
+    expect(checkHost(beyond, came('box.local')).host).toBe('box.local');
+  },
+);
+
+test('names of the certificate, private hosts and custom domains are names of the server', () => {
+  const policy = hostPolicy(
+    {
+      ...settings,
+      tlsNames: ['tls.example'],
+      privateHosts: ['agents.internal', 'fd00::7'],
+      domains: [{ host: 'chat.example.com', runtimeName: 'hello', endpointName: 'Default' }],
+    },
+    '127.0.0.1',
+  );
+  for (const host of ['tls.example', 'agents.internal:7700', '[fd00::7]', 'chat.example.com']) {
+    expect(checkHost(policy, head(['host', host])).host).toBe(host);
+  }
+});
+
+describe('a page of the same host', () => {
+  const domains = [{ host: 'chat.example.com', runtimeName: 'hello', endpointName: 'Default' }];
+  const policy = hostPolicy({ ...settings, domains }, '127.0.0.1');
+  const from = (host: string, origin: string, secure: boolean) => () =>
+    checkHost(policy, { ...head(['host', host, 'origin', origin]), secure });
+
+  test('is our own if it came over what the call came over', () => {
+    expect(from('localhost:7443', 'https://localhost:7443', true)()).toMatchObject({
+      crossOrigin: undefined,
+    });
+    expect(from('localhost:7443', 'http://localhost:7443', true)).toThrow(/may not call/);
+    expect(from('localhost:7700', 'https://localhost:7700', false)).toThrow(/may not call/);
+  });
+
+  test('of a custom domain is our own over TLS also where a proxy ends that', () => {
+    expect(from('chat.example.com', 'https://chat.example.com', false)()).toMatchObject({
+      crossOrigin: undefined,
+    });
+    expect(from('chat.example.com', 'http://chat.example.com', true)).toThrow(/may not call/);
+    expect(from('chat.example.com', 'https://other.example.com', false)).toThrow(/may not call/);
+  });
 });
 
 test.each([

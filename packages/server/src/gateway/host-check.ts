@@ -12,6 +12,8 @@ export interface HostPolicy {
   origins: ReadonlySet<string>;
   /** The gateway's own origin as callers see it behind a proxy. */
   publicOrigin: string | undefined;
+  /** Custom domains among the hosts. Their pages come over TLS also where a proxy ends it before us. */
+  domains: ReadonlySet<string>;
 }
 
 export interface Caller {
@@ -22,23 +24,33 @@ export interface Caller {
 }
 
 export function hostPolicy(
-  settings: Pick<GatewaySettings, 'publicUrl' | 'allowHosts' | 'allowOrigins'>,
+  settings: Pick<GatewaySettings, 'publicUrl' | 'allowHosts' | 'allowOrigins'> &
+    Partial<Pick<GatewaySettings, 'tlsNames' | 'privateHosts' | 'domains'>>,
   boundAddress: string,
 ): HostPolicy {
   const publicUrl = settings.publicUrl ? new URL(settings.publicUrl) : undefined;
   const hosts = new Set(['localhost', '127.0.0.1', '[::1]']);
   if (publicUrl) hosts.add(publicUrl.hostname.toLowerCase());
-  for (const host of settings.allowHosts) hosts.add(isIPv6(host) ? `[${host}]` : host.toLowerCase());
+  const domains = new Set((settings.domains ?? []).map(({ host }) => host));
+  const { allowHosts, tlsNames = [], privateHosts } = settings;
+  for (const host of [...allowHosts, ...tlsNames, ...(privateHosts ?? []), ...domains])
+    hosts.add(isIPv6(host) ? `[${host}]` : host.toLowerCase());
   return {
     loopback: isLoopback(boundAddress),
     hosts,
     origins: new Set(settings.allowOrigins.map((origin) => originOf(origin) ?? origin)),
     publicOrigin: publicUrl?.origin,
+    domains,
   };
 }
 
 export function isLoopback(address: string): boolean {
   return /^(::ffff:)?127\./.test(address) || address === '::1' || address === 'localhost';
+}
+
+/** @param host the value of a Host field that was checked */
+export function withoutPort(host: string): string {
+  return host.replace(/:\d*$/, '');
 }
 
 const HOST = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(\d{1,5}))?$/i;
@@ -59,7 +71,9 @@ export function checkHost(policy: HostPolicy, head: RequestHead): Caller {
     );
   }
   const host = hosts[0]!;
-  if (policy.loopback && !policy.hosts.has(match[1]!.toLowerCase())) {
+  // What listens on every address is on loopback, too, for those who come that way.
+  const loopback = policy.loopback || isLoopback(head.local);
+  if (loopback && !policy.hosts.has(match[1]!.toLowerCase())) {
     throw new RunsteadError(
       'ERR_FORBIDDEN',
       `Forbidden: this server does not answer to the host "${host}"; add it with --allow-host if it should`,
@@ -70,7 +84,13 @@ export function checkHost(policy: HostPolicy, head: RequestHead): Caller {
 
   const origin = origins.length === 1 ? originOf(origins[0]!) : undefined;
   if (origin !== undefined) {
-    if (origin === originOf(`http://${host}`) || origin === policy.publicOrigin) {
+    const isDomain = policy.domains.has(match[1]!.toLowerCase());
+    const own = [
+      originOf(`${head.secure ? 'https' : 'http'}://${host}`),
+      ...(isDomain ? [originOf(`https://${host}`)] : []),
+      policy.publicOrigin,
+    ];
+    if (own.includes(origin)) {
       return { host, crossOrigin: undefined };
     }
     if (policy.origins.has(origin)) return { host, crossOrigin: origins[0]! };

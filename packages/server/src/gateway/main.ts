@@ -28,7 +28,7 @@ const { controlSocket, logLevel: _, ...gatewaySettings } = settings;
 try {
   const gateway = await startGateway({
     feed,
-    settings: { ...gatewaySettings, publicUrl: gatewaySettings.publicUrl },
+    settings: gatewaySettings,
     controlSocket,
     log,
   });

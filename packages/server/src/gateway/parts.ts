@@ -1,4 +1,5 @@
 import type { Agent } from 'node:http';
+import type { PrivateAccess } from '../domain/private-access.ts';
 import type { Log } from '../observe/log.ts';
 import type { Admission, Lease } from './admit.ts';
 import type { AgentPools } from './agent-pools.ts';
@@ -6,6 +7,7 @@ import type { BulkPace } from './bulk-pace.ts';
 import type { Destination } from './choose.ts';
 import type { Connections } from './connections.ts';
 import type { KeyRing, Principal } from './credentials.ts';
+import type { DomainMap } from './domains.ts';
 import type { HostPolicy } from './host-check.ts';
 import type { RouteTable } from './route-table.ts';
 import type { GatewaySettings } from './settings.ts';
@@ -13,7 +15,10 @@ import type { GatewaySettings } from './settings.ts';
 /** What a gateway is made of; `startGateway` puts it together. */
 export interface GatewayParts {
   settings: GatewaySettings;
+  /** Of the listener that a request came to. */
   hostPolicy: HostPolicy;
+  domains: DomainMap;
+  privateAccess: PrivateAccess;
   connections: Connections;
   table: RouteTable;
   /** Resolves at the first snapshot. */

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import type { TLSSocket } from 'node:tls';
 
 /** A request without its body, as plain values: what the steps before forwarding may know of it. */
 export interface RequestHead {
@@ -9,6 +10,10 @@ export interface RequestHead {
   fields: readonly string[];
   /** Address of the caller's end of the connection. */
   peer: string;
+  /** Address of our end of it. */
+  local: string;
+  /** Whether it came over TLS. */
+  secure: boolean;
 }
 
 export function readHead(request: IncomingMessage): RequestHead {
@@ -17,6 +22,8 @@ export function readHead(request: IncomingMessage): RequestHead {
     target: request.url ?? '/',
     fields: request.rawHeaders,
     peer: request.socket.remoteAddress ?? 'unknown',
+    local: request.socket.localAddress ?? 'unknown',
+    secure: (request.socket as Partial<TLSSocket>).encrypted === true,
   };
 }
 

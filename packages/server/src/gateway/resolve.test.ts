@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { isDataPlane, resolve } from './resolve.ts';
 
 const long = 'a'.repeat(128);
@@ -93,6 +93,36 @@ test.each([
   '/x/agent-runtimes%2F',
 ])('%s is for the control process', (target) => {
   expect(resolve(target)).toEqual({ kind: 'control' });
+});
+
+describe('under a custom domain', () => {
+  const domain = { host: 'chat.example.com', runtimeName: 'hello', endpointName: 'blue' };
+
+  test.each([
+    '/',
+    '/health',
+    '/2025-09-10/agents/runtimes',
+    '/runstead/v1/keys',
+    '/openai/v1/models?x=1',
+    '/agent-runtimes/other/endpoints/Default/invocations/x',
+    '/a%2Fb//c/../%00;x?q=/../%2e',
+  ])('%s is a call to its endpoint, as it is written', (target) => {
+    expect(resolve(target, domain)).toEqual({
+      kind: 'invocation',
+      runtimeName: 'hello',
+      endpointName: 'blue',
+      rest: target,
+    });
+    expect(isDataPlane(target, domain)).toBe(true);
+  });
+
+  test.each(['*', '', 'http://chat.example.com/', 'x'])(
+    '"%s" is refused in the form of the data plane',
+    (target) => {
+      expect(resolve(target, domain).kind).toBe('bad-path');
+      expect(isDataPlane(target, domain)).toBe(true);
+    },
+  );
 });
 
 test('/health is answered by the gateway', () => {

@@ -1,4 +1,5 @@
 import { NAME_PATTERN } from '@runstead/contract';
+import type { CustomDomain } from '../domain/custom-domains.ts';
 
 /** What a request target names. Routing, authorization and forwarding all use this one reading of it. */
 export type Resolved =
@@ -16,12 +17,17 @@ const DATA_PLANE_SEGMENT = 'agent-runtimes';
  *
  * A prefix written in any other way than literally (percent-encoded, doubled slashes, dot segments, parameters) is
  * refused, not normalised: whoever checks a path and whoever acts on it could otherwise read it differently.
+ * @param domain the custom domain that was asked for: all of it is the agent's, as it is written
  */
-export function resolve(target: string): Resolved {
+export function resolve(target: string, domain?: CustomDomain): Resolved {
   const queryAt = target.indexOf('?');
   const path = queryAt === -1 ? target : target.slice(0, queryAt);
   if (!path.startsWith('/')) {
     return { kind: 'bad-path', reason: `The request target must start with "/"; got "${excerpt(target)}"` };
+  }
+  if (domain) {
+    const { runtimeName, endpointName } = domain;
+    return { kind: 'invocation', runtimeName, endpointName, rest: target };
   }
   if (path === '/health') return { kind: 'health' };
 
@@ -51,8 +57,8 @@ export function resolve(target: string): Resolved {
 }
 
 /** Whether a target belongs to the data plane, also when it is malformed: it decides in which shape errors are told. */
-export function isDataPlane(target: string): boolean {
-  return target.startsWith(`/${DATA_PLANE_SEGMENT}/`);
+export function isDataPlane(target: string, domain?: CustomDomain): boolean {
+  return domain !== undefined || target.startsWith(`/${DATA_PLANE_SEGMENT}/`);
 }
 
 function badName(what: string, name: string): Resolved {

@@ -1,17 +1,34 @@
 import type { Config } from '../config.ts';
+import type { CertificateFiles } from '../tls/certificate-files.ts';
+import type { ListenPlan } from './listen-plan.ts';
+
+/** Of the configuration, as it is. */
+const TAKEN = [
+  'publicUrl',
+  'allowHosts',
+  'allowOrigins',
+  'tlsNames',
+  'domains',
+  'privateHosts',
+  'privateNetworks',
+  'queueLength',
+  'queueTimeoutMs',
+  'bodyLimitBytes',
+] as const satisfies (keyof Config)[];
 
 /** What a gateway needs of the configuration; plain JSON, since it crosses to another process. */
-export type GatewaySettings = Pick<
-  Config,
-  | 'host'
-  | 'port'
-  | 'publicUrl'
-  | 'allowHosts'
-  | 'allowOrigins'
-  | 'queueLength'
-  | 'queueTimeoutMs'
-  | 'bodyLimitBytes'
->;
+export interface GatewaySettings extends Pick<Config, (typeof TAKEN)[number]> {
+  /** Of the plain listener. */
+  host: string;
+  port: number;
+  /** Absent: TLS is off. */
+  tls?: TlsSettings | undefined;
+}
+
+export interface TlsSettings extends CertificateFiles {
+  host: string;
+  port: number;
+}
 
 /** The variable in which the parent hands a gateway process its settings, as JSON. */
 export const SETTINGS_VARIABLE = 'RUNSTEAD_GATEWAY_SETTINGS';
@@ -25,18 +42,22 @@ export interface GatewayProcessSettings extends GatewaySettings {
 
 /**
  * Takes from the configuration what a gateway process is given.
- * @example env[SETTINGS_VARIABLE] = JSON.stringify(gatewayProcessSettings(config, controlSocket))
+ * @example env[SETTINGS_VARIABLE] = JSON.stringify(gatewayProcessSettings(config, plan, certificate, controlSocket))
  */
-export function gatewayProcessSettings(config: Config, controlSocket: string): GatewayProcessSettings {
+export function gatewayProcessSettings(
+  config: Config,
+  { plain, tls }: ListenPlan,
+  certificate: CertificateFiles | undefined,
+  controlSocket: string,
+): GatewayProcessSettings {
+  const taken = Object.fromEntries(TAKEN.map((name) => [name, config[name]])) as Pick<
+    Config,
+    (typeof TAKEN)[number]
+  >;
   return {
-    host: config.host,
-    port: config.port,
-    publicUrl: config.publicUrl,
-    allowHosts: config.allowHosts,
-    allowOrigins: config.allowOrigins,
-    queueLength: config.queueLength,
-    queueTimeoutMs: config.queueTimeoutMs,
-    bodyLimitBytes: config.bodyLimitBytes,
+    ...taken,
+    ...plain,
+    ...(tls && certificate && { tls: { ...tls, ...certificate } }),
     logLevel: config.logLevel,
     controlSocket,
   };

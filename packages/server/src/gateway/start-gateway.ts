@@ -1,28 +1,35 @@
 import { once } from 'node:events';
-import { Agent, createServer, type IncomingMessage, type Server } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import { Agent, type IncomingMessage } from 'node:http';
+import type { AddressInfo, Server, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { privateAccess } from '../domain/private-access.ts';
 import type { DownMessage } from '../feed/messages.ts';
 import type { GatewayEnd } from '../feed/port.ts';
 import type { Log } from '../observe/log.ts';
 import { Admission } from './admit.ts';
 import { AgentPools, KEEP_ALIVE } from './agent-pools.ts';
 import { BulkPace } from './bulk-pace.ts';
+import { certificateNow, followCertificate } from './certificate.ts';
 import { Connections } from './connections.ts';
 import { KeyRing } from './credentials.ts';
 import { reportUsage } from './demand.ts';
 import { answerMalformed } from './errors.ts';
 import { handleRequest } from './handle-request.ts';
+import { Handshakes } from './handshakes.ts';
 import { hostPolicy } from './host-check.ts';
 import { InstanceSet } from './instances.ts';
+import { plainServer, tlsServer } from './listeners.ts';
 import type { GatewayParts } from './parts.ts';
 import { RouteTable } from './route-table.ts';
-import type { GatewaySettings } from './settings.ts';
-import { GatewayRequest, handleUpgrade } from './upgrade.ts';
+import type { GatewaySettings, TlsSettings } from './settings.ts';
+import { handleUpgrade } from './upgrade.ts';
 
 export interface RunningGateway {
   /** As bound, with the real port when 0 was asked for. */
   host: string;
   port: number;
+  /** Undefined: TLS is off. */
+  tls: { host: string; port: number } | undefined;
   /** Resolves when it has ended: after `shutdown`, after the control process was lost, or after `close`. */
   ended: Promise<void>;
   /** Stops listening and cuts everything off at once. */
@@ -37,6 +44,8 @@ export interface GatewayOptions {
   log: Log;
   /** In [0,1); decides versions and instances. Default `Math.random`. */
   random?: () => number;
+  /** How often the certificate's files are looked at, and how long a handshake may take, in ms. */
+  tlsTimes?: { lookMs?: number; handshakeMs?: number };
 }
 
 /** What open calls get when the control process is lost: as long as those of a deleted runtime. */
@@ -44,14 +53,10 @@ const LOST_FEED_GRACE_MS = 10_000;
 /** A predecessor that is just leaving holds the address a little longer. */
 const BIND_PATIENCE_MS = 2000;
 const BIND_AGAIN_MS = 50;
-/** Node's default; stated because it would follow `requestTimeout`, which is off. */
-const HEADERS_TIMEOUT_MS = 60_000;
-/** Longer than the pools of common clients keep a connection, so that it is they who close it. */
-const CLIENT_KEEP_ALIVE_MS = 75_000;
 
 /**
  * Starts a gateway on a feed: one process has one, tests have many. Says `listening`, or `listen-failed` and throws.
- * @throws Error when the address cannot be bound
+ * @throws Error when an address cannot be bound, or the certificate cannot be served with
  */
 export async function startGateway(options: GatewayOptions): Promise<RunningGateway> {
   const { feed, settings, log } = options;
@@ -77,28 +82,15 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     now,
   });
   const connections = new Connections();
+  const handshakes = new Handshakes();
   const controlAgent = new Agent(KEEP_ALIVE);
   let feedOpen = true;
   let sayRoutesKnown = () => {};
 
-  const server = createServer({
-    IncomingMessage: GatewayRequest,
-    // Checked by ourselves, so that the refusal has the form of all others.
-    requireHostHeader: false,
-    // A request's body may take as long as it needs; only its head is limited in time.
-    requestTimeout: 0,
-    headersTimeout: HEADERS_TIMEOUT_MS,
-    keepAliveTimeout: CLIENT_KEEP_ALIVE_MS,
-    noDelay: true,
-  });
-  const address = await listen(server, settings).catch((error: Error) => {
-    feed.send({ type: 'listen-failed', reason: error.message });
-    throw error;
-  });
-
-  const parts: GatewayParts = {
+  const shared: Omit<GatewayParts, 'hostPolicy'> = {
     settings,
-    hostPolicy: hostPolicy(settings, address.address),
+    domains: new Map(settings.domains.map((domain) => [domain.host, domain])),
+    privateAccess: privateAccess(settings),
     connections,
     table,
     firstRoutes: new Promise((resolve) => {
@@ -113,19 +105,50 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     random,
     log,
   };
-  const onRequest = (request: IncomingMessage, response: Parameters<typeof handleRequest>[2]) =>
-    void handleRequest(parts, request, response);
-  server.on('connection', (socket) => connections.add(socket));
-  server.on('request', onRequest);
-  // Without these Node would say "100 Continue", or refuse, before the agent was asked.
-  server.on('checkContinue', onRequest);
-  server.on('checkExpectation', onRequest);
-  server.on('upgrade', (request, socket, early) => {
-    void handleUpgrade(parts, request, socket as Socket, early);
+  /** Takes the calls of a listener. */
+  const serve = (server: ReturnType<typeof plainServer> | ReturnType<typeof tlsServer>, host: string) => {
+    const parts: GatewayParts = { ...shared, hostPolicy: hostPolicy(settings, host) };
+    const onRequest = (request: IncomingMessage, response: Parameters<typeof handleRequest>[2]) =>
+      void handleRequest(parts, request, response);
+    server.on('request', onRequest);
+    // Without these Node would say "100 Continue", or refuse, before the agent was asked.
+    server.on('checkContinue', onRequest);
+    server.on('checkExpectation', onRequest);
+    server.on('upgrade', (request: IncomingMessage, socket: Duplex, early: Buffer) => {
+      void handleUpgrade(parts, request, socket as Socket, early);
+    });
+    server.on('clientError', (error: NodeJS.ErrnoException, stream: Duplex) => {
+      const socket = stream as Socket;
+      if (connections.has(socket)) answerMalformed(error, socket, connections.openCalls(socket));
+      // A handshake that failed: there is nobody who could read an answer.
+      else socket.destroy();
+    });
+  };
+  const servePlain = () => {
+    const server = plainServer();
+    server.on('connection', (socket) => connections.add(socket as Socket));
+    serve(server, settings.host);
+    return server;
+  };
+  const serveTls = (tls: TlsSettings) => {
+    const server = tlsServer(loadOrExplain(tls), options.tlsTimes?.handshakeMs);
+    server.on('connection', (socket) => handshakes.begin(socket as Socket));
+    // Before Node's own listener, which may already read a request.
+    server.prependListener('secureConnection', (socket: Socket) => {
+      handshakes.done(socket);
+      connections.add(socket);
+    });
+    serve(server, tls.host);
+    return server;
+  };
+  const { plain, secure } = await bind(settings, servePlain, serveTls).catch((error: Error) => {
+    feed.send({ type: 'listen-failed', reason: error.message });
+    throw error;
   });
-  server.on('clientError', (error, socket) => {
-    answerMalformed(error, socket as Socket, connections.openCalls(socket as Socket));
-  });
+  const stopFollowing =
+    secure && settings.tls
+      ? followCertificate(secure.server, settings.tls, log, options.tlsTimes?.lookMs)
+      : () => {};
 
   const stopUsage = reportUsage(
     () => instances.usage(),
@@ -141,7 +164,10 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
   const stop = (graceMs: number, reason: string): Promise<void> => {
     if (graceMs === 0) connections.cut();
     stopped ??= (async () => {
-      server.close();
+      plain.server.close();
+      secure?.server.close();
+      stopFollowing();
+      handshakes.cut();
       connections.stop();
       admission.close(reason);
       const timer = setTimeout(() => connections.cut(), graceMs);
@@ -190,8 +216,10 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     }
   };
 
-  log.info({ host: address.address, port: address.port }, 'listening');
-  feed.send({ type: 'listening', host: address.address, port: address.port });
+  const where = (address: AddressInfo) => ({ host: address.address, port: address.port });
+  const tls = secure && where(secure.address);
+  log.info({ ...where(plain.address), ...(tls && { tls }) }, 'listening');
+  feed.send({ type: 'listening', ...where(plain.address), ...(tls && { tls }) });
   feed.onMessage(receive);
   feed.onClose(() => {
     feedOpen = false;
@@ -201,8 +229,8 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
   });
 
   return {
-    host: address.address,
-    port: address.port,
+    ...where(plain.address),
+    tls,
     ended,
     close: async () => {
       await stop(0, 'The server is shutting down');
@@ -212,8 +240,51 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
   };
 }
 
+interface Listening<S extends Server> {
+  server: S;
+  address: AddressInfo;
+}
+
+/** Binds all listeners or none. They take calls from the first moment on. */
+async function bind<S extends Server>(
+  settings: GatewaySettings,
+  servePlain: () => Server,
+  serveTls: (tls: TlsSettings) => S,
+): Promise<{ plain: Listening<Server>; secure: Listening<S> | undefined }> {
+  const { tls } = settings;
+  // What cannot be served with needs no port.
+  const secureServer = tls && serveTls(tls);
+  const plainServer = servePlain();
+  const plain = {
+    server: plainServer,
+    address: await listen(plainServer, settings, { host: '--host', port: '--port' }),
+  };
+  if (!secureServer) return { plain, secure: undefined };
+  try {
+    const address = await listen(secureServer, tls, { host: '--host', port: '--tls-port' });
+    return { plain, secure: { server: secureServer, address } };
+  } catch (error) {
+    plainServer.close();
+    throw error;
+  }
+}
+
+function loadOrExplain(tls: TlsSettings) {
+  try {
+    return certificateNow(tls);
+  } catch (error) {
+    throw new Error(`Cannot listen on ${tls.host}:${tls.port}: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+}
+
 /** Binds the address, waiting a little for one that is still in use. */
-async function listen(server: Server, { host, port }: GatewaySettings): Promise<AddressInfo> {
+async function listen(
+  server: Server,
+  { host, port }: { host: string; port: number },
+  flags: { host: string; port: string },
+): Promise<AddressInfo> {
   const startedMs = performance.now();
   for (;;) {
     try {
@@ -223,14 +294,14 @@ async function listen(server: Server, { host, port }: GatewaySettings): Promise<
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
       if (code !== 'EADDRINUSE') {
-        throw new Error(`Cannot listen on ${host}:${port}: ${ADVICE[code ?? ''] ?? message}`, {
+        throw new Error(`Cannot listen on ${host}:${port}: ${ADVICE[code ?? '']?.(flags) ?? message}`, {
           cause: error,
         });
       }
       if (performance.now() - startedMs > BIND_PATIENCE_MS) {
         throw new Error(
           `Cannot listen on ${host}:${port}: the address is in use. Stop what listens there, ` +
-            'or choose another port with --port (0 picks a free one)',
+            `or choose another port with ${flags.port} (0 picks a free one)`,
           { cause: error },
         );
       }
@@ -239,8 +310,9 @@ async function listen(server: Server, { host, port }: GatewaySettings): Promise<
   }
 }
 
-const ADVICE: Record<string, string> = {
-  EACCES: 'ports below 1024 need more rights; choose another with --port',
-  EADDRNOTAVAIL: 'no interface of this machine has that address; choose another with --host',
-  ENOTFOUND: 'that host name is not known; choose another with --host',
+const ADVICE: Record<string, (flags: { host: string; port: string }) => string> = {
+  EACCES: (flags) => `ports below 1024 need more rights; choose another with ${flags.port}`,
+  EADDRNOTAVAIL: (flags) =>
+    `no interface of this machine has that address; choose another with ${flags.host}`,
+  ENOTFOUND: (flags) => `that host name is not known; choose another with ${flags.host}`,
 };

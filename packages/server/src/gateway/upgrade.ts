@@ -5,6 +5,7 @@ import { RunsteadError } from '@runstead/contract';
 import { newRequestId } from '../observe/request-id.ts';
 import { ClientGone, type Lease } from './admit.ts';
 import { type Dial, isListenerInDoubt } from './connect.ts';
+import { domainOf } from './domains.ts';
 import { answerError } from './errors.ts';
 import { addressOf, agentFields, isOwnShortage, shortage, unreachable } from './forward.ts';
 import { letIn } from './handle-request.ts';
@@ -12,7 +13,7 @@ import { answerFields } from './headers.ts';
 import { checkHost } from './host-check.ts';
 import type { Call, GatewayParts, Invocation } from './parts.ts';
 import { fieldValues, type RequestHead, readHead } from './request-head.ts';
-import { resolve } from './resolve.ts';
+import { isDataPlane, resolve } from './resolve.ts';
 
 /** What a client may send before it was let in; WebSocket clients send nothing. */
 const EARLY_BYTES = 64 * 1024;
@@ -66,10 +67,11 @@ export async function handleUpgrade(
   };
   // Read from the start, since only reading shows that a client hung up while it waits.
   const waiting = collectEarly(client, early);
+  const domain = domainOf(parts.domains, head.fields);
   try {
     const caller = checkHost(parts.hostPolicy, head);
     call.crossOrigin = caller.crossOrigin;
-    const target = resolve(head.target);
+    const target = resolve(head.target, domain);
     if (target.kind === 'bad-path') throw new RunsteadError('ERR_BAD_REQUEST', target.reason);
     if (target.kind !== 'invocation') {
       throw new RunsteadError('ERR_NOT_FOUND', `Nothing to upgrade to: ${head.target} does not exist`);
@@ -84,7 +86,7 @@ export async function handleUpgrade(
     const response = responseOn(request, client);
     answerError(response, error, {
       requestId: call.id,
-      target: head.target,
+      dataPlane: isDataPlane(head.target, domain),
       crossOrigin: call.crossOrigin,
       log: parts.log,
     });

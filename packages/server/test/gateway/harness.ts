@@ -14,10 +14,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
 import { afterEach, expect } from 'vitest';
+import { PRIVATE_NETWORKS } from '../../src/domain/private-access.ts';
 import type { InstanceRoute, KeyRoute, RuntimeRoute, UpMessage } from '../../src/feed/messages.ts';
 import { type ControlEnd, createFeedPair } from '../../src/feed/port.ts';
 import type { GatewaySettings } from '../../src/gateway/settings.ts';
-import { type RunningGateway, startGateway } from '../../src/gateway/start-gateway.ts';
+import { type GatewayOptions, type RunningGateway, startGateway } from '../../src/gateway/start-gateway.ts';
 import type { Log } from '../../src/observe/log.ts';
 
 /** What a test opened, closed last first when it ends. */
@@ -50,6 +51,22 @@ export async function until<T>(condition: () => T, what: string, withinMs = 8000
   }
 }
 
+/** A gateway's settings where a test says nothing of them. */
+export const SETTINGS: GatewaySettings = {
+  host: '127.0.0.1',
+  port: 0,
+  publicUrl: undefined,
+  allowHosts: [],
+  allowOrigins: [],
+  queueLength: 100,
+  queueTimeoutMs: 10_000,
+  tlsNames: [],
+  domains: [],
+  privateHosts: undefined,
+  privateNetworks: PRIVATE_NETWORKS,
+  bodyLimitBytes: 128 * 1024 * 1024,
+};
+
 export interface TestGateway {
   running: RunningGateway;
   port: number;
@@ -67,6 +84,7 @@ export interface TestGatewayOptions {
   settings?: Partial<GatewaySettings>;
   controlSocket?: string;
   random?: () => number;
+  tlsTimes?: GatewayOptions['tlsTimes'];
   runtimes?: RuntimeRoute[];
   keys?: KeyRoute[];
 }
@@ -80,17 +98,8 @@ export async function startTestGateway(options: TestGatewayOptions = {}): Promis
     controlSocket: options.controlSocket ?? join(tmpdir(), `nobody-${randomUUID()}.sock`),
     log: faultLog(),
     ...(options.random ? { random: options.random } : {}),
-    settings: {
-      host: '127.0.0.1',
-      port: 0,
-      publicUrl: undefined,
-      allowHosts: [],
-      allowOrigins: [],
-      queueLength: 100,
-      queueTimeoutMs: 10_000,
-      bodyLimitBytes: 128 * 1024 * 1024,
-      ...options.settings,
-    },
+    ...(options.tlsTimes ? { tlsTimes: options.tlsTimes } : {}),
+    settings: { ...SETTINGS, ...options.settings },
   });
   closeAtEnd(() => running.close());
   let sequence = 0;

@@ -15,6 +15,7 @@ import {
   rawConnection,
   readAll,
   runtime,
+  SETTINGS,
   startAgent,
   startTestGateway,
   until,
@@ -28,16 +29,7 @@ function start(port: number) {
     feed: gateway,
     controlSocket: join(tmpdir(), `nobody-${randomUUID()}.sock`),
     log: faultLog(),
-    settings: {
-      host: '127.0.0.1',
-      port,
-      publicUrl: undefined,
-      allowHosts: [],
-      allowOrigins: [],
-      queueLength: 10,
-      queueTimeoutMs: 1000,
-      bodyLimitBytes: 1000,
-    },
+    settings: { ...SETTINGS, port, queueLength: 10, queueTimeoutMs: 1000, bodyLimitBytes: 1000 },
   });
   running.catch(() => {});
   closeAtEnd(async () => (await running.catch(() => undefined))?.close());

@@ -3,18 +3,12 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { type GatewayProcessSettings, SETTINGS_VARIABLE } from '../../src/gateway/settings.ts';
-import { closeAtEnd } from './harness.ts';
+import { closeAtEnd, SETTINGS } from './harness.ts';
 
 /** The gateway as its own process, as the control process starts it. */
 function startProcess(): ChildProcess {
   const settings: GatewayProcessSettings = {
-    host: '127.0.0.1',
-    port: 0,
-    publicUrl: undefined,
-    allowHosts: [],
-    allowOrigins: [],
-    queueLength: 10,
-    queueTimeoutMs: 1000,
+    ...SETTINGS,
     bodyLimitBytes: 1000,
     controlSocket: '/nobody.sock',
     logLevel: 'silent',

@@ -198,6 +198,8 @@ test.each([
   const echo = runtime();
   echo.endpoints.push({ name: 'inner', weights: [], disablePublicNetworkAccess: true });
   const gateway = await startTestGateway({
+    // Else a call from this machine is private, and open to it.
+    settings: { privateHosts: [] },
     runtimes: [
       echo,
       runtime({ runtimeId: 'r2', name: 'empty', serves: [], unavailableReason: 'still unpacking' }),

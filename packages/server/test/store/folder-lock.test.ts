@@ -64,7 +64,7 @@ describe('lockFolder', () => {
   it('writes down who serves the folder, and where once that is known, for its owner alone', () => {
     const lock = take();
     expect(readRecord()).toEqual({ pid: process.pid, startedAt: expect.any(String) });
-    lock.listening('http://127.0.0.1:7700');
+    lock.listening({ url: 'http://127.0.0.1:7700' });
     expect(readRecord()).toMatchObject({ pid: process.pid, url: 'http://127.0.0.1:7700' });
     expect(statSync(recordFile()).mode & 0o777).toBe(0o600);
     expect(statSync(join(dataDir, 'run')).mode & 0o777).toBe(0o700);
@@ -82,7 +82,7 @@ describe('lockFolder', () => {
   });
 
   it('refuses it to another process, naming the address too', async () => {
-    take().listening('http://127.0.0.1:7700');
+    take().listening({ url: 'http://127.0.0.1:7700' });
     const { said } = await takeElsewhere();
     expect(said).toMatch(/^FolderInUse: /);
     expect(said).toContain(
