@@ -19,7 +19,15 @@ describe('asking what there is', () => {
     const { exitCode, stdout, stderr } = await runCli(['serve', '--help']);
     expect(exitCode).toBe(0);
     expect(stderr).toBe('');
-    for (const flag of ['--port', '--host', '--data', '--on-exit', '--log-level']) {
+    for (const flag of [
+      '--port',
+      '--host',
+      '--data',
+      '--on-exit',
+      '--log-level',
+      '--tls-port',
+      '--domains',
+    ]) {
       expect(stdout).toMatch(new RegExp(`${flag} <[^>]+>[\\s\\S]*?\\(default: .+?\\)`));
     }
     expect(stdout).toMatch(/Examples:\n {2}runstead serve\n/);
@@ -63,7 +71,17 @@ describe('a command line that cannot be used exits with 2, says why on stderr, a
     {
       what: 'an address that others can reach',
       argv: ['serve', '--host', '0.0.0.0'],
-      says: /--host must be a loopback address .*got "0\.0\.0\.0"/,
+      says: /--host must be a loopback address .*got "0\.0\.0\.0"\. .*--tls-port.*--insecure-http/,
+    },
+    {
+      what: 'half a certificate',
+      argv: ['serve', '--tls-port', '0', '--tls-cert', 'cert.pem'],
+      says: /RUNSTEAD_TLS_KEY is needed/,
+    },
+    {
+      what: 'a domain that is none',
+      argv: ['serve', '--domains', 'chat'],
+      says: /--domains must be hosts .*got "chat"/,
     },
   ];
 

@@ -190,6 +190,15 @@ const settings: { [K in keyof Config]: Setting<Config[K]> } = {
 };
 
 /**
+ * Reads one setting from text, as its variable is read.
+ * @param what how the text's place is called in messages: a variable or a flag
+ * @throws ConfigError
+ */
+export function parseSetting<K extends keyof Config>(key: K, text: string, what: string): Config[K] {
+  return settings[key].parse(text, what);
+}
+
+/**
  * Resolves all settings.
  * @throws ConfigError naming the setting, the value seen and what it must be.
  */
@@ -336,7 +345,7 @@ function hostsOrNone(value: string, what: string): string[] {
   return value.trim() === 'none' ? [] : hosts(value, what);
 }
 
-export function certificateNames(value: string, what: string): string[] {
+function certificateNames(value: string, what: string): string[] {
   return list(value).map((item) => {
     const name = certificateName(item);
     if (name === undefined) {
@@ -348,7 +357,7 @@ export function certificateNames(value: string, what: string): string[] {
   });
 }
 
-export function domains(value: string, what: string): CustomDomain[] {
+function domains(value: string, what: string): CustomDomain[] {
   return parseDomains(list(value), (fault) => {
     throw new ConfigError(
       `${what} must be hosts and what they stand for, by commas, such as chat.example.com=hello/Default; ${fault}`,

@@ -3,11 +3,9 @@ export {
   ConfigError,
   type ConfigInput,
   duration,
-  httpUrl,
   loadConfig,
-  oneOf,
-  whole,
+  parseSetting,
 } from './config.ts';
-export { FolderInUse } from './folder-lock.ts';
+export { FolderInUse, type ServerRecord } from './folder-lock.ts';
 export { type RunningServer, startServer } from './start-server.ts';
 export { MigrationError } from './store/store.ts';

@@ -48,3 +48,66 @@ it('a mount that is not there keeps the server from starting, and nothing is lef
     );
   }
 });
+
+const read = (variables: Record<string, string>) => loadConfig({}, variables);
+
+it('TLS is off, and everything about it unset, unless somebody says so', () => {
+  expect(read({})).toMatchObject({
+    tlsPort: undefined,
+    tlsCert: undefined,
+    tlsKey: undefined,
+    tlsNames: [],
+    insecureHttp: false,
+    domains: [],
+    privateHosts: undefined,
+  });
+});
+
+it('settings of TLS, domains and private access are read', () => {
+  expect(
+    read({
+      RUNSTEAD_TLS_PORT: '0',
+      RUNSTEAD_TLS_CERT: '/etc/tls/cert.pem',
+      RUNSTEAD_TLS_KEY: '/etc/tls/key.pem',
+      RUNSTEAD_TLS_NAMES: 'Box.local, *.agents.example.com,[::2]',
+      RUNSTEAD_INSECURE_HTTP: 'yes',
+      RUNSTEAD_DOMAINS: 'chat.example.com=hello/blue, api.example.com=other',
+      RUNSTEAD_PRIVATE_HOSTS: 'agents.internal,10.0.0.7',
+      RUNSTEAD_PRIVATE_NETWORKS: '10.0.0.0/8,fd00::/8,192.0.2.1',
+    }),
+  ).toMatchObject({
+    tlsPort: 0,
+    tlsCert: '/etc/tls/cert.pem',
+    tlsKey: '/etc/tls/key.pem',
+    tlsNames: ['box.local', '*.agents.example.com', '::2'],
+    insecureHttp: true,
+    domains: [
+      { host: 'chat.example.com', runtimeName: 'hello', endpointName: 'blue' },
+      { host: 'api.example.com', runtimeName: 'other', endpointName: 'Default' },
+    ],
+    privateHosts: ['agents.internal', '10.0.0.7'],
+    privateNetworks: ['10.0.0.0/8', 'fd00::/8', '192.0.2.1'],
+  });
+  expect(read({ RUNSTEAD_PRIVATE_HOSTS: 'none' }).privateHosts).toEqual([]);
+});
+
+it.each<[Record<string, string>, RegExp]>([
+  [{ RUNSTEAD_TLS_PORT: 'on' }, /RUNSTEAD_TLS_PORT must be a whole number .*got "on"/],
+  [{ RUNSTEAD_TLS_PORT: '7700' }, /RUNSTEAD_TLS_PORT must differ from RUNSTEAD_PORT; got 7700/],
+  [{ RUNSTEAD_TLS_PORT: '1', RUNSTEAD_TLS_CERT: 'c' }, /RUNSTEAD_TLS_KEY is needed beside RUNSTEAD_TLS_CERT/],
+  [{ RUNSTEAD_TLS_PORT: '1', RUNSTEAD_TLS_KEY: 'k' }, /RUNSTEAD_TLS_CERT is needed beside RUNSTEAD_TLS_KEY/],
+  [{ RUNSTEAD_TLS_CERT: 'c', RUNSTEAD_TLS_KEY: 'k' }, /RUNSTEAD_TLS_PORT is needed .*TLS is off/],
+  [{ RUNSTEAD_TLS_NAMES: 'box:443' }, /RUNSTEAD_TLS_NAMES must be names .*got "box:443"/],
+  [{ RUNSTEAD_INSECURE_HTTP: 'true' }, /RUNSTEAD_INSECURE_HTTP must be one of yes, no; got "true"/],
+  [{ RUNSTEAD_DOMAINS: 'chat.example.com' }, /RUNSTEAD_DOMAINS must be hosts .*got "chat\.example\.com"/],
+  [{ RUNSTEAD_DOMAINS: 'a.example=1x' }, /RUNSTEAD_DOMAINS must be hosts .*"1x" is no runtime/],
+  [
+    { RUNSTEAD_DOMAINS: 'a.example=x', RUNSTEAD_PUBLIC_URL: 'https://A.example:8443' },
+    /RUNSTEAD_DOMAINS must not hold the host of RUNSTEAD_PUBLIC_URL, "a\.example"/,
+  ],
+  [{ RUNSTEAD_PRIVATE_HOSTS: 'a b' }, /RUNSTEAD_PRIVATE_HOSTS must be names .*got "a b"/],
+  [{ RUNSTEAD_PRIVATE_NETWORKS: '10.0.0.0/33' }, /RUNSTEAD_PRIVATE_NETWORKS must be .*got "10\.0\.0\.0\/33"/],
+])('%j is refused', (variables, says) => {
+  expect(() => read(variables)).toThrow(ConfigError);
+  expect(() => read(variables)).toThrow(says);
+});

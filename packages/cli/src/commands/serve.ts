@@ -1,53 +1,64 @@
 import {
+  type Config,
   ConfigError,
+  type ConfigInput,
   FolderInUse,
   loadConfig,
   MigrationError,
-  oneOf,
+  parseSetting,
   type RunningServer,
   startServer,
-  whole,
 } from '@runstead/server';
 import { type Command, CommandError, type Io } from '../command.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 
+/** The settings that have a flag; all others are variables alone. */
+const FLAGS: [setting: keyof Config, syntax: string, description: string][] = [
+  ['port', '--port <number>', 'port to listen on; 0 picks a free one (default: 7700)'],
+  ['host', '--host <address>', 'address to listen on; beyond loopback only over TLS (default: 127.0.0.1)'],
+  ['dataDir', '--data <folder>', 'where everything is kept (default: ~/.runstead)'],
+  ['onExit', '--on-exit <stop|keep>', 'whether agents end with the server (default: stop)'],
+  ['logLevel', '--log-level <level>', 'debug, info, warn, error or silent (default: warn)'],
+  ['tlsPort', '--tls-port <number>', 'port for TLS, such as 7443; 0 picks a free one (default: TLS is off)'],
+  ['tlsCert', '--tls-cert <file>', 'certificate in PEM form (default: one of a local authority)'],
+  ['tlsKey', '--tls-key <file>', 'its private key (default: that of the local certificate)'],
+  ['tlsNames', '--tls-names <names>', 'further names of the local certificate, by commas (default: none)'],
+  ['insecureHttp', '--insecure-http', 'listen in the clear on --host too, beyond loopback'],
+  ['publicUrl', '--public-url <url>', 'what callers reach the server under (default: the listening address)'],
+  ['allowHosts', '--allow-host <names>', 'further names accepted in Host, by commas (default: none)'],
+  ['allowOrigins', '--allow-origin <origins>', 'web pages that may call, by commas (default: none)'],
+  [
+    'domains',
+    '--domains <list>',
+    'hosts of their own, such as chat.example.com=hello/Default (default: none)',
+  ],
+  [
+    'privateHosts',
+    '--private-hosts <names>',
+    'hosts for endpoints without public access, or "none" (default: loopback names)',
+  ],
+];
+
 export const serve: Command = {
   name: 'serve',
   description: 'run the server: control plane, gateway and agents, on one machine',
-  flags: [
-    { syntax: '--port <number>', description: 'port to listen on; 0 picks a free one (default: 7700)' },
-    { syntax: '--host <address>', description: 'loopback address to listen on (default: 127.0.0.1)' },
-    { syntax: '--data <folder>', description: 'where everything is kept (default: ~/.runstead)' },
-    { syntax: '--on-exit <stop|keep>', description: 'whether agents end with the server (default: stop)' },
-    { syntax: '--log-level <level>', description: 'debug, info, warn, error or silent (default: warn)' },
+  flags: FLAGS.map(([, syntax, description]) => ({ syntax, description })),
+  examples: [
+    'runstead serve',
+    'runstead serve --port 0 --data ./data --on-exit keep',
+    'runstead serve --host 0.0.0.0 --tls-port 7443 --tls-names box.local',
   ],
-  examples: ['runstead serve', 'runstead serve --port 0 --data ./data --on-exit keep'],
 
   async run(flags, io): Promise<ExitCode> {
-    const text = (name: string) => flags[name] as string | undefined;
-    const parsed = <T>(name: string, parse: (value: string, what: string) => T): T | undefined => {
-      const value = text(name);
-      return value === undefined
-        ? undefined
-        : parse(value, `--${name.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}`);
-    };
     try {
-      const config = loadConfig(
-        {
-          port: parsed('port', whole(0, 65_535)),
-          host: text('host'),
-          dataDir: text('data'),
-          onExit: parsed('onExit', oneOf('stop', 'keep')),
-          logLevel: parsed('logLevel', oneOf('debug', 'info', 'warn', 'error', 'silent')),
-        },
-        io.env,
-      );
+      const config = loadConfig(settingsOf(flags), io.env);
       // Heard from before the first agent may be running: a signal that nobody hears ends this process at once, and
       // the agents would be left.
       let server: RunningServer | undefined;
       const asked = signalled(io, () => void server?.close({ graceMs: 0 }));
       server = await startServer(config);
-      io.stderr.write(`runstead listens on ${server.url} (data in ${config.dataDir})\n`);
+      const where = [server.url, ...(server.tlsUrl === undefined ? [] : [server.tlsUrl])].join(' and ');
+      io.stderr.write(`runstead listens on ${where} (data in ${config.dataDir})\n`);
       await asked;
       await server.close();
       return EXIT.ok;
@@ -56,6 +67,17 @@ export const serve: Command = {
     }
   },
 };
+
+/** @throws ConfigError for a flag whose value cannot be used */
+function settingsOf(flags: Record<string, string | boolean | undefined>): ConfigInput {
+  const given = FLAGS.flatMap(([setting, syntax]) => {
+    const [flag = ''] = syntax.split(' ');
+    const value = flags[flag.slice(2).replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())];
+    if (value === undefined) return [];
+    return [[setting, value === true ? value : parseSetting(setting, String(value), flag)]];
+  });
+  return Object.fromEntries(given) as ConfigInput;
+}
 
 /** Resolves at the first signal; a second one is an impatient person. */
 function signalled(io: Io, again: () => void): Promise<void> {
