@@ -8,6 +8,8 @@ export interface ServerRecord {
   startedAt: string;
   /** This and all below: absent until it listens. */
   url?: string;
+  /** The plain listener itself, whatever callers elsewhere reach the server under. */
+  localUrl?: string;
   /** Absent: TLS is off. */
   tlsUrl?: string;
   /** What clients of `tlsUrl` must trust; absent when the certificate is the operator's own. */

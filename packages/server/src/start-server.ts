@@ -41,6 +41,7 @@ export async function startServer(config: Readonly<Config>): Promise<RunningServ
   try {
     const certificate = plan.tls && (await openServerCertificate(config, log));
     if (certificate) undo.unshift(() => certificate.close());
+    let localUrl = '';
     let url = config.publicUrl ?? '';
     const driver = createProcessDriver({
       ...config,
@@ -69,7 +70,8 @@ export async function startServer(config: Readonly<Config>): Promise<RunningServ
       log,
       attach: (feed, { host, port }) => {
         // Never that of the TLS listener: what stands in `endpointPublicUrl` must work without trusting anybody first.
-        url = config.publicUrl ?? `http://${urlHost(hostToAsk(host, []))}:${port}`;
+        localUrl = `http://${urlHost(hostToAsk(host, []))}:${port}`;
+        url = config.publicUrl ?? localUrl;
         return control.attach(feed);
       },
     });
@@ -79,6 +81,7 @@ export async function startServer(config: Readonly<Config>): Promise<RunningServ
         : undefined;
     lock.listening({
       url,
+      localUrl,
       ...(tlsUrl !== undefined && { tlsUrl }),
       ...(certificate?.caFile !== undefined && { caFile: certificate.caFile }),
       accountId: config.accountId,

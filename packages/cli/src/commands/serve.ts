@@ -9,7 +9,7 @@ import {
   type RunningServer,
   startServer,
 } from '@runstead/server';
-import { type Command, CommandError, type Io } from '../command.ts';
+import { type Command, CommandError, type Flags, type Io } from '../command.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 
 /** The settings that have a flag; all others are variables alone. */
@@ -69,7 +69,7 @@ export const serve: Command = {
 };
 
 /** @throws ConfigError for a flag whose value cannot be used */
-function settingsOf(flags: Record<string, string | boolean | undefined>): ConfigInput {
+function settingsOf(flags: Flags): ConfigInput {
   const given = FLAGS.flatMap(([setting, syntax]) => {
     const [flag = ''] = syntax.split(' ');
     const value = flags[flag.slice(2).replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())];
