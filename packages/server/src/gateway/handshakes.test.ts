@@ -6,11 +6,12 @@ import { Handshakes } from './handshakes.ts';
 let port = 1000;
 function socket(from = port++) {
   const ends = { remoteAddress: '10.0.0.8', remotePort: from, localAddress: '10.0.0.7', localPort: 7443 };
-  const fake = Object.assign(new EventEmitter(), ends, {
+  const events = new EventEmitter();
+  const fake = Object.assign(events, ends, {
     destroyed: false,
     destroy() {
-      this.destroyed = true;
-      this.emit('close');
+      fake.destroyed = true;
+      events.emit('close');
     },
   });
   return fake as unknown as Socket;

@@ -89,7 +89,8 @@ function tlsCall(
 
 /** A connection over TLS for raw bytes. */
 async function rawTls(port: number, options: ConnectionOptions = {}) {
-  const socket = connect({ host: '127.0.0.1', port, ca: authority.cert, allowHalfOpen: true, ...options });
+  const ends = { host: '127.0.0.1', port, allowHalfOpen: true };
+  const socket = connect({ ...ends, ca: authority.cert, ...options });
   closeAtEnd(() => socket.destroy());
   const state = { text: '', ended: false, closed: false, error: '' };
   socket.on('data', (chunk) => {
