@@ -36,7 +36,7 @@ export async function readJsonBody(request: FastifyRequest): Promise<unknown> {
  */
 export async function readPackageBody(request: FastifyRequest, deps: ApiDeps): Promise<Intake> {
   const body = bodyStream(request, deps.bodyLimitBytes);
-  const file = await spool(body, deps.folders.incoming, deps.bodyLimitBytes).catch((error: unknown) => {
+  const { file } = await spool(body, deps.folders.incoming, deps.bodyLimitBytes).catch((error: unknown) => {
     throw error instanceof BodyTooLarge ? tooLarge(deps.bodyLimitBytes) : asCallersFault(error);
   });
   try {

@@ -1,3 +1,4 @@
+import { createHash, randomBytes } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { createServer, type IncomingMessage, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -15,14 +16,28 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('spool', () => {
   it('writes each body to a file of its own, for the owner alone', async () => {
-    const files = await Promise.all(
+    const bodies = await Promise.all(
       ['one', 'two', ''].map((text) =>
         spool(Readable.from(text === '' ? [] : [Buffer.from(text)]), folder, 100),
       ),
     );
+    const files = bodies.map(({ file }) => file);
     expect(new Set(files).size).toBe(3);
     expect(files.map((file) => readFileSync(file, 'utf8'))).toEqual(['one', 'two', '']);
     for (const file of files) expect(statSync(file).mode & 0o777).toBe(0o600);
+  });
+
+  it('gives the SHA-256 of the bytes, however they come in pieces', async () => {
+    const bytes = randomBytes(300_000);
+    const expected = createHash('sha256').update(bytes).digest('hex');
+    for (const size of [1000, 70_000, 300_000]) {
+      const pieces = Array.from({ length: Math.ceil(bytes.length / size) }, (_, i) =>
+        bytes.subarray(i * size, (i + 1) * size),
+      );
+      expect((await spool(Readable.from(pieces), folder, 300_000)).sha256).toBe(expected);
+    }
+    const empty = await spool(Readable.from([]), folder, 100);
+    expect(empty.sha256).toBe(createHash('sha256').digest('hex'));
   });
 
   it('takes as much as the limit, and no byte more', async () => {
