@@ -20,9 +20,9 @@ const ROOMS = {
   feed: [],
   auth: [],
   tls: ['domain'],
-  store: ['domain'],
+  store: ['domain', 'auth'],
   artifacts: ['domain', 'observe'],
-  drivers: ['observe', 'config.ts'],
+  drivers: ['auth', 'observe', 'config.ts'],
   api: ['auth', 'domain', 'store', 'artifacts', 'observe'],
   reconcile: ['domain', 'store', 'drivers', 'feed', 'artifacts', 'observe'],
   // Its own process: never the store, never a driver.

@@ -1,10 +1,11 @@
+import { existsSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import type { FastifyInstance } from 'fastify';
 import { createApi } from './api/app.ts';
 import { createWalks } from './api/walks.ts';
 import { createPackageFetcher } from './artifacts/buckets/fetch-package.ts';
 import { sweepIncoming } from './artifacts/collect.ts';
-import { openDataFolders } from './artifacts/folders.ts';
+import { type DataFolders, openDataFolders } from './artifacts/folders.ts';
 import { type TrackProgram, trackNothing } from './artifacts/install/guard.ts';
 import type { FindInterpreter } from './artifacts/install/kept-install.ts';
 import { createPackageIntake } from './artifacts/intake.ts';
@@ -13,6 +14,7 @@ import { createPackageThread, type PackageThread } from './artifacts/package-thr
 import { sweepPrepared } from './artifacts/prepare.ts';
 import { hashKey } from './auth/api-key.ts';
 import { openLocalKey } from './auth/local-key.ts';
+import { openSecretBox } from './auth/secret-box.ts';
 import { type Config, s3Settings } from './config.ts';
 import { isLeaving } from './domain/status.ts';
 import type { Driver, RunningInstance } from './drivers/driver.ts';
@@ -34,7 +36,7 @@ import { createScaler } from './reconcile/scaler.ts';
 import { createStartLimit } from './reconcile/start-limit.ts';
 import { createStarter } from './reconcile/starter.ts';
 import { openSqliteStore } from './store/sqlite/sqlite-store.ts';
-import type { Store } from './store/store.ts';
+import { SecretsKeyError, type Store } from './store/store.ts';
 
 export interface ControlOptions {
   config: Readonly<Config>;
@@ -76,7 +78,7 @@ export async function composeControl({
   const folders = openDataFolders(config.dataDir);
   const localKey = openLocalKey(folders.localKey);
   const keys = [{ id: 'local', sha256: hashKey(localKey.apiKey) }];
-  const store = given.store ?? openSqliteStore(folders.database);
+  const store = given.store ?? openStore(folders);
   const thread = given.thread ?? createPackageThread();
   const intake = createPackageIntake(folders, thread);
   const progress: Progress = new Map();
@@ -182,6 +184,7 @@ export async function composeControl({
     log,
     bodyLimitBytes: config.bodyLimitBytes,
     maxInstancesPerRuntime: config.maxInstancesPerRuntime,
+    redactLists: config.redactLists,
     keys: () => keys,
     publicUrl,
     runtimeChanged: (runtimeId) => {
@@ -274,4 +277,22 @@ export async function composeControl({
       await store.close();
     },
   };
+}
+
+/** @throws Error naming the file of the key when it is missing or another one than the secrets were sealed with */
+function openStore(folders: DataFolders): Store {
+  const file = folders.secretsKey;
+  const isThere = existsSync(file);
+  const box = openSecretBox(file);
+  try {
+    return openSqliteStore(folders.database, box);
+  } catch (error) {
+    if (!(error instanceof SecretsKeyError)) throw error;
+    // The one just made opens nothing, and would only pass for the right one.
+    if (!isThere) rmSync(file, { force: true });
+    throw new Error(
+      `${file} ${isThere ? 'is not the key' : 'is missing: it held the key'} that sealed the secrets in ${error.path}. Put back the file that belongs to this data folder, or restore both from one backup. Nothing was changed, and without that key the secrets cannot be read.`,
+      { cause: error },
+    );
+  }
 }

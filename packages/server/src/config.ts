@@ -41,6 +41,8 @@ export interface Config {
   mounts: readonly string[];
   /** Whether agents end with the server. */
   onExit: 'stop' | 'keep';
+  /** Whether lists show values of variables and passwords as `***`. */
+  redactLists: boolean;
   logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent';
   accountId: string;
   region: string;
@@ -127,6 +129,7 @@ const settings: { [K in keyof Config]: Setting<Config[K]> } = {
   },
   mounts: { variable: 'RUNSTEAD_MOUNTS', parse: folders, fallback: () => [] },
   onExit: { variable: 'RUNSTEAD_ON_EXIT', parse: oneOf('stop', 'keep'), fallback: () => 'stop' },
+  redactLists: { variable: 'RUNSTEAD_REDACT_LISTS', parse: yesOrNo, fallback: () => false },
   logLevel: {
     variable: 'RUNSTEAD_LOG_LEVEL',
     parse: oneOf('debug', 'info', 'warn', 'error', 'silent'),

@@ -18,6 +18,8 @@ export interface ApiDeps {
   log: Log;
   bodyLimitBytes: number;
   maxInstancesPerRuntime: number;
+  /** Lists show no values of variables and no passwords. */
+  redactLists: boolean;
   keys(): readonly StoredKey[];
   /** Under what callers reach the gateway, without a trailing slash. */
   publicUrl(): string;

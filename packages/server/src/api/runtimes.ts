@@ -159,7 +159,23 @@ export async function listRuntimes(call: Call): Promise<Page<AgentRuntime>> {
     call.deps.store.listRuntimes(filter, request),
   );
   await call.deps.routesSettled();
-  return toPage(result, page, (runtime) => toWire(call, runtime));
+  const { redactLists } = call.deps;
+  return toPage(result, page, (runtime) => {
+    const shown = toWire(call, runtime);
+    return redactLists ? redacted(shown) : shown;
+  });
+}
+
+const MASK = '***';
+
+/** A runtime with its secrets masked; which there are can still be seen. */
+function redacted(runtime: AgentRuntime): AgentRuntime {
+  const shown = structuredClone(runtime);
+  const { environmentVariables: variables, containerConfiguration } = shown;
+  for (const name of Object.keys(variables ?? {})) variables![name] = MASK;
+  const { authConfig } = containerConfiguration?.registryConfig ?? {};
+  if (authConfig?.password !== undefined) authConfig.password = MASK;
+  return shown;
 }
 
 /** Matching nothing is right for a status that no runtime is in; that none ever is in it should not go unsaid. */

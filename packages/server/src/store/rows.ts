@@ -1,6 +1,7 @@
 import type { ResourceStatus } from '@runstead/contract';
 import type { Generated, Selectable } from 'kysely';
-import type { RuntimeSpec } from '../domain/runtime.ts';
+import type { SecretBox } from '../auth/secret-box.ts';
+import { fromSpecText } from './sealed-spec.ts';
 import type {
   EndpointRecord,
   EndpointSpec,
@@ -36,6 +37,7 @@ interface RuntimeTable {
   revision: number;
   status: string;
   status_reason: string | null;
+  /** With its secrets sealed: `sealed-spec.ts`. */
   spec: string;
   artifact_digest: string | null;
   head_version: number | null;
@@ -48,6 +50,7 @@ interface VersionTable {
   runtime_id: string;
   version: number;
   revision: number;
+  /** With its secrets sealed: `sealed-spec.ts`. */
   spec: string;
   artifact_digest: string | null;
   description: string | null;
@@ -100,7 +103,7 @@ export function toWorkspace(row: Selectable<WorkspaceTable>): WorkspaceRecord {
   };
 }
 
-export function toRuntime(row: Selectable<RuntimeTable>): RuntimeRecord {
+export function toRuntime(row: Selectable<RuntimeTable>, box: SecretBox): RuntimeRecord {
   return {
     id: row.id,
     name: row.name,
@@ -108,7 +111,7 @@ export function toRuntime(row: Selectable<RuntimeTable>): RuntimeRecord {
     revision: row.revision,
     status: row.status as ResourceStatus,
     statusReason: row.status_reason ?? undefined,
-    spec: JSON.parse(row.spec) as RuntimeSpec,
+    spec: fromSpecText(box, row.id, row.spec),
     headVersion: row.head_version ?? undefined,
     forceEvict: row.force_evict === 1,
     createdAt: row.created_at,
@@ -116,12 +119,12 @@ export function toRuntime(row: Selectable<RuntimeTable>): RuntimeRecord {
   };
 }
 
-export function toVersion(row: Selectable<VersionTable>): VersionRecord {
+export function toVersion(row: Selectable<VersionTable>, box: SecretBox): VersionRecord {
   return {
     runtimeId: row.runtime_id,
     version: row.version,
     revision: row.revision,
-    spec: JSON.parse(row.spec) as RuntimeSpec,
+    spec: fromSpecText(box, row.runtime_id, row.spec),
     description: row.description ?? undefined,
     publisher: row.publisher ?? undefined,
     createdAt: row.created_at,

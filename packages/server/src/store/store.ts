@@ -110,6 +110,18 @@ export class MigrationError extends Error {
   override readonly name = 'MigrationError';
 }
 
+/** The secrets in the data were sealed with another key than the one at hand; nothing was changed. */
+export class SecretsKeyError extends Error {
+  override readonly name = 'SecretsKeyError';
+  /** The file that holds what cannot be opened. */
+  readonly path: string;
+
+  constructor(path: string, options?: { cause?: unknown }) {
+    super(`the secrets in ${path} were sealed with another key`, options);
+    this.path = path;
+  }
+}
+
 export class NameTaken extends Error {
   override readonly name = 'NameTaken';
 }

@@ -27,6 +27,7 @@ import { hashKey } from '../../src/auth/api-key.ts';
 import type { RuntimeSpec } from '../../src/domain/runtime.ts';
 import { openSqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
 import type { EndpointSpec, RuntimeRecord, Store } from '../../src/store/store.ts';
+import { testBox } from '../secret-box.ts';
 
 export const API_KEY = 'rsk_of-the-tests';
 export const IDENTITY = { accountId: '0000000000000000', region: 'cn-hangzhou' };
@@ -92,7 +93,7 @@ export async function openTestApi(
 ): Promise<TestApi> {
   const folder = await mkdtemp(join(tmpdir(), 'runstead-api-'));
   const folders = openDataFolders(folder);
-  const real = openSqliteStore(folders.database);
+  const real = openSqliteStore(folders.database, testBox);
   const store = options.store?.(real) ?? real;
   const thread = createPackageThread();
   const told: TestApi['told'] = { runtimes: [], endpoints: [], settled: [] };
@@ -106,6 +107,7 @@ export async function openTestApi(
     log: pino({ level: 'trace' }, { write: (line: string) => void logged.push(JSON.parse(line)) }),
     bodyLimitBytes: 16 * 1024 * 1024,
     maxInstancesPerRuntime: 10,
+    redactLists: false,
     keys: () => [{ id: 'tests', sha256: hashKey(API_KEY) }],
     publicUrl: () => PUBLIC_URL,
     runtimeChanged: (id) => told.runtimes.push(id),

@@ -386,3 +386,40 @@ describe('DeleteAgentRuntime', () => {
     expect((await api.call('DeleteAgentRuntimeEndpoint', { id, endpointId })).status).toBe(200);
   });
 });
+
+describe('a server that is told to mask lists', () => {
+  it('shows in them which secrets there are, and everywhere else what they are', async () => {
+    const masking = await openTestApi({ deps: { redactLists: true } });
+    try {
+      const environmentVariables = { API_KEY: 'a value', PLAIN: 'another' };
+      const authConfig = { userName: 'somebody', password: 'a word' };
+      const containerConfiguration = { image: 'i', registryConfig: { authConfig } };
+      const { id } = await runtimeAt(masking, 'READY', {
+        spec: { environmentVariables, containerConfiguration },
+      });
+      await runtimeAt(masking, 'READY');
+      const list = await masking.call<Page<Runtime>>('ListAgentRuntimes');
+      expect(list.data.items).toHaveLength(2);
+      expect(list.data.items.find((item) => item.agentRuntimeId === id)).toMatchObject({
+        environmentVariables: { API_KEY: '***', PLAIN: '***' },
+        containerConfiguration: {
+          image: 'i',
+          registryConfig: { authConfig: { userName: 'somebody', password: '***' } },
+        },
+      });
+      const one = await masking.call<Runtime>('GetAgentRuntime', { id });
+      expect(one.data).toMatchObject({ environmentVariables, containerConfiguration });
+    } finally {
+      await masking.close();
+    }
+  });
+
+  it('is none unless it is told', async () => {
+    const environmentVariables = { API_KEY: 'a value' };
+    const { id } = await runtimeAt(api, 'READY', { spec: { environmentVariables } });
+    const list = await api.call<Page<Runtime>>('ListAgentRuntimes', { query: { pageSize: '100' } });
+    expect(list.data.items.find((item) => item.agentRuntimeId === id)).toMatchObject({
+      environmentVariables,
+    });
+  });
+});

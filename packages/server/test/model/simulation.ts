@@ -13,6 +13,7 @@ import { measure } from '../../src/artifacts/measure.ts';
 import type { PackageThread } from '../../src/artifacts/package-thread.ts';
 import { type UnpackJob, unpack } from '../../src/artifacts/unpack.ts';
 import type { SettleJob } from '../../src/artifacts/worker-messages.ts';
+import { openSecretBox } from '../../src/auth/secret-box.ts';
 import { type Control, composeControl } from '../../src/compose.ts';
 import { loadConfig } from '../../src/config.ts';
 import { openSqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
@@ -119,7 +120,7 @@ class Simulation {
     this.#random = new Random(seed);
     this.#dataDir = dataDir;
     this.#folders = openDataFolders(dataDir);
-    this.#store = openSqliteStore(this.#folders.database);
+    this.#store = openSqliteStore(this.#folders.database, openSecretBox(this.#folders.secretsKey));
   }
 
   async run(): Promise<void> {

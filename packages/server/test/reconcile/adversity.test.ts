@@ -12,6 +12,7 @@ import { createScaler } from '../../src/reconcile/scaler.ts';
 import { createStartLimit } from '../../src/reconcile/start-limit.ts';
 import { openSqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
 import { FakeDriver } from '../fake-driver.ts';
+import { testBox } from '../secret-box.ts';
 import { waitFor } from '../wait-for.ts';
 import { type TestServer, withServer, zipOf } from './harness.ts';
 
@@ -191,7 +192,10 @@ describe('the control process', () => {
 
   it('decides a deploy although its history cannot be written', async () => {
     const full = new Error('database or disk is full');
-    const store = { ...openSqliteStore(join(dataDir, 'db.sqlite')), addEvent: () => Promise.reject(full) };
+    const store = {
+      ...openSqliteStore(join(dataDir, 'db.sqlite'), testBox),
+      addEvent: () => Promise.reject(full),
+    };
     const driver = new FakeDriver();
     const config = loadConfig({ dataDir, logLevel: 'silent' }, {});
     const control = await composeControl({ config, driver, log, publicUrl: () => '', store });
@@ -201,7 +205,7 @@ describe('the control process', () => {
   });
 
   it('starts nothing for a runtime that was deleted while it looked', async () => {
-    const real = openSqliteStore(join(dataDir, 'db.sqlite'));
+    const real = openSqliteStore(join(dataDir, 'db.sqlite'), testBox);
     let slow: Promise<void> | undefined;
     let looking = 0;
     const endpoints = async (runtimeId: string) => {

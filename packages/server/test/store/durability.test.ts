@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { openDatabase } from '../../src/store/sqlite/open-database.ts';
 import { openSqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
+import { testBox } from '../secret-box.ts';
 
 const WRITER = fileURLToPath(new URL('./killed-writer.mjs', import.meta.url));
 const ROUNDS = 12;
@@ -55,7 +56,7 @@ async function verify(path: string, acknowledged: readonly string[]): Promise<vo
   const of = (what: string) =>
     acknowledged.filter((line) => line.startsWith(`${what} `)).map((line) => line.slice(what.length + 1));
   const removed = new Set(of('removed'));
-  const store = openSqliteStore(path);
+  const store = openSqliteStore(path, testBox);
   try {
     const there = new Set(await store.runtimeIds());
     for (const id of of('removed')) expect(there.has(id)).toBe(false);

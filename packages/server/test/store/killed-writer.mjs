@@ -1,9 +1,10 @@
 // Writes to a store until it is killed, and says what was acknowledged: one line per write, after its promise resolved.
 import { writeSync } from 'node:fs';
+import { createSecretBox } from '../../dist/auth/secret-box.js';
 import { openSqliteStore } from '../../dist/store/sqlite/sqlite-store.js';
 
 const [path, round] = process.argv.slice(2);
-const store = openSqliteStore(path);
+const store = openSqliteStore(path, createSecretBox(Buffer.alloc(32, 7)));
 const at = new Date().toISOString();
 const spec = { artifactType: 'Code', cpu: 1, memory: 512, port: 9000, description: 'd'.repeat(2000) };
 // Past the event loop and its buffers: a line is with the reader before the next write begins.

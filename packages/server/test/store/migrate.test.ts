@@ -9,6 +9,7 @@ import { migrate } from '../../src/store/sqlite/migrate.ts';
 import { type OpenDatabase, openDatabase, openPlainDatabase } from '../../src/store/sqlite/open-database.ts';
 import { openSqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
 import { MigrationError } from '../../src/store/store.ts';
+import { testBox } from '../secret-box.ts';
 import { at, specOf } from '../store-cases.ts';
 
 const PROCESS = fileURLToPath(new URL('./migrating-process.mjs', import.meta.url));
@@ -55,7 +56,7 @@ function close(database: OpenDatabase): void {
 
 /** A database of this release with something in it. */
 async function seed(): Promise<void> {
-  const store = openSqliteStore(path);
+  const store = openSqliteStore(path, testBox);
   for (let i = 0; i < ROWS; i++) {
     const id = `r${i}`;
     await store.createRuntime({ id, name: id, spec: specOf({ description: `${i}`.repeat(500) }), at: at(i) });
@@ -108,8 +109,8 @@ describe('migrate', () => {
     const newer = open();
     migrate(newer, path, { migrations: [...released, NEXT, AFTER_NEXT] });
     close(newer);
-    expect(() => openSqliteStore(path)).toThrow(MigrationError);
-    expect(() => openSqliteStore(path)).toThrow(
+    expect(() => openSqliteStore(path, testBox)).toThrow(MigrationError);
+    expect(() => openSqliteStore(path, testBox)).toThrow(
       new RegExp(`schema ${released.length + 2}.*up to ${released.length}.*newer Runstead`),
     );
     const database = open();
@@ -143,7 +144,7 @@ describe('migrate', () => {
     close(database);
     const restored = join(mkdtempSync(join(folder, 'restored-')), 'db.sqlite');
     copyFileSync(backup(), restored);
-    const store = openSqliteStore(restored);
+    const store = openSqliteStore(restored, testBox);
     expect(await store.runtimeIds()).toHaveLength(ROWS);
     expect((await store.updateRuntime('r0', updateOf('r0')))?.revision).toBe(2);
     await store.close();
@@ -214,7 +215,7 @@ describe('migrate', () => {
        VALUES ('r', 1, 'install', '${at(0)}', 7, 'ok')`,
     );
     close(first);
-    const store = openSqliteStore(path);
+    const store = openSqliteStore(path, testBox);
     const [event, ...more] = await store.listEvents('r', 10);
     expect(more).toEqual([]);
     expect(event).toMatchObject({ phase: 'install', durationMs: 7, output: undefined });

@@ -4,21 +4,22 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { openDatabase } from '../../src/store/sqlite/open-database.ts';
 import { openSqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
+import { testBox } from '../secret-box.ts';
 import { at, specOf, storeCases } from '../store-cases.ts';
 
-storeCases('SQLite', openSqliteStore);
+storeCases('SQLite', (path) => openSqliteStore(path, testBox));
 
 it('a closed SQLite store has everything in its one file', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'runstead-store-'));
   try {
     const path = join(folder, 'db.sqlite');
-    const store = openSqliteStore(path);
+    const store = openSqliteStore(path, testBox);
     await store.createRuntime({ id: 'r1', name: 'r1', spec: specOf(), at: at(0) });
     await store.createRuntime({ id: 'r2', name: 'r1', spec: specOf(), at: at(0) }).catch(() => {});
     await store.listRuntimes({ name: { value: 'r', mode: 'fuzzy' } }, { pageNumber: 1, pageSize: 10 });
     await store.close();
     copyFileSync(path, join(folder, 'copy'));
-    const copy = openSqliteStore(join(folder, 'copy'));
+    const copy = openSqliteStore(join(folder, 'copy'), testBox);
     expect(await copy.runtimeIds()).toEqual(['r1']);
     await copy.close();
   } finally {

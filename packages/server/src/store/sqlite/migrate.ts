@@ -12,6 +12,12 @@ export interface MigrateOptions {
 }
 
 /**
+ * Added to the schema's number of a database, and of its copies, whose secrets were sealed before their schema knew of
+ * it: releases that cannot open them take it for a newer schema and refuse. The next migration writes the plain number.
+ */
+export const SEALED_MARK = 1_000_000;
+
+/**
  * Brings a database to this release's schema. Every migration is one transaction that also moves `user_version`, so
  * a crash leaves the schema before it or after it; before the first, a verified copy of the data is made beside the file.
  * @throws MigrationError when the data comes from a newer release, or the copy does not verify
@@ -19,7 +25,7 @@ export interface MigrateOptions {
 export function migrate(database: OpenDatabase, path: string, options: MigrateOptions = {}): void {
   const steps = options.migrations ?? migrations;
   const onStep = options.onStep ?? (() => {});
-  const current = Number(database.pragma('user_version'));
+  const current = Number(database.pragma('user_version')) % SEALED_MARK;
   if (current > steps.length) {
     throw new MigrationError(
       `${path} has schema ${current}, and this release knows schemas up to ${steps.length}: it was written by a newer Runstead. Start that release, or another data folder.`,
@@ -82,7 +88,7 @@ function backUp(database: OpenDatabase, path: string, version: number, onStep: (
   // As it is, not in the mode that the server works in: the copy stays one file.
   const copy = openPlainDatabase(unverified, 0);
   const verdict = copy.pragma('integrity_check');
-  const schema = Number(copy.pragma('user_version'));
+  const schema = Number(copy.pragma('user_version')) % SEALED_MARK;
   copy.close();
   if (verdict !== 'ok' || schema !== version) {
     throw new MigrationError(

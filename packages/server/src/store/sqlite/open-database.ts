@@ -36,13 +36,15 @@ const PREPARED_KEPT = 200;
 
 /**
  * Opens a SQLite file: write-ahead log, foreign keys on, and every commit on the disk before it is acknowledged
- * (`synchronous=FULL`).
+ * (`synchronous=FULL`). What is deleted is overwritten.
  */
 export function openDatabase(path: string): OpenDatabase {
   const database = openPlainDatabase(path, BUSY_TIMEOUT_MS);
   database.exec('PRAGMA journal_mode = WAL');
   database.exec('PRAGMA synchronous = FULL');
   database.exec('PRAGMA foreign_keys = ON');
+  // What was deleted or replaced does not stay behind in pages that are free now.
+  database.exec('PRAGMA secure_delete = ON');
   return database;
 }
 

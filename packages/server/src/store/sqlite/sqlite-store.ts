@@ -1,3 +1,4 @@
+import type { ResourceStatus } from '@runstead/contract';
 import {
   type Expression,
   type ExpressionBuilder,
@@ -7,8 +8,11 @@ import {
   SqliteDialect,
   sql,
 } from 'kysely';
+import type { SecretBox } from '../../auth/secret-box.ts';
 import { isLeaving, isUnsettled } from '../../domain/status.ts';
-import { type Tables, toEndpoint, toEvent, toRuntime, toText, toVersion, toWorkspace } from '../rows.ts';
+import * as rows from '../rows.ts';
+import { type Tables, toEndpoint, toEvent, toText, toWorkspace } from '../rows.ts';
+import { toSpecText } from '../sealed-spec.ts';
 import {
   type EndpointRecord,
   EVENTS_KEPT,
@@ -23,25 +27,33 @@ import {
 } from '../store.ts';
 import { migrate } from './migrate.ts';
 import { type OpenDatabase, openDatabase } from './open-database.ts';
+import { checkSecretsKey, sealEarlier } from './seal-earlier.ts';
 
 /**
- * Opens the store in a SQLite file and brings its schema up to date.
+ * Opens the store in a SQLite file and brings it up to date: its secrets sealed, its schema of this release.
+ * @param box seals the secrets of runtimes, and opens them again
+ * @throws SecretsKeyError when they were sealed with another key
  * @throws MigrationError when the file was written by a newer release
  */
-export function openSqliteStore(path: string): Store {
+export function openSqliteStore(path: string, box: SecretBox): Store {
   const database = openDatabase(path);
   try {
+    checkSecretsKey(database, box, path);
+    sealEarlier(database, box, path);
     migrate(database, path);
+    checkSecretsKey(database, box, path);
   } catch (error) {
     database.close();
     throw error;
   }
-  return createSqliteStore(database);
+  return createSqliteStore(database, box);
 }
 
-function createSqliteStore(database: OpenDatabase): Store {
+function createSqliteStore(database: OpenDatabase, box: SecretBox): Store {
   // Closed by the store: Kysely closes only a database that a query has gone through.
   const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database: { ...database, close() {} } }) });
+  const toRuntime = (row: Parameters<typeof rows.toRuntime>[0]) => rows.toRuntime(row, box);
+  const toVersion = (row: Parameters<typeof rows.toVersion>[0]) => rows.toVersion(row, box);
   let closing: Promise<void> | undefined;
   const getRuntime = async (id: string): Promise<RuntimeRecord | undefined> => {
     const row = await db.selectFrom('runtimes').selectAll().where('id', '=', id).executeTakeFirst();
@@ -74,7 +86,7 @@ function createSqliteStore(database: OpenDatabase): Store {
         revision: 1,
         status: 'CREATING',
         status_reason: null,
-        spec: JSON.stringify(spec),
+        spec: toSpecText(box, id, spec),
         artifact_digest: spec.artifact?.digest ?? null,
         head_version: null,
         force_evict: 0,
@@ -110,7 +122,7 @@ function createSqliteStore(database: OpenDatabase): Store {
             revision: change.expectedRevision + 1,
             status: 'UPDATING',
             status_reason: null,
-            spec: JSON.stringify(change.spec),
+            spec: toSpecText(box, id, change.spec),
             artifact_digest: change.spec.artifact?.digest ?? null,
             force_evict: change.forceEvict ? 1 : 0,
             updated_at: change.at,
@@ -159,7 +171,7 @@ function createSqliteStore(database: OpenDatabase): Store {
         if (!isUnsettled(status) || isLeaving(status)) return false;
         await tx
           .updateTable('runtimes')
-          .set({ spec: JSON.stringify({ ...spec, artifact }), artifact_digest: artifact.digest })
+          .set({ spec: toSpecText(box, id, { ...spec, artifact }), artifact_digest: artifact.digest })
           .where('id', '=', id)
           .execute();
         return true;
@@ -170,7 +182,7 @@ function createSqliteStore(database: OpenDatabase): Store {
       return db.transaction().execute(async (tx) => {
         const row = await tx.selectFrom('runtimes').selectAll().where('id', '=', id).executeTakeFirst();
         if (!row || row.revision !== revision) return false;
-        const { status } = toRuntime(row);
+        const status = row.status as ResourceStatus;
         if (!isUnsettled(status) || isLeaving(status) !== (outcome.status === 'DELETE_FAILED')) return false;
         let head = row.head_version;
         if (outcome.status === 'READY' && outcome.newVersion) {

@@ -1,0 +1,130 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { create, createInput, ready, untilGone, untilSettled } from './harness/deploy.ts';
+import { commandOf } from './harness/processes.ts';
+import { type Server, startServer } from './harness/server.ts';
+
+/** Says all that it was given under a name like that of a secret, and does not start when told so. */
+const AGENT = `
+import { createServer } from 'node:http';
+console.log('starting with', process.env.API_TOKEN);
+if (process.env.FAIL) throw new Error('refused: ' + process.env.API_TOKEN);
+createServer((request, response) => response.end(process.env.DATABASE_URL)).listen(Number(process.env.PORT), '127.0.0.1');
+`;
+
+const secretsOf = (stage: string) => ({
+  API_TOKEN: `planted-token-${stage}`,
+  DATABASE_URL: `planted-url-${stage}`,
+});
+
+let server: Server;
+let folder: string;
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'runstead-secrets-'));
+  writeFileSync(join(folder, 'index.mjs'), AGENT);
+  server = await startServer({ args: ['--log-level', 'debug'] });
+});
+afterAll(async () => {
+  await server?.dispose();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** Where a planted value can be read: files of the data folder, what the server logs, arguments of its processes. */
+function found(): string[] {
+  const files = readdirSync(server.data, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name));
+  expect(files.length).toBeGreaterThan(5);
+  const inFiles = files.filter((file) => contentOf(file).includes('planted-'));
+  const inArguments = server.processes().filter((pid) => commandOf(pid).includes('planted-'));
+  return [
+    ...inFiles,
+    ...inArguments.map((pid) => `arguments of ${pid}`),
+    ...(`${server.stdout}${server.stderr}`.includes('planted-') ? ['what the server logs'] : []),
+  ];
+}
+
+/** A file may go while others are read. */
+function contentOf(file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch {
+    return Buffer.alloc(0);
+  }
+}
+
+describe('secrets of a runtime', () => {
+  test('lie nowhere in the data folder and stand in no log, from the create to the delete', async () => {
+    const client = server.client();
+    const first = secretsOf('first');
+    const input = await createInput({ folder, environmentVariables: first });
+    const refused = await fetch(`${server.url}/2025-09-10/agents/runtimes`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${server.apiKey}`, 'content-type': 'application/json' },
+      body: JSON.stringify({
+        ...input,
+        cpu: 'much',
+        environmentVariables: { 'a=planted-name': 'planted-value' },
+      }),
+    });
+    expect(refused.status).toBe(400);
+    expect(found()).toEqual([]);
+
+    const runtime = ready(await create(client, { folder, environmentVariables: first }));
+    // The secrets did arrive.
+    expect(await (await fetch(server.invocationUrl(runtime.agentRuntimeName))).text()).toBe(
+      first.DATABASE_URL,
+    );
+    expect((await client.get(runtime.agentRuntimeId)).environmentVariables).toEqual(first);
+    expect(found()).toEqual([]);
+
+    const id = runtime.agentRuntimeId;
+    const second = secretsOf('second');
+    await client.update(id, {
+      environmentVariables: second,
+      containerConfiguration: {
+        image: 'registry.test/agent:1',
+        registryConfig: { authConfig: { userName: 'somebody', password: 'planted-password' } },
+      },
+    });
+    ready(await untilSettled(client, id));
+    expect(await (await fetch(server.invocationUrl(runtime.agentRuntimeName))).text()).toBe(
+      second.DATABASE_URL,
+    );
+    expect(found()).toEqual([]);
+
+    await client.update(id, { environmentVariables: { ...secretsOf('third'), FAIL: 'yes' } });
+    const failed = await untilSettled(client, id);
+    expect(failed).toMatchObject({ status: 'UPDATE_FAILED' });
+    expect(failed.statusReason).toContain('refused: ***');
+    expect(JSON.stringify(await server.events(id))).not.toContain('planted-');
+    expect(found()).toEqual([]);
+
+    // All of it is still there for the next server.
+    await server.stop();
+    expect(found()).toEqual([]);
+    await server.start({ args: ['--log-level', 'debug'] });
+    expect(await (await fetch(server.invocationUrl(runtime.agentRuntimeName))).text()).toBe(
+      second.DATABASE_URL,
+    );
+
+    await server.client().delete(id);
+    await untilGone('the runtime', () => server.client().get(id));
+    expect(found()).toEqual([]);
+  });
+
+  test('are gone with their key, which a server says before it starts', async () => {
+    const key = join(server.data, 'keys', 'secrets.key');
+    const kept = readFileSync(key);
+    await server.stop();
+    rmSync(key);
+    await expect(server.start()).rejects.toThrow(`${key} is missing`);
+    expect(readdirSync(join(server.data, 'keys'))).toEqual([]);
+    writeFileSync(key, `${Buffer.alloc(32, 1).toString('base64')}\n`);
+    await expect(server.start()).rejects.toThrow(/secrets\.key is not the key .* Put back the file/);
+    writeFileSync(key, kept);
+    await server.start();
+  });
+});
