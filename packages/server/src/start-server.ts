@@ -2,6 +2,8 @@ import { createHash } from 'node:crypto';
 import { chmodSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { openDataFolders } from './artifacts/folders.ts';
+import { openSecretBox, type SecretBox } from './auth/secret-box.ts';
 import { composeControl } from './compose.ts';
 import { type Config, ConfigError } from './config.ts';
 import { urlHost } from './domain/host-name.ts';
@@ -43,9 +45,12 @@ export async function startServer(config: Readonly<Config>): Promise<RunningServ
     if (certificate) undo.unshift(() => certificate.close());
     let localUrl = '';
     let url = config.publicUrl ?? '';
+    let box: SecretBox | undefined;
     const driver = createProcessDriver({
       ...config,
       log,
+      // Not before the store has held the key to account.
+      box: () => (box ??= openSecretBox(openDataFolders(config.dataDir).secretsKey)),
       // Whoever reaches the server would reach its agents as well, past all that it asks of callers.
       loopbackOnly: plan.beyondLoopback,
     });

@@ -3,6 +3,7 @@
 import { appendFileSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pino from 'pino';
+import { openSecretBox } from '../../dist/auth/secret-box.js';
 import { composeControl } from '../../dist/compose.js';
 import { loadConfig } from '../../dist/config.js';
 import { findInterpreter } from '../../dist/drivers/process/find-interpreter.js';
@@ -12,7 +13,8 @@ const [dataDir, mode, acknowledged, packages] = process.argv.slice(2);
 const logged = [];
 const log = pino({ level: 'error' }, { write: (line) => logged.push(JSON.parse(line)) });
 const config = loadConfig({ dataDir, logLevel: 'error', deleteGraceMs: 50, stopGraceMs: 500 }, {});
-const driver = createProcessDriver({ ...config, log, portRange: { from: 24_000, to: 25_999 } });
+const box = () => openSecretBox(join(dataDir, 'keys', 'secrets.key'));
+const driver = createProcessDriver({ ...config, log, box, portRange: { from: 24_000, to: 25_999 } });
 const control = await composeControl({ config, driver, findInterpreter, log, publicUrl: () => '' });
 const R = '/2025-09-10/agents/runtimes';
 

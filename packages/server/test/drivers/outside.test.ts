@@ -10,6 +10,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTes
 import type { Driver, RunningInstance } from '../../src/drivers/driver.ts';
 import { createProcessDriver } from '../../src/drivers/process/process-driver.ts';
 import { agentSpec, get, hasPython, outerAddresses } from '../driver-cases.ts';
+import { testBox } from '../secret-box.ts';
 
 /** S5: agents are reached only through the gateway, whatever they bind. */
 
@@ -24,6 +25,7 @@ const drivers: Driver[] = [];
 
 function driverOf(loopbackOnly: boolean): Driver {
   const driver = createProcessDriver({
+    box: () => testBox,
     dataDir,
     log: pino({ level: 'silent' }),
     logLimitBytes: 256 * 1024,

@@ -26,11 +26,13 @@ import { dataMark } from '../../src/drivers/process/identity.ts';
 import { createProcessDriver, type ProcessDriverOptions } from '../../src/drivers/process/process-driver.ts';
 import { bootId, killAll, listProcesses, startTicksOf } from '../../src/drivers/process/processes.ts';
 import { agentSpec, driverCases, get, isThere, outerAddresses, until } from '../driver-cases.ts';
+import { testBox } from '../secret-box.ts';
 
 const SERVER = fileURLToPath(new URL('../../', import.meta.url));
 
 function makeDriver(dataDir: string, changes: Partial<ProcessDriverOptions> = {}) {
   return createProcessDriver({
+    box: () => testBox,
     dataDir,
     log: pino({ level: 'silent' }),
     logLimitBytes: 256 * 1024,

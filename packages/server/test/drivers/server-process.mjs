@@ -1,11 +1,14 @@
 // A server that can be killed: plain Node over the built driver. One argument, JSON:
 // { dataDir, spec, dieAt?, freeze? } – dieAt is a step at which it kills itself, freeze stops the wrapper before that.
 // Prints the running instance as JSON once it is ready, then does nothing.
+
 import pino from 'pino';
+import { createSecretBox } from '../../dist/auth/secret-box.js';
 import { createProcessDriver } from '../../dist/drivers/process/process-driver.js';
 
 const { dataDir, spec, dieAt, freeze } = JSON.parse(process.argv[2]);
 const driver = createProcessDriver({
+  box: () => createSecretBox(Buffer.alloc(32, 7)),
   dataDir,
   log: pino({ level: 'silent' }),
   logLimitBytes: 256 * 1024,

@@ -1,8 +1,19 @@
-import { appendFileSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { boundLog, readTail } from './instance-log.ts';
+import { createSecretBox } from '../../auth/secret-box.ts';
+import { boundLog, findLog, openLog, readTail } from './instance-log.ts';
+import { LogShelf } from './log-shelf.ts';
 
 let folder: string;
 let path: string;
@@ -56,4 +67,27 @@ it('only the end of a huge file is read, and a secret cut in two does not show',
   expect(others).toEqual([]);
   expect(line).not.toMatch(/[a-rt-z]{4}-open|open-your/);
   expect(line!.length).toBeLessThanOrEqual(500);
+});
+
+it('what is to be masked is kept for the next server, and nobody else can read it', () => {
+  const box = createSecretBox(Buffer.alloc(32, 7));
+  closeSync(openLog({ path, secrets: ['sesame'] }, box));
+  appendFileSync(path, 'open sesame');
+  expect(readFileSync(`${path}.secrets`, 'utf8')).not.toContain('sesame');
+  expect(readTail(findLog(path, box), 1)).toEqual(['open ***']);
+});
+
+it('what a release before left in the plain to be masked is sealed, once', () => {
+  const box = createSecretBox(Buffer.alloc(32, 7));
+  mkdirSync(join(folder, 'runtime'));
+  path = join(folder, 'runtime', 'x.log');
+  writeFileSync(path, 'open sesame');
+  writeFileSync(`${path}.secrets`, '["sesame"]');
+  const shelf = new LogShelf(folder, () => box);
+  shelf.sealEarlier();
+  const sealed = readFileSync(`${path}.secrets`, 'utf8');
+  expect(sealed).not.toContain('sesame');
+  expect(readTail(shelf.find('x')!, 1)).toEqual(['open ***']);
+  shelf.sealEarlier();
+  expect(readFileSync(`${path}.secrets`, 'utf8')).toBe(sealed);
 });

@@ -12,15 +12,17 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs';
+import { basename } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
+import type { SecretBox } from '../../auth/secret-box.ts';
 
 /**
  * The file an agent's output goes to. The agent holds it open for append and knows nothing of the server, so it is
  * bounded from outside: the blocks at its head are given back while its end keeps growing. Offsets stay what they were.
  *
  * Beside `x.log`: `x.log.start`, the offset of the first line still there; `x.log.secrets`, what to mask in it, for
- * a server started later (the log holds the same values unmasked, under the same mode); `x.log.1`, older lines, where
- * blocks cannot be given back.
+ * a server started later, sealed (the log itself is as the agent wrote it); `x.log.1`, older lines, where blocks cannot
+ * be given back.
  */
 export interface InstanceLog {
   path: string;
@@ -31,21 +33,32 @@ const LINE_LIMIT = 500;
 /** How far back a tail is looked for: twenty lines of any reasonable length. */
 const TAIL_BYTES = [64 * 1024, 1024 * 1024];
 
-export const LOG_COMPANIONS = ['.start', '.secrets', '.1', '.1.new'];
+export const LOG_COMPANIONS = ['.start', '.secrets', '.secrets.new', '.1', '.1.new'];
 
 /** @returns a descriptor for the agent to append to */
-export function openLog(log: InstanceLog): number {
-  if (log.secrets.length > 0) {
-    writeFileSync(`${log.path}.secrets`, JSON.stringify(log.secrets), { mode: 0o600 });
-  }
+export function openLog(log: InstanceLog, box: SecretBox): number {
+  if (log.secrets.length > 0) keepSecrets(log.path, JSON.stringify(log.secrets), box);
   return openSync(log.path, 'a', 0o600);
 }
 
+/** Whole or not at all: half of it would mask nothing. */
+function keepSecrets(logPath: string, secrets: string, box: SecretBox): void {
+  const path = `${logPath}.secrets`;
+  writeFileSync(`${path}.new`, box.seal(secrets, basename(logPath)), { mode: 0o600 });
+  renameSync(`${path}.new`, path);
+}
+
+/** Seals what a release before sealing left to mask in a log. */
+export function sealLogSecrets(path: string, box: SecretBox): void {
+  const text = readFileSync(`${path}.secrets`, 'utf8');
+  if (text.startsWith('[')) keepSecrets(path, text, box);
+}
+
 /** The log of an instance that an earlier server started. */
-export function findLog(path: string): InstanceLog {
+export function findLog(path: string, box: SecretBox): InstanceLog {
   let secrets: string[] = [];
   try {
-    secrets = JSON.parse(readFileSync(`${path}.secrets`, 'utf8')) as string[];
+    secrets = JSON.parse(box.open(readFileSync(`${path}.secrets`, 'utf8'), basename(path))) as string[];
   } catch {
     // It had none.
   }

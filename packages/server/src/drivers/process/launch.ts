@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync, unlinkSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { HealthCheckConfiguration } from '@runstead/contract';
+import type { SecretBox } from '../../auth/secret-box.ts';
 import { StartFailure } from '../driver.ts';
 import type { InstanceSpec } from '../instance-spec.ts';
 import { environmentScript, WRAPPER } from './environment.ts';
@@ -43,13 +44,14 @@ export async function launch(input: {
   environment: Record<string, string>;
   record: Omit<InstanceRecord, 'bootId' | keyof ProcessId>;
   log: InstanceLog;
+  box: SecretBox;
 }): Promise<Launched> {
-  const { folder, spec, command, environment, record, log } = input;
+  const { folder, spec, command, environment, record, log, box } = input;
   const { script, prefix } = environmentScript(environment);
   const opened: number[] = [];
   let child: ChildProcess;
   try {
-    const output = openLog(log);
+    const output = openLog(log, box);
     opened.push(output);
     const variables = openNameless(join(folder, 'environment'), script);
     opened.push(variables);

@@ -1,14 +1,18 @@
 import { readdirSync, statSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { findLog, type InstanceLog, LOG_COMPANIONS } from './instance-log.ts';
+import type { SecretBox } from '../../auth/secret-box.ts';
+import { findLog, type InstanceLog, LOG_COMPANIONS, sealLogSecrets } from './instance-log.ts';
 
 /** Where the logs are, those of ended instances included: `<runtime>/<instance>.log`. */
 export class LogShelf {
   readonly #folder: string;
+  readonly #box: () => SecretBox;
 
-  constructor(folder: string) {
+  /** @param box for what is to be masked in them */
+  constructor(folder: string, box: () => SecretBox) {
     this.#folder = folder;
+    this.#box = box;
   }
 
   path(runtimeId: string, instanceId: string): string {
@@ -19,9 +23,17 @@ export class LogShelf {
   find(instanceId: string): InstanceLog | undefined {
     for (const runtimeId of readdirSync(this.#folder)) {
       const path = join(this.#folder, runtimeId, `${pathSegment(instanceId)}.log`);
-      if (statSync(path, { throwIfNoEntry: false })) return findLog(path);
+      if (statSync(path, { throwIfNoEntry: false })) return findLog(path, this.#box());
     }
     return undefined;
+  }
+
+  /** Seals what a release before sealing left in the plain beside logs. */
+  sealEarlier(): void {
+    for (const entry of readdirSync(this.#folder, { recursive: true, encoding: 'utf8' })) {
+      const path = /^(.*\.log)\.secrets$/.exec(entry)?.[1];
+      if (path !== undefined) sealLogSecrets(join(this.#folder, path), this.#box());
+    }
   }
 
   /** Removes a runtime's logs but for those in use and the newest `keep` of the others. */

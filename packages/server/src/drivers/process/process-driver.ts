@@ -3,6 +3,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { HealthCheckConfiguration } from '@runstead/contract';
+import type { SecretBox } from '../../auth/secret-box.ts';
 import type { Log } from '../../observe/log.ts';
 import { secretsIn } from '../../observe/secrets.ts';
 import {
@@ -48,6 +49,8 @@ import { endedEarly, notReadyInTime } from './start-failure.ts';
 export interface ProcessDriverOptions {
   dataDir: string;
   log: Log;
+  /** Seals what is to be masked in logs, for a server started later. Asked for when first needed. */
+  box: () => SecretBox;
   /** Kept of each instance's log; it may grow to twice that and what is written between two looks. */
   logLimitBytes: number;
   accountId: string;
@@ -120,7 +123,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
 
   const ports = new PortPool(options.portRange ?? DEFAULT_PORT_RANGE, options.portRestMs ?? 60_000);
   const instances = new Map<string, Instance>();
-  const shelf = new LogShelf(logsDir);
+  const shelf = new LogShelf(logsDir, options.box);
   let isClosed = false;
 
   // Asked before the first start needs the answer.
@@ -263,7 +266,15 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       const spawnedAt = performance.now();
       const { instanceId, runtimeId, revision, startedAt, port } = instance;
       const record = { instanceId, runtimeId, revision, host: HOSTS[0]!, port, startedAt };
-      const launched = await launch({ folder, spec, command, environment, record, log: instance.log });
+      const launched = await launch({
+        folder,
+        spec,
+        command,
+        environment,
+        record,
+        log: instance.log,
+        box: options.box(),
+      });
       instance.leader = launched.leader;
       instance.detach = () => launched.child.removeAllListeners();
       instance.ended = launched.ended.then((ending) => {
@@ -455,6 +466,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
 
   async function adopt(): Promise<RunningInstance[]> {
     const adopted: RunningInstance[] = [];
+    shelf.sealEarlier();
     const leftovers: string[] = [];
     for (const name of readdirSync(instancesDir)) {
       if (instances.has(name)) continue;
@@ -501,7 +513,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       runtimeId,
       revision,
       folder,
-      log: findLog(shelf.path(runtimeId, instanceId)),
+      log: findLog(shelf.path(runtimeId, instanceId), options.box()),
       health: kept.health,
       agentPort: kept.agentPort,
       port,
