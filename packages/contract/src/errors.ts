@@ -70,6 +70,12 @@ export const errorTable = {
     retryable: false,
     message: '… already exists',
   },
+  ERR_IDEMPOTENCY_CONFLICT: {
+    status: 409,
+    fault: 'caller',
+    retryable: false,
+    message: 'Idempotency-Key was used with another body',
+  },
   ERR_PAYLOAD_TOO_LARGE: {
     status: 413,
     fault: 'caller',

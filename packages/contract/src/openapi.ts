@@ -60,10 +60,28 @@ const headers = {
     description: 'Remarks that changed nothing, such as fields of the request that are not known.',
     schema: { type: 'string' },
   },
+  Features: {
+    description: 'What clients may rely on beyond the contract, by commas: idempotency-key.',
+    required: true,
+    schema: { type: 'string' },
+  },
+  IdempotentReplay: {
+    description: 'The answer was given before, to a request under the same Idempotency-Key.',
+    schema: { type: 'string', const: 'true' },
+  },
   RetryAfter: {
     description: 'Seconds after which trying again makes sense.',
     schema: { type: 'integer', minimum: 0 },
   },
+};
+
+const idempotencyKey = {
+  name: 'Idempotency-Key',
+  in: 'header',
+  required: false,
+  description:
+    'The request is done once: sent again under the same key within 24 hours, it gets the first answer. Another body under the key is refused.',
+  schema: { type: 'string', minLength: 1, maxLength: 255, pattern: '^[\\x21-\\x7e]+$' },
 };
 
 const header = (name: keyof typeof headers) => ({ $ref: `#/components/headers/${name}` });
@@ -86,7 +104,7 @@ function describe(name: string, operation: Operation): Json {
   return {
     operationId: name,
     summary: operation.summary,
-    parameters: [...parameters, ...query],
+    parameters: [...parameters, ...query, ...(operation.once ? [idempotencyKey] : [])],
     ...(operation.body && {
       requestBody: { required: true, content: { 'application/json': { schema: reference(operation.body) } } },
     }),
@@ -106,7 +124,12 @@ function success(operation: Operation): Json {
   };
   return {
     description: 'OK',
-    headers: { 'x-acs-request-id': header('RequestId'), 'x-runstead-warning': header('Warning') },
+    headers: {
+      'x-acs-request-id': header('RequestId'),
+      'x-runstead-features': header('Features'),
+      'x-runstead-warning': header('Warning'),
+      ...(operation.once && { 'x-runstead-idempotent-replay': header('IdempotentReplay') }),
+    },
     content: { 'application/json': { schema } },
   };
 }
@@ -125,6 +148,7 @@ function failures(operation: Operation): Record<string, Json> {
       description: codes.map((code) => `${code}: ${errorTable[code].message}`).join('\n'),
       headers: {
         'x-acs-request-id': header('RequestId'),
+        'x-runstead-features': header('Features'),
         ...(again && { 'retry-after': header('RetryAfter') }),
       },
       content: { 'application/json': { schema: { $ref: '#/components/schemas/Error' } } },

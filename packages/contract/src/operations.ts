@@ -33,6 +33,8 @@ export interface Operation {
   readonly path: string;
   readonly query?: z.ZodObject;
   readonly body?: z.ZodType;
+  /** Sent again under the same `Idempotency-Key`, it is done once. */
+  readonly once?: true;
   /** What stands in `data`. */
   readonly data: z.ZodType;
   /** Errors beyond those every operation can answer with (`commonErrors`). */
@@ -52,13 +54,16 @@ const page = <T extends z.ZodType>(item: T) => z.object({ items: z.array(item), 
 
 const bodyErrors = ['ERR_VALIDATION_FAILED', 'ERR_PAYLOAD_TOO_LARGE', 'ERR_UNSUPPORTED_MEDIA_TYPE'] as const;
 
+const onceErrors = ['ERR_IDEMPOTENCY_CONFLICT'] as const;
+
 export const operations = {
   CreateAgentRuntime: {
     ...operationPaths.CreateAgentRuntime,
     summary: 'Create a runtime; answers at once in CREATING',
     body: CreateAgentRuntimeInput,
     data: AgentRuntime,
-    errors: [...bodyErrors, 'ERR_ALREADY_EXISTS', 'ERR_INSUFFICIENT_STORAGE'],
+    once: true,
+    errors: [...bodyErrors, ...onceErrors, 'ERR_ALREADY_EXISTS', 'ERR_INSUFFICIENT_STORAGE'],
   },
   GetAgentRuntime: {
     ...operationPaths.GetAgentRuntime,
@@ -92,7 +97,8 @@ export const operations = {
     summary: 'Create an endpoint',
     body: CreateAgentRuntimeEndpointInput,
     data: AgentRuntimeEndpoint,
-    errors: [...bodyErrors, 'ERR_NOT_FOUND', 'ERR_ALREADY_EXISTS', 'ERR_RUNTIME_NOT_READY'],
+    once: true,
+    errors: [...bodyErrors, ...onceErrors, 'ERR_NOT_FOUND', 'ERR_ALREADY_EXISTS', 'ERR_RUNTIME_NOT_READY'],
   },
   GetAgentRuntimeEndpoint: {
     ...operationPaths.GetAgentRuntimeEndpoint,
@@ -132,7 +138,8 @@ export const operations = {
     summary: 'Stamp description and publisher on the newest version',
     body: PublishRuntimeVersionInput,
     data: AgentRuntimeVersion,
-    errors: [...bodyErrors, 'ERR_NOT_FOUND', 'ERR_RUNTIME_NOT_READY'],
+    once: true,
+    errors: [...bodyErrors, ...onceErrors, 'ERR_NOT_FOUND', 'ERR_RUNTIME_NOT_READY'],
   },
   GetAccessToken: {
     ...operationPaths.GetAccessToken,

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { RuntimeSpec } from '../src/domain/runtime.ts';
 import {
+  type AnswerToKeep,
   type EndpointRecord,
   EVENTS_KEPT,
   NameTaken,
@@ -1092,6 +1093,81 @@ export function storeCases(name: string, open: (path: string) => Store | Promise
         ]);
         expect((await store.listEvents('r1', 10)).map(({ revision }) => revision)).toEqual([2]);
         expect(await store.endpoints('r1')).toHaveLength(1);
+      });
+    });
+
+    describe('a kept answer', () => {
+      const HOUR = 3600;
+      const keep = (key: string, changes: Partial<AnswerToKeep<{ id: string }>> = {}) => ({
+        scope: 'somebody POST /runtimes',
+        key,
+        bodySha256: 'hash',
+        at: at(0),
+        data: ({ id }: { id: string }) => ({ made: id }),
+        ...changes,
+      });
+      const runtime = (id: string) => ({ id, name: id, spec: specOf(), at: at(0) });
+      const kept = (key: string, scope = 'somebody POST /runtimes', since = at(0)) =>
+        store.keptAnswer(scope, key, since);
+
+      it('is there with what it tells of, and for its key and scope alone', async () => {
+        await create('r0');
+        expect(await kept('k')).toBeUndefined();
+        const created = await store.createRuntime(runtime('r1'), keep('k'));
+        expect(created.id).toBe('r1');
+        expect(await kept('k')).toEqual({ bodySha256: 'hash', data: { made: 'r1' } });
+        expect(await kept('K')).toBeUndefined();
+        expect(await kept('k', 'somebody else POST /runtimes')).toBeUndefined();
+        await store.close();
+        store = await open(path);
+        expect(await kept('k')).toEqual({ bodySha256: 'hash', data: { made: 'r1' } });
+      });
+
+      it('is there for endpoints and versions too', async () => {
+        await create('r1');
+        await ready('r1', 1);
+        const made = { id: 'e1', runtimeId: 'r1', name: 'e1', spec: {}, at: at(0) };
+        await store.createEndpoint(made, keep('e'));
+        expect((await kept('e'))?.data).toEqual({ made: 'e1' });
+        const stamp = { description: 'd', at: at(3) };
+        await store.publishVersion('r1', 1, stamp, {
+          ...keep('v'),
+          data: ({ version, description }) => [version, description],
+        });
+        expect((await kept('v'))?.data).toEqual([1, 'd']);
+        // Nothing was written.
+        expect(
+          await store.publishVersion('r1', 2, stamp, { ...keep('none'), data: () => 1 }),
+        ).toBeUndefined();
+        expect(await kept('none')).toBeUndefined();
+      });
+
+      it('is not kept for a write that fails, nor is the write done when it cannot be kept', async () => {
+        await create('taken');
+        const taken = { ...runtime('r1'), name: 'taken' };
+        await expect(store.createRuntime(taken, keep('k'))).rejects.toThrow(NameTaken);
+        expect(await kept('k')).toBeUndefined();
+        const data = () => {
+          throw new Error('cannot be told');
+        };
+        await expect(store.createRuntime(runtime('r2'), keep('k', { data }))).rejects.toThrow('be told');
+        expect(await store.runtimeIds()).toEqual(['taken']);
+        await store.createRuntime(runtime('r3'), keep('k'));
+        // A second one of the same key would have to have been found.
+        await expect(store.createRuntime(runtime('r4'), keep('k'))).rejects.toThrow();
+        expect(await store.runtimeIds()).toEqual(['r3', 'taken']);
+      });
+
+      it('outlives what it tells of, and goes after 24 hours', async () => {
+        await store.createRuntime(runtime('r1'), keep('old'));
+        await store.removeRuntime('r1');
+        expect(await kept('old')).toBeDefined();
+        // Too old for whoever asks, and for the next to be kept under the same key.
+        expect(await kept('old', undefined, at(1))).toBeUndefined();
+        await store.createRuntime(runtime('r2'), keep('old', { at: at(24 * HOUR + 1) }));
+        expect(await kept('old')).toEqual({ bodySha256: 'hash', data: { made: 'r2' } });
+        await store.createRuntime(runtime('r3'), keep('new', { at: at(24 * HOUR + 2) }));
+        expect(await kept('old')).toBeDefined();
       });
     });
 

@@ -1,10 +1,10 @@
 import { METHODS } from 'node:http';
 import { errorTable, operations, RunsteadError } from '@runstead/contract';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
-import { authenticate } from '../auth/authenticate.ts';
+import { authenticate, type Principal } from '../auth/authenticate.ts';
 import { newRequestId, REQUEST_ID_HEADER } from '../observe/request-id.ts';
 import { readJsonBody } from './body.ts';
-import type { Call } from './call.ts';
+import type { Call, JsonBody } from './call.ts';
 import type { ApiDeps } from './deps.ts';
 import { createEndpoint, deleteEndpoint, getEndpoint, listEndpoints, updateEndpoint } from './endpoints.ts';
 import { asRunsteadError, failure, success } from './envelope.ts';
@@ -21,6 +21,10 @@ import {
 } from './workspaces.ts';
 
 type Handler = (call: Call) => Promise<unknown>;
+
+/** On every answer: what clients may rely on beyond the contract, by commas. */
+export const FEATURES_HEADER = 'x-runstead-features';
+const FEATURES = 'idempotency-key';
 
 /** Operation → handler; path and method stand in the contract's table. */
 const handlers: Record<keyof typeof operations, Handler> = {
@@ -68,7 +72,7 @@ export function createApi(deps: ApiDeps): FastifyInstance {
     // An id that is too long is malformed like any other, for the handler to say so.
     routerOptions: { maxParamLength: 65_536 },
     frameworkErrors: (_error, request, reply) => {
-      reply.header(REQUEST_ID_HEADER, request.id);
+      reply.header(REQUEST_ID_HEADER, request.id).header(FEATURES_HEADER, FEATURES);
       refuse(
         new RunsteadError('ERR_BAD_REQUEST', 'The path has an invalid percent-encoding'),
         request,
@@ -77,6 +81,7 @@ export function createApi(deps: ApiDeps): FastifyInstance {
     },
   });
   const inTurn = createTurns();
+  const principals = new WeakMap<FastifyRequest, Principal>();
 
   function refuse(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
     const known = asRunsteadError(error, request.id);
@@ -88,8 +93,8 @@ export function createApi(deps: ApiDeps): FastifyInstance {
   }
 
   app.addHook('onRequest', async (request, reply) => {
-    reply.header(REQUEST_ID_HEADER, request.id);
-    authenticate(request.headers.authorization, deps.keys());
+    reply.header(REQUEST_ID_HEADER, request.id).header(FEATURES_HEADER, FEATURES);
+    principals.set(request, authenticate(request.headers.authorization, deps.keys()));
   });
   // Bodies are left in the stream: each handler knows how much it can be, and whether it goes to the disk.
   app.removeAllContentTypeParsers();
@@ -107,7 +112,8 @@ export function createApi(deps: ApiDeps): FastifyInstance {
     app.route({
       method,
       url: path.replace(/\{(\w+)\}/g, ':$1'),
-      handler: (request, reply) => answer({ deps, inTurn }, handler, request, reply),
+      handler: (request, reply) =>
+        answer({ deps, inTurn, principal: principals.get(request)! }, handler, request, reply),
     });
   }
   refuseOtherMethods(app, routes);
@@ -122,20 +128,24 @@ export function createApi(deps: ApiDeps): FastifyInstance {
 const WARNING_MAX = 2000;
 
 async function answer(
-  { deps, inTurn }: Pick<Call, 'deps' | 'inTurn'>,
+  parts: Pick<Call, 'deps' | 'inTurn' | 'principal'>,
   handler: Handler,
   request: FastifyRequest,
   reply: FastifyReply,
 ) {
+  const { deps } = parts;
   const warnings: string[] = [];
+  let read: Promise<JsonBody> | undefined;
+  const body = () => (read ??= readJsonBody(request));
   const data = await handler({
-    deps,
-    inTurn,
+    ...parts,
     request,
     requestId: request.id,
     parameters: request.params as Record<string, string>,
     query: singleValues(request.query as Record<string, string | string[]>),
-    json: () => readJsonBody(request),
+    body,
+    json: async () => (await body()).value,
+    setHeader: (name, value) => void reply.header(name, value),
     warn: (text) => warnings.push(text),
   });
   if (warnings.length > 0) {

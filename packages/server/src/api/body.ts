@@ -1,9 +1,11 @@
+import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { RunsteadError } from '@runstead/contract';
 import type { FastifyRequest } from 'fastify';
 import type { Intake } from '../artifacts/intake.ts';
-import { BodyTooLarge, spool } from '../artifacts/spool.ts';
+import { BodyTooLarge, type Spooled, spool } from '../artifacts/spool.ts';
+import type { JsonBody } from './call.ts';
 import type { ApiDeps } from './deps.ts';
 import { parseJson } from './parse.ts';
 
@@ -14,7 +16,7 @@ const JSON_LIMIT_BYTES = 1024 * 1024;
  * Reads a body as JSON.
  * @throws RunsteadError ERR_UNSUPPORTED_MEDIA_TYPE, ERR_PAYLOAD_TOO_LARGE, ERR_BAD_REQUEST
  */
-export async function readJsonBody(request: FastifyRequest): Promise<unknown> {
+export async function readJsonBody(request: FastifyRequest): Promise<JsonBody> {
   const body = bodyStream(request, JSON_LIMIT_BYTES);
   const pieces: Buffer[] = [];
   let bytes = 0;
@@ -27,18 +29,38 @@ export async function readJsonBody(request: FastifyRequest): Promise<unknown> {
   } catch (error) {
     throw asCallersFault(error);
   }
-  return parseJson(Buffer.concat(pieces).toString('utf8'));
+  const whole = Buffer.concat(pieces);
+  return {
+    value: parseJson(whole.toString('utf8')),
+    sha256: createHash('sha256').update(whole).digest('hex'),
+  };
 }
 
 /**
- * Reads a body that may carry a package: by way of the disk, taken apart off the event loop.
- * @throws RunsteadError as `readJsonBody`, and ERR_VALIDATION_FAILED for a package that is no base64
+ * Receives a body that may carry a package: onto the disk, where it stays as long as `use` takes.
+ * @throws RunsteadError as `readJsonBody`
  */
-export async function readPackageBody(request: FastifyRequest, deps: ApiDeps): Promise<Intake> {
-  const body = bodyStream(request, deps.bodyLimitBytes);
-  const { file } = await spool(body, deps.folders.incoming, deps.bodyLimitBytes).catch((error: unknown) => {
+export async function withSpooledBody<T>(
+  request: FastifyRequest,
+  deps: ApiDeps,
+  use: (body: Spooled) => Promise<T>,
+): Promise<T> {
+  const stream = bodyStream(request, deps.bodyLimitBytes);
+  const body = await spool(stream, deps.folders.incoming, deps.bodyLimitBytes).catch((error: unknown) => {
     throw error instanceof BodyTooLarge ? tooLarge(deps.bodyLimitBytes) : asCallersFault(error);
   });
+  try {
+    return await use(body);
+  } finally {
+    await rm(body.file, { force: true });
+  }
+}
+
+/**
+ * Takes such a body apart, off the event loop. Its file is gone afterwards.
+ * @throws RunsteadError ERR_VALIDATION_FAILED for a package that is no base64
+ */
+export async function takeApart({ file }: Spooled, deps: ApiDeps): Promise<Intake> {
   try {
     const intake = await deps.intake.accept(file);
     if (intake.fault !== undefined) throw new RunsteadError('ERR_VALIDATION_FAILED', intake.fault);

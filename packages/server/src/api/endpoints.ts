@@ -15,11 +15,20 @@ import { isLeaving } from '../domain/status.ts';
 import { checkTarget } from '../domain/weights.ts';
 import { type EndpointRecord, type EndpointSpec, NameTaken, type RuntimeRecord } from '../store/store.ts';
 import type { Call } from './call.ts';
+import { type Keep, once } from './idempotency.ts';
 import { idParameter, noSuchRuntime, requireRuntime } from './ids.ts';
 import { pageRequest, readPage, toPage } from './page.ts';
 import { parse, parseQuery, warnOfUnknown } from './parse.ts';
 
 export async function createEndpoint(call: Call): Promise<AgentRuntimeEndpoint> {
+  return once(
+    call,
+    async () => (await call.body()).sha256,
+    (keep) => create(call, keep),
+  );
+}
+
+async function create(call: Call, keep: Keep<AgentRuntimeEndpoint>): Promise<AgentRuntimeEndpoint> {
   const runtime = await requireRuntime(call);
   requireServing(runtime);
   const body = await call.json();
@@ -28,13 +37,10 @@ export async function createEndpoint(call: Call): Promise<AgentRuntimeEndpoint> 
   const spec = withTarget(given);
   await requireSound(call, runtime, spec, { allowZero: false });
   const endpoint = await call.deps.store
-    .createEndpoint({
-      id: randomUUID(),
-      runtimeId: runtime.id,
-      name,
-      spec,
-      at: new Date().toISOString(),
-    })
+    .createEndpoint(
+      { id: randomUUID(), runtimeId: runtime.id, name, spec, at: new Date().toISOString() },
+      keep((created: EndpointRecord) => toWire(call, runtime, created)),
+    )
     .catch((error: unknown) => {
       throw alreadyExists(error, runtime.id, name);
     });

@@ -13,6 +13,7 @@ import {
 } from '@runstead/contract';
 import type { z } from 'zod';
 import type { Intake } from '../artifacts/intake.ts';
+import type { Spooled } from '../artifacts/spool.ts';
 import { COMMAND_REQUIRED } from '../domain/entry.ts';
 import { runtimeArn } from '../domain/names.ts';
 import { createSpec, defined, mergeSpec, type RuntimeSpec, startCommand } from '../domain/runtime.ts';
@@ -24,23 +25,38 @@ import {
   type RuntimeRecord,
   type VersionRecord,
 } from '../store/store.ts';
-import { readPackageBody } from './body.ts';
+import { takeApart, withSpooledBody } from './body.ts';
 import type { Call } from './call.ts';
+import { idempotencyKey, type Keep, once } from './idempotency.ts';
 import { idParameter, noSuchRuntime, requireRuntime } from './ids.ts';
 import { pageRequest, readPage, toPage } from './page.ts';
 import { parse, parseJson, parseQuery, shortened, warnOfUnknown } from './parse.ts';
 
 export async function createRuntime(call: Call): Promise<AgentRuntime> {
-  return withBody(call, CreateAgentRuntimeInput, createFaults, async (input, intake) => {
-    const { store } = call.deps;
-    const runtime = await store
-      .createRuntime({
-        id: randomUUID(),
-        name: input.agentRuntimeName,
-        workspaceId: input.workspaceId,
-        spec: createSpec(input, intake.artifact),
-        at: new Date().toISOString(),
-      })
+  // Before the body, which may be large.
+  idempotencyKey(call);
+  return withSpooledBody(call.request, call.deps, (body) =>
+    once(
+      call,
+      async () => body.sha256,
+      (keep) => createFrom(call, body, keep),
+    ),
+  );
+}
+
+function createFrom(call: Call, body: Spooled, keep: Keep<AgentRuntime>): Promise<AgentRuntime> {
+  return withInput(call, body, CreateAgentRuntimeInput, createFaults, async (input, intake) => {
+    const runtime = await call.deps.store
+      .createRuntime(
+        {
+          id: randomUUID(),
+          name: input.agentRuntimeName,
+          workspaceId: input.workspaceId,
+          spec: createSpec(input, intake.artifact),
+          at: new Date().toISOString(),
+        },
+        keep((created: RuntimeRecord) => toWire(call, created)),
+      )
       .catch((error: unknown) => {
         throw asRefusal(error, input.agentRuntimeName, input.workspaceId);
       });
@@ -54,8 +70,10 @@ const MERGE_TRIES = 10;
 
 export async function updateRuntime(call: Call): Promise<AgentRuntime> {
   const id = idParameter(call, 'agentRuntimeId');
-  return withBody(call, UpdateAgentRuntimeInput, updateFaults, (input, intake) =>
-    call.inTurn(id, () => mergeAndWrite(call, id, input, intake)),
+  return withSpooledBody(call.request, call.deps, (body) =>
+    withInput(call, body, UpdateAgentRuntimeInput, updateFaults, (input, intake) =>
+      call.inTurn(id, () => mergeAndWrite(call, id, input, intake)),
+    ),
   );
 }
 
@@ -187,13 +205,14 @@ function warnOfStatuses(call: Call, statuses: readonly string[] = []): void {
 }
 
 /** Reads, checks and hands over a body that may carry a package; lets the package go if nothing came of it. */
-async function withBody<S extends z.ZodObject, T>(
+async function withInput<S extends z.ZodObject, T>(
   call: Call,
+  body: Spooled,
   schema: S,
   faults: (value: Record<string, unknown>, intake: Intake) => string[],
   use: (input: z.infer<S>, intake: Intake) => Promise<T>,
 ): Promise<T> {
-  const intake = await readPackageBody(call.request, call.deps);
+  const intake = await takeApart(body, call.deps);
   try {
     const value = parseJson(intake.json);
     const input = parse(schema, value, (given) => faults(given, intake));

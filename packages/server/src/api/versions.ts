@@ -9,6 +9,7 @@ import { defined } from '../domain/runtime.ts';
 import type { RuntimeRecord, VersionRecord } from '../store/store.ts';
 import type { Call } from './call.ts';
 import { requireServing } from './endpoints.ts';
+import { type Keep, once } from './idempotency.ts';
 import { noSuchRuntime, requireRuntime } from './ids.ts';
 import { pageRequest, toPage } from './page.ts';
 import { parse, parseQuery, warnOfUnknown } from './parse.ts';
@@ -22,16 +23,25 @@ export async function listVersions(call: Call): Promise<Page<AgentRuntimeVersion
 
 /** Stamps description and publisher on the newest version. */
 export async function publishVersion(call: Call): Promise<AgentRuntimeVersion> {
+  return once(
+    call,
+    async () => (await call.body()).sha256,
+    (keep) => publish(call, keep),
+  );
+}
+
+async function publish(call: Call, keep: Keep<AgentRuntimeVersion>): Promise<AgentRuntimeVersion> {
   const runtime = await requireRuntime(call);
   const { headVersion } = requireServing(runtime);
   const body = await call.json();
   const { description, publisher } = parse(PublishRuntimeVersionInput, body);
   warnOfUnknown(call, PublishRuntimeVersionInput, body);
-  const version = await call.deps.store.publishVersion(runtime.id, headVersion, {
-    description,
-    publisher,
-    at: new Date().toISOString(),
-  });
+  const version = await call.deps.store.publishVersion(
+    runtime.id,
+    headVersion,
+    { description, publisher, at: new Date().toISOString() },
+    keep((stamped: VersionRecord) => toWire(call, runtime, stamped)),
+  );
   // Gone in the meantime, its versions with it.
   if (!version) throw noSuchRuntime(runtime.id);
   return toWire(call, runtime, version);

@@ -151,7 +151,7 @@ export function platformFields(answer: Omit<Answer, 'fields'>): string[] {
       'access-control-allow-origin',
       crossOrigin,
       'access-control-expose-headers',
-      `${REQUEST_ID_HEADER}, ${ERROR_ORIGIN_HEADER}`,
+      `${REQUEST_ID_HEADER}, ${ERROR_ORIGIN_HEADER}, x-runstead-features, x-runstead-idempotent-replay`,
       'vary',
       'Origin',
     );

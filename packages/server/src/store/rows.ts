@@ -18,6 +18,7 @@ export interface Tables {
   versions: VersionTable;
   endpoints: EndpointTable;
   events: EventTable;
+  kept_answers: KeptAnswerTable;
 }
 
 interface WorkspaceTable {
@@ -81,6 +82,14 @@ interface EventTable {
   outcome: string;
   reason: string | null;
   output: string | null;
+}
+
+interface KeptAnswerTable {
+  scope: string;
+  key: string;
+  body_sha256: string;
+  sealed_data: string;
+  created_at: string;
 }
 
 /**

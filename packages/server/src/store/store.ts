@@ -9,7 +9,7 @@ import type { Artifact, RuntimeSpec } from '../domain/runtime.ts';
  */
 export interface Store {
   /** @throws NameTaken, NoSuchWorkspace */
-  createRuntime(runtime: NewRuntime): Promise<RuntimeRecord>;
+  createRuntime(runtime: NewRuntime, keep?: AnswerToKeep<RuntimeRecord>): Promise<RuntimeRecord>;
   getRuntime(id: string): Promise<RuntimeRecord | undefined>;
   listRuntimes(filter: RuntimeFilter, page: PageRequest): Promise<PageResult<RuntimeRecord>>;
   /** Ids of all runtimes, and of those with work under way. */
@@ -45,10 +45,11 @@ export interface Store {
     runtimeId: string,
     version: number,
     stamp: { description?: string | undefined; publisher?: string | undefined; at: string },
+    keep?: AnswerToKeep<VersionRecord>,
   ): Promise<VersionRecord | undefined>;
 
   /** @throws NameTaken */
-  createEndpoint(endpoint: NewEndpoint): Promise<EndpointRecord>;
+  createEndpoint(endpoint: NewEndpoint, keep?: AnswerToKeep<EndpointRecord>): Promise<EndpointRecord>;
   getEndpoint(runtimeId: string, id: string): Promise<EndpointRecord | undefined>;
   /** All endpoints of a runtime, oldest first. */
   endpoints(runtimeId: string): Promise<EndpointRecord[]>;
@@ -96,6 +97,9 @@ export interface Store {
   /** Newest first. */
   listEvents(runtimeId: string, limit: number): Promise<EventRecord[]>;
 
+  /** The answer kept for a key, unless it is older than `since` (ISO time). */
+  keptAnswer(scope: string, key: string, since: string): Promise<KeptAnswer | undefined>;
+
   /** Digests of every code package that a runtime or a version refers to. */
   artifactDigests(): Promise<Set<string>>;
 
@@ -104,6 +108,9 @@ export interface Store {
 
 /** Events kept per runtime. */
 export const EVENTS_KEPT = 500;
+
+/** Answers are kept this long for those who send a request again. */
+export const ANSWERS_KEPT_MS = 24 * 3_600_000;
 
 /** The data cannot be brought to this release's schema; it is as it was. */
 export class MigrationError extends Error {
@@ -242,6 +249,26 @@ export interface NewEvent {
 
 export interface EventRecord extends NewEvent {
   id: number;
+}
+
+/**
+ * An answer to be kept in the transaction of the write it tells of: whatever happens to server and caller, either both
+ * are there or neither. Older ones than `ANSWERS_KEPT_MS` go at the same time.
+ */
+export interface AnswerToKeep<R> {
+  /** Who asked for what: the same key of others, or for something else, is another. */
+  scope: string;
+  key: string;
+  /** Hex SHA-256. */
+  bodySha256: string;
+  at: string;
+  /** What is answered, made from what was written. Kept sealed, as there are secrets in it. */
+  data: (written: R) => unknown;
+}
+
+export interface KeptAnswer {
+  bodySha256: string;
+  data: unknown;
 }
 
 export interface RuntimeFilter {

@@ -14,6 +14,7 @@ import * as rows from '../rows.ts';
 import { type Tables, toEndpoint, toEvent, toText, toWorkspace } from '../rows.ts';
 import { toSpecText } from '../sealed-spec.ts';
 import {
+  type AnswerToKeep,
   type EndpointRecord,
   EVENTS_KEPT,
   NameTaken,
@@ -25,6 +26,7 @@ import {
   type Store,
   type WorkspaceRecord,
 } from '../store.ts';
+import { findKeptAnswer, keepAnswer } from './kept-answers.ts';
 import { migrate } from './migrate.ts';
 import { type OpenDatabase, openDatabase } from './open-database.ts';
 import { checkSecretsKey, sealEarlier } from './seal-earlier.ts';
@@ -54,6 +56,18 @@ function createSqliteStore(database: OpenDatabase, box: SecretBox): Store {
   const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database: { ...database, close() {} } }) });
   const toRuntime = (row: Parameters<typeof rows.toRuntime>[0]) => rows.toRuntime(row, box);
   const toVersion = (row: Parameters<typeof rows.toVersion>[0]) => rows.toVersion(row, box);
+  /** Writes, and keeps the answer that tells of it: both or neither. */
+  const keeping = <R>(
+    keep: AnswerToKeep<R> | undefined,
+    written: R,
+    write: (tx: Kysely<Tables>) => Promise<unknown>,
+  ): Promise<unknown> =>
+    keep === undefined
+      ? write(db)
+      : db.transaction().execute(async (tx) => {
+          await write(tx);
+          await keepAnswer(tx, box, keep, written);
+        });
   let closing: Promise<void> | undefined;
   const getRuntime = async (id: string): Promise<RuntimeRecord | undefined> => {
     const row = await db.selectFrom('runtimes').selectAll().where('id', '=', id).executeTakeFirst();
@@ -78,7 +92,7 @@ function createSqliteStore(database: OpenDatabase, box: SecretBox): Store {
     getRuntime,
     getEndpoint,
 
-    async createRuntime({ id, name, workspaceId, spec, at }) {
+    async createRuntime({ id, name, workspaceId, spec, at }, keep) {
       const row = {
         id,
         name,
@@ -93,11 +107,10 @@ function createSqliteStore(database: OpenDatabase, box: SecretBox): Store {
         created_at: at,
         updated_at: at,
       };
-      await orNoSuchWorkspace(
-        row.workspace_id,
-        orNameTaken(name, db.insertInto('runtimes').values(row).execute()),
-      );
-      return toRuntime(row);
+      const created = toRuntime(row);
+      const insert = keeping(keep, created, (tx) => tx.insertInto('runtimes').values(row).execute());
+      await orNoSuchWorkspace(row.workspace_id, orNameTaken(name, insert));
+      return created;
     },
 
     async listRuntimes(filter, page) {
@@ -254,22 +267,26 @@ function createSqliteStore(database: OpenDatabase, box: SecretBox): Store {
       return { items: items.map(toVersion), total: Number(total) };
     },
 
-    async publishVersion(runtimeId, version, { description, publisher, at }) {
-      const row = await db
-        .updateTable('versions')
-        .set({
-          ...(description !== undefined && { description: toText(description) }),
-          ...(publisher !== undefined && { publisher: toText(publisher) }),
-          updated_at: at,
-        })
-        .where('runtime_id', '=', runtimeId)
-        .where('version', '=', version)
-        .returningAll()
-        .executeTakeFirst();
-      return row && toVersion(row);
+    publishVersion(runtimeId, version, { description, publisher, at }, keep) {
+      return db.transaction().execute(async (tx) => {
+        const row = await tx
+          .updateTable('versions')
+          .set({
+            ...(description !== undefined && { description: toText(description) }),
+            ...(publisher !== undefined && { publisher: toText(publisher) }),
+            updated_at: at,
+          })
+          .where('runtime_id', '=', runtimeId)
+          .where('version', '=', version)
+          .returningAll()
+          .executeTakeFirst();
+        const stamped = row && toVersion(row);
+        if (stamped && keep) await keepAnswer(tx, box, keep, stamped);
+        return stamped;
+      });
     },
 
-    async createEndpoint({ id, runtimeId, name, spec, at }) {
+    async createEndpoint({ id, runtimeId, name, spec, at }, keep) {
       const row = {
         id,
         runtime_id: runtimeId,
@@ -281,8 +298,12 @@ function createSqliteStore(database: OpenDatabase, box: SecretBox): Store {
         created_at: at,
         updated_at: at,
       };
-      await orNameTaken(name, db.insertInto('endpoints').values(row).execute());
-      return toEndpoint(row);
+      const created = toEndpoint(row);
+      await orNameTaken(
+        name,
+        keeping(keep, created, (tx) => tx.insertInto('endpoints').values(row).execute()),
+      );
+      return created;
     },
 
     async endpoints(runtimeId) {
@@ -474,6 +495,8 @@ function createSqliteStore(database: OpenDatabase, box: SecretBox): Store {
         .execute();
       return rows.map(toEvent);
     },
+
+    keptAnswer: (scope, key, since) => findKeptAnswer(db, box, scope, key, since),
 
     async artifactDigests() {
       const rows = await db
