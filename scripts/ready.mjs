@@ -23,6 +23,7 @@ export function makeReady() {
     writeFileSync(stamp, wanted);
   }
   step('building', process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '--build']);
+  step('copying the API page', process.execPath, [join(root, 'scripts', 'copy-docs-assets.mjs')]);
 }
 
 function step(what, command, args) {

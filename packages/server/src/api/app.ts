@@ -6,6 +6,7 @@ import { newRequestId, REQUEST_ID_HEADER } from '../observe/request-id.ts';
 import { readJsonBody } from './body.ts';
 import type { Call, JsonBody } from './call.ts';
 import type { ApiDeps } from './deps.ts';
+import { addDocs, DOCS_CHALLENGE, docsAuthorization, docsPaths, isDocs } from './docs.ts';
 import { createEndpoint, deleteEndpoint, getEndpoint, listEndpoints, updateEndpoint } from './endpoints.ts';
 import { asRunsteadError, failure, success } from './envelope.ts';
 import { listEvents, listInstances } from './extensions.ts';
@@ -87,6 +88,7 @@ export function createApi(deps: ApiDeps): FastifyInstance {
     const known = asRunsteadError(error, request.id);
     if (errorTable[known.code].fault === 'platform')
       deps.log.error({ requestId: request.id, err: error }, known.message);
+    if (known.status === 401 && isDocs(request)) reply.header('www-authenticate', DOCS_CHALLENGE);
     if (known.retryAfterSeconds !== undefined) reply.header('retry-after', known.retryAfterSeconds);
     // What is still to come of the body Node reads away. Closing instead could lose this answer on its way.
     void reply.status(known.status).send(failure(request.id, known));
@@ -94,7 +96,9 @@ export function createApi(deps: ApiDeps): FastifyInstance {
 
   app.addHook('onRequest', async (request, reply) => {
     reply.header(REQUEST_ID_HEADER, request.id).header(FEATURES_HEADER, FEATURES);
-    principals.set(request, authenticate(request.headers.authorization, deps.keys()));
+    const { authorization } = request.headers;
+    const presented = isDocs(request) ? docsAuthorization(authorization) : authorization;
+    principals.set(request, authenticate(presented, deps.keys()));
   });
   // Bodies are left in the stream: each handler knows how much it can be, and whether it goes to the disk.
   app.removeAllContentTypeParsers();
@@ -116,7 +120,8 @@ export function createApi(deps: ApiDeps): FastifyInstance {
         answer({ deps, inTurn, principal: principals.get(request)! }, handler, request, reply),
     });
   }
-  refuseOtherMethods(app, routes);
+  addDocs(app);
+  refuseOtherMethods(app, [...routes, ...docsPaths.map((path) => ({ method: 'GET', path }))]);
   app.setNotFoundHandler((request) => {
     throw new RunsteadError('ERR_NOT_FOUND', `Path ${request.url.split('?', 1)[0]} does not exist`);
   });
