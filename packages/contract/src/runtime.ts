@@ -230,8 +230,8 @@ const writable = {
   enableSessionIsolation: z.boolean().optional(),
   environmentVariables: z
     .record(
-      text.regex(/^[^=\0]+$/, 'must be a variable name without "="'),
-      text.regex(/^[^\0]*$/, 'must not contain NUL'),
+      text.regex(/^[^=\x00]+$/, 'must be a variable name without "="'),
+      text.regex(/^[^\x00]*$/, 'must not contain NUL'),
     )
     .optional(),
   executionRoleArn: text.optional(),
