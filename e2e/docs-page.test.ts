@@ -9,7 +9,8 @@ const CHROMIUM = [
   '/usr/bin/chromium-browser',
   '/usr/bin/google-chrome',
 ].find((path) => path !== undefined && existsSync(path));
-if (CHROMIUM === undefined) console.warn('skipped: the API page in a browser: no Chromium is on this machine');
+if (CHROMIUM === undefined)
+  console.warn('skipped: the API page in a browser: no Chromium is on this machine');
 
 interface Document {
   paths: Record<string, Record<string, { operationId: string }>>;

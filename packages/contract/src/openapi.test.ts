@@ -173,6 +173,34 @@ describe('the OpenAPI document', () => {
     }
   });
 
+  it.each(described)('says whether $method $path is done once for a key', ({ method, operation }) => {
+    const { once } = operations[operation.operationId as keyof typeof operations] as Operation;
+    // A POST creates, and would create twice.
+    expect(once === true).toBe(method === 'post');
+    const keys = operation.parameters.filter(
+      ({ name, in: place }) => place === 'header' && name === 'Idempotency-Key',
+    );
+    expect(keys).toHaveLength(once ? 1 : 0);
+    for (const { required, schema } of keys) {
+      expect(required).toBe(false);
+      const pattern = new RegExp(String(schema.pattern), 'u');
+      expect(['k', '!~', ' ', 'a b', 'ü', '\t'].map((key) => pattern.test(key))).toEqual([
+        true,
+        true,
+        false,
+        false,
+        false,
+        false,
+      ]);
+      expect(schema).toMatchObject({ minLength: 1, maxLength: 255 });
+    }
+    const ok = operation.responses['200']!.headers;
+    if (once) expect(ok).toHaveProperty('x-runstead-idempotent-replay');
+    else expect(ok).not.toHaveProperty('x-runstead-idempotent-replay');
+    for (const { headers } of Object.values(operation.responses))
+      expect(headers).toHaveProperty('x-runstead-features');
+  });
+
   it('says what must be given, and what a page always has', () => {
     const required = Object.fromEntries(
       Object.entries(built.components.schemas).flatMap(([name, schema]) =>
