@@ -1,12 +1,3 @@
-import type {
-  AgentRuntimeEndpointListInput,
-  AgentRuntimeVersion,
-  AgentRuntimeVersionListInput,
-  PageInput,
-  PublishRuntimeVersionInput,
-  UpdateAgentRuntimeEndpointInput,
-  UpdateAgentRuntimeInput,
-} from '@runstead/contract';
 import { type AccessToken, type AccessTokenInput, getAccessToken } from './access-token.ts';
 import { AgentRuntime } from './agent-runtime.ts';
 import { AgentRuntimeEndpoint } from './agent-runtime-endpoint.ts';
@@ -21,6 +12,15 @@ import { type OpenaiOptions, openaiOptions } from './openai-options.ts';
 import * as operations from './operations.ts';
 import { ApiPromise } from './transport/api-promise.ts';
 import { controlCall } from './transport/send.ts';
+import type {
+  AgentRuntimeEndpointListInput,
+  AgentRuntimeVersion,
+  AgentRuntimeVersionListInput,
+  PageInput,
+  PublishRuntimeVersionInput,
+  UpdateAgentRuntimeEndpointInput,
+  UpdateAgentRuntimeInput,
+} from './wire.ts';
 import type { AgentRuntimeListFilter, AgentRuntimeListRequest, WorkspaceName } from './workspace-names.ts';
 import * as workspaces from './workspaces.ts';
 

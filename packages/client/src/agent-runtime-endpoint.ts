@@ -1,9 +1,3 @@
-import type {
-  AgentRuntimeEndpoint as AgentRuntimeEndpointData,
-  AgentRuntimeEndpointListInput,
-  PageInput,
-  UpdateAgentRuntimeEndpointInput,
-} from '@runstead/contract';
 import { type Caller, type CallerMemory, callerOf, NO_CALLER } from './caller.ts';
 import type { ChatCompletion, ChatCompletionStream, InvokeOpenaiRequest } from './chat-completion.ts';
 import type { Config, CreateConfig } from './config/config.ts';
@@ -13,6 +7,12 @@ import type { ListAll, ListPromise } from './lists.ts';
 import * as operations from './operations.ts';
 import { Resource } from './resource.ts';
 import { ApiPromise } from './transport/api-promise.ts';
+import type {
+  AgentRuntimeEndpoint as AgentRuntimeEndpointData,
+  AgentRuntimeEndpointListInput,
+  PageInput,
+  UpdateAgentRuntimeEndpointInput,
+} from './wire.ts';
 
 export interface AgentRuntimeEndpoint extends AgentRuntimeEndpointData {}
 

@@ -1,13 +1,3 @@
-import type {
-  AgentRuntime as AgentRuntimeData,
-  AgentRuntimeEndpointListInput,
-  AgentRuntimeVersion,
-  AgentRuntimeVersionListInput,
-  PageInput,
-  PublishRuntimeVersionInput,
-  UpdateAgentRuntimeEndpointInput,
-  UpdateAgentRuntimeInput,
-} from '@runstead/contract';
 import { AgentRuntimeEndpoint } from './agent-runtime-endpoint.ts';
 import { type Caller, type CallerMemory, callerOf, NO_CALLER } from './caller.ts';
 import type { ChatCompletion, ChatCompletionStream, InvokeOpenaiRequest } from './chat-completion.ts';
@@ -18,6 +8,16 @@ import type { ListAll, ListPromise } from './lists.ts';
 import * as operations from './operations.ts';
 import { Resource } from './resource.ts';
 import { ApiPromise } from './transport/api-promise.ts';
+import type {
+  AgentRuntime as AgentRuntimeData,
+  AgentRuntimeEndpointListInput,
+  AgentRuntimeVersion,
+  AgentRuntimeVersionListInput,
+  PageInput,
+  PublishRuntimeVersionInput,
+  UpdateAgentRuntimeEndpointInput,
+  UpdateAgentRuntimeInput,
+} from './wire.ts';
 import type { AgentRuntimeListFilter, AgentRuntimeListRequest, WorkspaceName } from './workspace-names.ts';
 
 type EndpointFilter = Omit<AgentRuntimeEndpointListInput, keyof PageInput>;

@@ -1,10 +1,10 @@
 import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname, extname, resolve } from 'node:path';
-import type { CodeConfigurationInput, Language } from '@runstead/contract';
 import { crc64 } from '@runstead/contract/crc64';
 import { listFiles, type PackageFile } from './code/list-files.ts';
 import { type OnProgress, zipFiles } from './code/zip.ts';
 import { ValueError } from './errors.ts';
+import type { CodeConfigurationInput, Language } from './wire.ts';
 
 export type { PackageFile } from './code/list-files.ts';
 export type { OnProgress } from './code/zip.ts';

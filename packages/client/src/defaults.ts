@@ -1,5 +1,5 @@
-import type { CreateAgentRuntimeEndpointInput, CreateAgentRuntimeInput } from '@runstead/contract';
 import { ValueError } from './errors.ts';
+import type { CreateAgentRuntimeEndpointInput, CreateAgentRuntimeInput } from './wire.ts';
 
 /** What the client fills in on create (contract: defaults injected on the wire). Updates send only what was given. */
 

@@ -1,6 +1,6 @@
-import type { Page } from '@runstead/contract';
 import { AgentRunError, ValueError } from './errors.ts';
 import { ApiPromise, type Run } from './transport/api-promise.ts';
+import type { Page } from './wire.ts';
 
 /** One page of a list: an array that also knows how many there are in all. */
 export type ListResult<T> = T[] & {

@@ -1,15 +1,3 @@
-import type {
-  AgentRuntime as AgentRuntimeData,
-  AgentRuntimeEndpoint as AgentRuntimeEndpointData,
-  AgentRuntimeEndpointListInput,
-  AgentRuntimeVersion,
-  AgentRuntimeVersionListInput,
-  Page,
-  PageInput,
-  PublishRuntimeVersionInput,
-  UpdateAgentRuntimeEndpointInput,
-  UpdateAgentRuntimeInput,
-} from '@runstead/contract';
 import type { Caller } from './caller.ts';
 import type { Config, CreateConfig } from './config/config.ts';
 import {
@@ -23,6 +11,18 @@ import { ListAll, ListPromise, type ListResult, listResult } from './lists.ts';
 import { pathSegment } from './path-segment.ts';
 import { ApiPromise, type Run } from './transport/api-promise.ts';
 import { type ControlCall, controlCall, operation } from './transport/send.ts';
+import type {
+  AgentRuntime as AgentRuntimeData,
+  AgentRuntimeEndpoint as AgentRuntimeEndpointData,
+  AgentRuntimeEndpointListInput,
+  AgentRuntimeVersion,
+  AgentRuntimeVersionListInput,
+  Page,
+  PageInput,
+  PublishRuntimeVersionInput,
+  UpdateAgentRuntimeEndpointInput,
+  UpdateAgentRuntimeInput,
+} from './wire.ts';
 import {
   type AgentRuntimeListFilter,
   type AgentRuntimeListRequest,

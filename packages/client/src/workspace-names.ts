@@ -1,4 +1,3 @@
-import type { AgentRuntimeListInput, PageInput } from '@runstead/contract';
 import type { Caller } from './caller.ts';
 import type { Config } from './config/config.ts';
 import { ResourceNotExistError, ValueError } from './errors.ts';
@@ -7,6 +6,7 @@ import type { Run } from './transport/api-promise.ts';
 import { ApiPromise } from './transport/api-promise.ts';
 import { identityOf, resolveCall } from './transport/call-settings.ts';
 import { callDeadline } from './transport/deadline.ts';
+import type { AgentRuntimeListInput, PageInput } from './wire.ts';
 import { workspacePage } from './workspaces.ts';
 
 /** A workspace by its name, in place of `workspaceId`; looked up before the call (contract: workspace names). */
