@@ -28,28 +28,24 @@ const bundle = await rolldown({
     handler(level, log);
   },
 });
-for (const format of ['esm', 'cjs']) {
+for (const [format, extension] of [
+  ['esm', 'js'],
+  ['cjs', 'cjs'],
+]) {
   const folder = join(dist, format);
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   await bundle.write({
     dir: folder,
     format,
-    entryFileNames: '[name].js',
-    chunkFileNames: 'chunks/[name].js',
+    entryFileNames: `[name].${extension}`,
+    chunkFileNames: `chunks/[name].${extension}`,
     sourcemap: true,
     minify: false,
   });
 }
 await bundle.close();
 
-// In a folder of CommonJS `.js` and `.d.ts` mean CommonJS: the same declarations serve both. A folder with a manifest is
-// a scope of its own for `#` imports.
-const manifest = {
-  type: 'commonjs',
-  imports: { '#local-server': { node: './local-server.js', default: './no-local-server.js' } },
-};
-writeFileSync(join(dist, 'cjs', 'package.json'), `${JSON.stringify(manifest, undefined, 2)}\n`);
 for (const entry of ['index.d.ts', 'code-package.d.ts', 'sync/index.d.ts']) copyTypes(entry, new Set());
 
 /** A declaration file and all it leads to, beside the CommonJS build. */
@@ -58,14 +54,14 @@ function copyTypes(file, seen) {
   seen.add(file);
   const source = join(dist, file);
   if (!existsSync(source)) throw new Error(`bundling the client: there is no ${source}`);
-  const target = join(dist, 'cjs', file);
+  const target = join(dist, 'cjs', file.replace(/\.ts$/, '.cts'));
   mkdirSync(dirname(target), { recursive: true });
   const text = readFileSync(source, 'utf8')
     .replace(/\n\/\/# sourceMappingURL=.*\s*$/, '\n')
-    // The compiler leaves them as they were written.
-    .replace(/((?:from|import\() ?['"]\.[^'"]+)\.ts(['"])/g, '$1.js$2');
+    // The compiler leaves them as they were written. Each build's types lead to its own.
+    .replace(/((?:from|import\() ?['"]\.[^'"]+)\.ts(['"])/g, '$1.cjs$2');
   writeFileSync(target, text);
-  for (const [, specifier] of text.matchAll(/(?:from|import\() ?['"](\.[^'"]+)\.js['"]/g)) {
+  for (const [, specifier] of text.matchAll(/(?:from|import\() ?['"](\.[^'"]+)\.cjs['"]/g)) {
     copyTypes(join(dirname(file), `${specifier}.d.ts`), seen);
   }
 }

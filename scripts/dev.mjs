@@ -2,7 +2,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { watch } from 'node:fs';
 import { join } from 'node:path';
-import { makeReady, root } from './ready.mjs';
+import { buildSteps, makeReady, root } from './ready.mjs';
 
 const DATA = join(root, '.dev-data');
 let server;
@@ -26,9 +26,10 @@ function stop() {
 async function restart(file) {
   const begun = performance.now();
   try {
-    const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
-    const build = spawnSync(process.execPath, [tsc, '--build'], { cwd: root, stdio: 'inherit' });
-    if (build.status !== 0) return console.error('build failed; the last good server goes on');
+    const built = buildSteps.every(
+      (words) => spawnSync(process.execPath, words, { cwd: root, stdio: 'inherit' }).status === 0,
+    );
+    if (!built) return console.error('build failed; the last good server goes on');
     await stop();
     start();
     console.error(`restarted in ${Math.round(performance.now() - begun)} ms (${file})`);

@@ -22,9 +22,15 @@ export function makeReady() {
     step('installing packages (npm ci)', 'npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
     writeFileSync(stamp, wanted);
   }
-  step('building', process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '--build']);
-  step('copying the API page', process.execPath, [join(root, 'scripts', 'copy-docs-assets.mjs')]);
+  for (const words of buildSteps) step('building', process.execPath, words);
 }
+
+/** `npm run build`, as words for Node. */
+export const buildSteps = [
+  [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '--build'],
+  [join(root, 'scripts', 'copy-docs-assets.mjs')],
+  [join(root, 'scripts', 'bundle-client.mjs')],
+];
 
 function step(what, command, args) {
   const begun = performance.now();

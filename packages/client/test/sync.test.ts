@@ -377,6 +377,31 @@ describe('the blocking forms work', () => {
     expect(await node(['-e', script], url, { env })).toEqual({ code: 0, stdout: 'r0\nr0\n', stderr: '' });
   });
 
+  it('again after the worker has ended in the midst of a call, which says so', async () => {
+    let calls = 0;
+    const url = await listen((_, response) => {
+      calls += 1;
+      if (calls > 1) answer(response, runtime('r0'));
+    });
+    const folder = await mkdtemp(join(tmpdir(), 'runstead-sync-'));
+    onTestFinished(() => rm(folder, { recursive: true }));
+    // Ends the first worker once its request is on its way.
+    await writeFile(
+      join(folder, 'end.cjs'),
+      `const { isMainThread } = require('node:worker_threads');
+       if (!isMainThread && !process.env.ENDED) require('node:diagnostics_channel').subscribe('undici:request:bodySent', end);
+       if (!isMainThread && !process.env.ENDED) require('node:diagnostics_channel').subscribe('undici:client:sendHeaders', end);
+       function end() { process.env.ENDED = '1'; setImmediate(() => process.exit(3)) }`,
+    );
+    const env = { NODE_OPTIONS: `--require ${join(folder, 'end.cjs')}` };
+    const printed = await run(
+      `show(String(caught(() => client.get('r0')))); show(client.get('r0').agentRuntimeId)`,
+      url,
+      { env },
+    );
+    expect(printed).toEqual([expect.stringMatching(/^AgentRunError: the worker thread .* has ended/), 'r0']);
+  });
+
   it('until Ctrl-C, which ends a script that waits', async () => {
     const url = await listen(() => {});
     const ran = node(['-e', `${REQUIRE} require('fs').writeSync(1, 'waits'); client.get('r0')`], url, {

@@ -107,9 +107,14 @@ class CallThread {
 }
 
 function workerFile(): URL {
-  const file = import.meta.url.endsWith('.ts')
-    ? new URL('../../dist/sync/worker.js', import.meta.url)
-    : new URL('./worker.js', import.meta.url);
+  const here = import.meta.url;
+  // Beside this file, in the same build; sources have it only as it was built.
+  const name = here.endsWith('.cjs')
+    ? './worker.cjs'
+    : here.endsWith('.ts')
+      ? '../../dist/esm/sync/worker.js'
+      : './worker.js';
+  const file = new URL(name, here);
   if (existsSync(fileURLToPath(file))) return file;
   throw new AgentRunError(
     `blocking calls need ${fileURLToPath(file)}, which is not there: keep @runstead/client out of your bundle (external)`,
