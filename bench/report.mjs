@@ -20,12 +20,18 @@ export function bar(name, value, unit, limit) {
   };
 }
 
+/** One figure that has to reach a limit. */
+export function floor(name, value, unit, limit) {
+  const figure = bar(name, value, unit, limit);
+  return { ...figure, atLeast: true, holds: figure.value >= limit };
+}
+
 /** The closing line of a bench; a bar that does not hold makes the exit code 1. */
 export function report(bench, bars) {
   const machine = `${cpus()[0].model}, ${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}`;
-  for (const { name, value, unit, limit, holds } of bars) {
+  for (const { name, value, unit, limit, atLeast, holds } of bars) {
     console.log(
-      `${holds === false ? 'NOT HELD' : 'ok'}  ${name}: ${value} ${unit}${limit === null ? '' : ` (limit ${limit})`}`,
+      `${holds === false ? 'NOT HELD' : 'ok'}  ${name}: ${value} ${unit}${limit === null ? '' : ` (${atLeast ? 'at least' : 'limit'} ${limit})`}`,
     );
   }
   console.log(JSON.stringify({ bench, machine, bars }));
