@@ -89,6 +89,52 @@ describe('a folder', () => {
     expect(new Set(zips).size).toBe(1);
   });
 
+  it('gives the same bytes whatever the umask, the language, the order of writing and the modes of others are', async () => {
+    const names = [
+      'B.js',
+      'a.js',
+      'Z/z.js',
+      'z/Z.js',
+      'ä.js',
+      '中.js',
+      '\u{1f600}.js',
+      'a b.js',
+      'a-b.js',
+      'A.js',
+    ];
+    const script = `import { mkdirSync, writeFileSync } from 'node:fs';
+      import { dirname, join } from 'node:path';
+      import { zipFolder } from '@runstead/client/code';
+      const [folder, umask, ...names] = process.argv.slice(1);
+      process.umask(Number(umask));
+      for (const name of names) {
+        mkdirSync(dirname(join(folder, name)), { recursive: true });
+        writeFileSync(join(folder, name), name.toLowerCase());
+      }
+      process.stdout.write((await zipFolder(folder)).zip.toString('base64'))`;
+    const zips = [
+      ['0', 'C', names],
+      ['63', 'tr_TR.UTF-8', names.toReversed()],
+      ['18', 'sv_SE.UTF-8', names.toSorted()],
+    ].map(([umask, locale, order], index) =>
+      execFileSync(
+        process.execPath,
+        ['--input-type=module', '-e', script, join(folder, String(index)), umask as string, ...order!],
+        {
+          cwd: import.meta.dirname,
+          env: { ...process.env, LC_ALL: locale as string, LANG: locale as string },
+          encoding: 'utf8',
+        },
+      ),
+    );
+    expect(new Set(zips).size).toBe(1);
+    const paths = readZip(Buffer.from(zips[0]!, 'base64')).map(({ path }) => path);
+    expect(paths).toEqual(names.toSorted());
+    // As files of other systems appear: readable and writable by all, never executable.
+    for (const name of names) await chmod(join(folder, '0', name), 0o666);
+    expect((await zipFolder(join(folder, '0'))).zip.toString('base64')).toBe(zips[0]);
+  });
+
   it('becomes a code configuration with the checksum of its archive', async () => {
     await write({ 'server.js': '1' });
     const code = await codeFromFile(folder, { language, command: ['node', 'server.js'] });
