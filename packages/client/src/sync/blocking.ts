@@ -2,7 +2,6 @@ import type { AgentRuntime as AsyncRuntime } from '../agent-runtime.ts';
 import type { AgentRuntimeEndpoint as AsyncEndpoint } from '../agent-runtime-endpoint.ts';
 import type { ChatCompletion, ChatCompletionChunk, InvokeOpenaiRequest } from '../chat-completion.ts';
 import type { ListAll, ListPromise, ListResult } from '../lists.ts';
-import type { AgentRuntime, AgentRuntimeEndpoint } from './resources.ts';
 
 /** What stands in a blocking result where the promise form has one of its own objects. */
 type Blocked<T> = T extends AsyncRuntime ? AgentRuntime : T extends AsyncEndpoint ? AgentRuntimeEndpoint : T;
@@ -44,4 +43,16 @@ export interface Invoke<Before extends unknown[]> {
   (...args: [...Before, request: InvokeOpenaiRequest & { stream: true }]): ChatStream;
   (...args: [...Before, request: InvokeOpenaiRequest & { stream?: false | undefined }]): ChatCompletion;
   (...args: [...Before, request: InvokeOpenaiRequest]): ChatCompletion | ChatStream;
+}
+
+type MethodsOf<Async> = Omit<Blocking<Async>, 'invokeOpenai'>;
+
+/** A runtime: its fields, and what can be done with it, each call giving its result itself. */
+export interface AgentRuntime extends MethodsOf<AsyncRuntime> {
+  invokeOpenai: Invoke<[agentRuntimeEndpointName: string | undefined]>;
+}
+
+/** An endpoint of a runtime: its fields, and what can be done with it, each call giving its result itself. */
+export interface AgentRuntimeEndpoint extends MethodsOf<AsyncEndpoint> {
+  invokeOpenai: Invoke<[]>;
 }

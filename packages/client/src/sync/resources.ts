@@ -6,23 +6,14 @@ import type {
   AgentRuntime as AgentRuntimeData,
   AgentRuntimeEndpoint as AgentRuntimeEndpointData,
 } from '../wire.ts';
-import type { Blocking, Invoke } from './blocking.ts';
+import type { Blocking, AgentRuntimeEndpoint as Endpoint, AgentRuntime as Runtime } from './blocking.ts';
 import { borrowMethods, callAndWait, makeResourcesBy, refuseWhatCannotWait, withRequestId } from './call.ts';
 import type { ResourceName, ResourceState } from './messages.ts';
 
 /** Runtimes and endpoints as objects, in blocking form: fields here, calls by the promise form's objects. */
 
-type MethodsOf<Async> = Omit<Blocking<Async>, 'invokeOpenai'>;
-
-/** A runtime: its fields, and what can be done with it, each call giving its result itself. */
-export interface AgentRuntime extends MethodsOf<AsyncRuntime> {
-  invokeOpenai: Invoke<[agentRuntimeEndpointName: string | undefined]>;
-}
-
-/** An endpoint of a runtime: its fields, and what can be done with it, each call giving its result itself. */
-export interface AgentRuntimeEndpoint extends MethodsOf<AsyncEndpoint> {
-  invokeOpenai: Invoke<[]>;
-}
+export type AgentRuntime = Runtime;
+export type AgentRuntimeEndpoint = Endpoint;
 
 type StaticsOf<Async> = Omit<Blocking<Async>, 'prototype' | 'of'>;
 
