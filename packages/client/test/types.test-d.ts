@@ -22,6 +22,7 @@ import {
   type OpenaiOptions,
   ResourceFailedError,
 } from '../src/index.ts';
+import * as sync from '../src/sync/index.ts';
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 function holds<_T extends true>(): void {}
@@ -154,4 +155,44 @@ export async function packages(): Promise<void> {
   await codeFromFile('./a', {});
   const { zip, files } = await zipFolder('./a');
   console.log(code, zip.length, files[0]?.path);
+}
+
+export function blocking(): void {
+  const client = new sync.AgentRuntimeClient({ apiKey: 'rsk_x', timeout: 5 });
+  const created = client.create({ agentRuntimeName: 'a', codeConfiguration: {} });
+  holds<Equal<typeof created, sync.AgentRuntime>>();
+  holds<Equal<typeof created.status, AgentRuntime['status']>>();
+  // @ts-expect-error a name is required here as well
+  client.create({ codeConfiguration: {} });
+  const page = client.list();
+  holds<Equal<typeof page, ListResult<sync.AgentRuntime>>>();
+  const rows = client.listAllVersions('id');
+  holds<Equal<typeof rows, sync.Rows<AgentRuntimeVersion>>>();
+  for (const row of sync.AgentRuntime.listAll()) holds<Equal<typeof row, sync.AgentRuntime>>();
+  const endpoint = created.createEndpoint({ agentRuntimeEndpointName: 'e' });
+  holds<Equal<typeof endpoint, sync.AgentRuntimeEndpoint>>();
+  const same = created.waitUntilReadyOrFailed({ timeoutMs: 1 });
+  holds<Equal<typeof same, sync.AgentRuntime>>();
+  const gone = created.deleteAndWaitUntilFinished();
+  holds<Equal<typeof gone, void>>();
+
+  const messages = [{ role: 'user', content: 'Hi' }];
+  const whole = client.invokeOpenai('a', undefined, { messages });
+  holds<Equal<typeof whole, ChatCompletion>>();
+  const chunks = created.invokeOpenai('Default', { messages, stream: true });
+  holds<Equal<typeof chunks, sync.ChatStream>>();
+  for (const chunk of endpoint.invokeOpenai({ messages, stream: true }))
+    holds<Equal<typeof chunk, ChatCompletionChunk>>();
+  const either = client.invokeOpenai('a', undefined, { messages, stream });
+  holds<Equal<typeof either, ChatCompletion | sync.ChatStream>>();
+  const key = client.request<{ keyId: string }>('GET', '/runstead/v1/keys/a');
+  holds<Equal<typeof key, { keyId: string }>>();
+  // @ts-expect-error no promises, and so no options for a library that gives them
+  client.openai('a');
+  // @ts-expect-error how objects are made inside
+  sync.AgentRuntime.of({});
+  const code: CodeConfigurationInput = sync.codeFromFile('./a', { language: 'nodejs20' });
+  // @ts-expect-error nothing can be called while it waits
+  sync.codeFromFile('./a', { language: 'nodejs20', onProgress() {} });
+  console.log(code);
 }
