@@ -8,7 +8,12 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 /** Package → packages it may import. `(types)` allows `import type` only. */
 const PACKAGES = {
   '@runstead/contract': [],
-  '@runstead/client': ['@runstead/contract (types)', '@runstead/contract/paths', '@runstead/contract/crc64'],
+  '@runstead/client': [
+    '@runstead/contract (types)',
+    '@runstead/contract/paths',
+    '@runstead/contract/crc64',
+    '@runstead/contract/signature',
+  ],
   '@runstead/server': ['@runstead/contract', '@runstead/contract/crc64'],
   runstead: ['@runstead/client', '@runstead/server'],
 };
@@ -17,7 +22,7 @@ const PACKAGES = {
 const ROOMS = {
   domain: [],
   observe: [],
-  feed: [],
+  feed: ['auth'],
   auth: [],
   tls: ['domain'],
   store: ['domain', 'auth'],

@@ -187,8 +187,8 @@ describe('keys revoke', () => {
 describe('a failure', () => {
   test.each([
     [400, 'ERR_VALIDATION_FAILED', 2],
-    [401, 'ERR_UNAUTHORIZED', 3],
-    [403, 'ERR_FORBIDDEN', 3],
+    [401, 'AccessDenied', 3],
+    [403, 'NoPermission', 3],
     [404, 'ERR_NOT_FOUND', 4],
     [503, 'ERR_UNAVAILABLE', 1],
   ])(

@@ -118,7 +118,7 @@ describe('listAll', () => {
     const { fetch } = recordingFetch(() =>
       ++asked === 1
         ? success({ items: rows(1, 50), total: 60, pageNumber: 1, pageSize: 50 })
-        : Response.json({ code: 'ERR_FORBIDDEN', message: 'Forbidden' }, { status: 403 }),
+        : Response.json({ code: 'Forbidden', message: 'Forbidden' }, { status: 403 }),
     );
     const client = new AgentRuntimeClient({ baseUrl: 'https://runstead.example', apiKey: 'rsk_x', fetch });
     await expect(client.listAll()).rejects.toMatchObject({ statusCode: 403 });

@@ -40,17 +40,35 @@ export const errorTable = {
     retryable: false,
     message: 'which runtimes the workspace still holds, or that it is the default one',
   },
-  ERR_UNAUTHORIZED: {
+  AccessDenied: {
     status: 401,
     fault: 'caller',
     retryable: false,
-    message: 'InvalidAccessKeyId.NotFound, AccessDenied … and which credential to send',
+    message: 'AccessDenied: what is missing or cannot be read, and which credential to send',
   },
-  ERR_FORBIDDEN: {
+  'InvalidAccessKeyId.NotFound': {
+    status: 401,
+    fault: 'caller',
+    retryable: false,
+    message: 'InvalidAccessKeyId.NotFound: which kind of key is not known here, or not any more',
+  },
+  SignatureDoesNotMatch: {
+    status: 401,
+    fault: 'caller',
+    retryable: false,
+    message: 'SignatureDoesNotMatch: what of the signed request is not as it was signed, or not signed',
+  },
+  Forbidden: {
     status: 403,
     fault: 'caller',
     retryable: false,
-    message: 'Forbidden, with what is not allowed from here',
+    message: 'Forbidden: what is not allowed from here',
+  },
+  NoPermission: {
+    status: 403,
+    fault: 'caller',
+    retryable: false,
+    message: 'NoPermission: the role that the operation needs and the one that the key has',
   },
   ERR_NOT_FOUND: {
     status: 404,

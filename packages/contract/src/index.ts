@@ -18,4 +18,5 @@ export {
   type PathParameters,
 } from './paths.ts';
 export * from './runtime.ts';
+export * from './signature.ts';
 export * from './workspace.ts';

@@ -43,8 +43,12 @@ export interface Operation {
 
 export const commonErrors: readonly ErrorCode[] = [
   'ERR_BAD_REQUEST',
-  'ERR_UNAUTHORIZED',
-  'ERR_FORBIDDEN',
+  'AccessDenied',
+  'InvalidAccessKeyId.NotFound',
+  'SignatureDoesNotMatch',
+  'Forbidden',
+  'NoPermission',
+  'ERR_TOO_MANY_REQUESTS',
   'ERR_INTERNAL_SERVER_ERROR',
   'ERR_UNAVAILABLE',
 ];

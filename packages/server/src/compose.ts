@@ -12,8 +12,11 @@ import { createPackageIntake } from './artifacts/intake.ts';
 import { letGoOfOthers } from './artifacts/let-go.ts';
 import { createPackageThread, type PackageThread } from './artifacts/package-thread.ts';
 import { sweepPrepared } from './artifacts/prepare.ts';
-import { hashKey } from './auth/api-key.ts';
+import { hashKey, KeyRing } from './auth/key-ring.ts';
+import type { KeySecrets } from './auth/key-secrets.ts';
+import type { Key, PlatformKey } from './auth/keys.ts';
 import { openLocalKey } from './auth/local-key.ts';
+import { Nonces } from './auth/nonces.ts';
 import { openSecretBox } from './auth/secret-box.ts';
 import { type Config, s3Settings } from './config.ts';
 import { isLeaving } from './domain/status.ts';
@@ -77,8 +80,16 @@ export async function composeControl({
 }: ControlOptions): Promise<Control> {
   const folders = openDataFolders(config.dataDir);
   const localKey = openLocalKey(folders.localKey);
-  const keys = [{ id: 'local', sha256: hashKey(localKey.apiKey) }];
   const store = given.store ?? openStore(folders);
+  const ring = new KeyRing();
+  const standing = givenKeys(config, localKey);
+  let keys: Key[] = [];
+  const readKeys = async () => {
+    keys = [...standing, ...(await store.keys())];
+    ring.replace(keys);
+  };
+  await readKeys();
+  const nonces = await Nonces.open(store, Date.now());
   const thread = given.thread ?? createPackageThread();
   const intake = createPackageIntake(folders, thread);
   const progress: Progress = new Map();
@@ -185,7 +196,12 @@ export async function composeControl({
     bodyLimitBytes: config.bodyLimitBytes,
     maxInstancesPerRuntime: config.maxInstancesPerRuntime,
     redactLists: config.redactLists,
-    keys: () => keys,
+    authentication: { keys: ring, nonces, now: Date.now },
+    givenKeys: standing.map(({ id }) => id),
+    keysChanged: async () => {
+      await readKeys();
+      await routes.sendKeys();
+    },
     publicUrl,
     runtimeChanged: (runtimeId) => {
       if (!reconcile) return;
@@ -295,4 +311,16 @@ function openStore(folders: DataFolders): Store {
       { cause: error },
     );
   }
+}
+
+/** Keys that are there without anybody having made them: this machine's, and the pair given by configuration. */
+function givenKeys({ accessKeyId, accessKeySecret }: Readonly<Config>, local: KeySecrets): PlatformKey[] {
+  const { apiKey, ...pair } = local;
+  const whole = { kind: 'platform', role: 'admin', workspaces: 'all' } as const;
+  return [
+    { ...whole, id: 'local', sha256: hashKey(apiKey), ...pair },
+    ...(accessKeyId !== undefined && accessKeySecret !== undefined
+      ? [{ ...whole, id: 'configured', accessKeyId, accessKeySecret }]
+      : []),
+  ];
 }

@@ -43,6 +43,14 @@ export interface Config {
   onExit: 'stop' | 'keep';
   /** Whether lists show values of variables and passwords as `***`. */
   redactLists: boolean;
+  /** Runtimes without a `credentialName` take calls from anybody. */
+  anonymousCalls: boolean;
+  /** A key pair of role admin that is there from the start, besides the local one. */
+  accessKeyId: string | undefined;
+  /** Not enumerable, as `s3AccessKeySecret`. */
+  accessKeySecret: string | undefined;
+  /** The secret as a file; its content becomes `accessKeySecret`. */
+  accessKeySecretFile: string | undefined;
   logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent';
   accountId: string;
   region: string;
@@ -105,7 +113,8 @@ const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const MIB = 1024 * 1024;
 
-/** The one variable whose value is secret. */
+/** The two variables whose values are secret. */
+export const ACCESS_KEY_SECRET_VARIABLE = 'RUNSTEAD_ACCESS_KEY_SECRET';
 export const S3_SECRET_VARIABLE = 'RUNSTEAD_S3_ACCESS_KEY_SECRET';
 
 const settings: { [K in keyof Config]: Setting<Config[K]> } = {
@@ -130,6 +139,14 @@ const settings: { [K in keyof Config]: Setting<Config[K]> } = {
   mounts: { variable: 'RUNSTEAD_MOUNTS', parse: folders, fallback: () => [] },
   onExit: { variable: 'RUNSTEAD_ON_EXIT', parse: oneOf('stop', 'keep'), fallback: () => 'stop' },
   redactLists: { variable: 'RUNSTEAD_REDACT_LISTS', parse: yesOrNo, fallback: () => false },
+  anonymousCalls: { variable: 'RUNSTEAD_ANONYMOUS_CALLS', parse: yesOrNo, fallback: () => true },
+  accessKeyId: { variable: 'RUNSTEAD_ACCESS_KEY_ID', parse: accessKeyId, fallback: () => undefined },
+  accessKeySecret: { variable: ACCESS_KEY_SECRET_VARIABLE, parse: text, fallback: () => undefined },
+  accessKeySecretFile: {
+    variable: `${ACCESS_KEY_SECRET_VARIABLE}_FILE`,
+    parse: text,
+    fallback: () => undefined,
+  },
   logLevel: {
     variable: 'RUNSTEAD_LOG_LEVEL',
     parse: oneOf('debug', 'info', 'warn', 'error', 'silent'),
@@ -222,7 +239,9 @@ export function loadConfig(
   resolved.dataDir = resolve(resolved.dataDir);
   checkTls(resolved);
   checkDomains(resolved);
-  Object.defineProperty(resolved, 's3AccessKeySecret', { enumerable: false, value: s3Secret(resolved) });
+  const secrets = { s3AccessKeySecret: s3Secret(resolved), accessKeySecret: ownSecret(resolved) };
+  for (const [name, value] of Object.entries(secrets))
+    Object.defineProperty(resolved, name, { enumerable: false, value });
   return Object.freeze(resolved);
 }
 
@@ -255,30 +274,58 @@ function checkDomains({ domains, publicUrl }: Config): void {
 /** @throws ConfigError when what is said of the object store does not fit together */
 function s3Secret(config: Config): string | undefined {
   const { s3Endpoint, s3AccessKeyId: id, s3AccessKeySecret: value, s3AccessKeySecretFile: file } = config;
-  if (value !== undefined && file !== undefined)
-    throw new ConfigError(`${S3_SECRET_VARIABLE} and ${S3_SECRET_VARIABLE}_FILE are both set; set one`);
-  const hasSecret = value !== undefined || file !== undefined;
-  if (s3Endpoint === undefined && (id !== undefined || hasSecret))
+  if (s3Endpoint === undefined && (id ?? value ?? file) !== undefined)
     throw new ConfigError('RUNSTEAD_S3_ENDPOINT is needed when there is an access key for it');
-  if (id === undefined && hasSecret)
-    throw new ConfigError(`RUNSTEAD_S3_ACCESS_KEY_ID is needed beside ${S3_SECRET_VARIABLE}`);
-  if (id !== undefined && !hasSecret)
-    throw new ConfigError(
-      `${S3_SECRET_VARIABLE} or ${S3_SECRET_VARIABLE}_FILE is needed beside RUNSTEAD_S3_ACCESS_KEY_ID`,
-    );
-  return file === undefined ? value : readSecret(file);
+  return secretBeside('RUNSTEAD_S3_ACCESS_KEY_ID', id, S3_SECRET_VARIABLE, value, file);
 }
 
-function readSecret(file: string): string {
+/** @throws ConfigError when the pair is not whole, or its secret could be guessed */
+function ownSecret({ accessKeyId: id, accessKeySecret: value, accessKeySecretFile: file }: Config) {
+  const secret = secretBeside('RUNSTEAD_ACCESS_KEY_ID', id, ACCESS_KEY_SECRET_VARIABLE, value, file);
+  if (secret !== undefined && secret.length < SECRET_MIN) {
+    throw new ConfigError(
+      `${ACCESS_KEY_SECRET_VARIABLE} must have at least ${SECRET_MIN} characters; "openssl rand -base64 30" makes one`,
+    );
+  }
+  return secret;
+}
+
+/** Signatures can be tried against guesses without asking the server. */
+const SECRET_MIN = 16;
+
+/** The secret of a key pair: given as it is or as a file, with its id, or not at all. */
+function secretBeside(
+  idVariable: string,
+  id: string | undefined,
+  variable: string,
+  value: string | undefined,
+  file: string | undefined,
+): string | undefined {
+  if (value !== undefined && file !== undefined)
+    throw new ConfigError(`${variable} and ${variable}_FILE are both set; set one`);
+  const hasSecret = value !== undefined || file !== undefined;
+  if (id === undefined && hasSecret) throw new ConfigError(`${idVariable} is needed beside ${variable}`);
+  if (id !== undefined && !hasSecret)
+    throw new ConfigError(`${variable} or ${variable}_FILE is needed beside ${idVariable}`);
+  return file === undefined ? value : readSecret(`${variable}_FILE`, file);
+}
+
+function readSecret(variable: string, file: string): string {
   let secret: string;
   try {
     secret = readFileSync(file, 'utf8').trim();
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    throw new ConfigError(`${S3_SECRET_VARIABLE}_FILE names ${file}, which cannot be read: ${code}`);
+    throw new ConfigError(`${variable} names ${file}, which cannot be read: ${code}`);
   }
-  if (secret === '') throw new ConfigError(`${S3_SECRET_VARIABLE}_FILE names ${file}, which is empty`);
+  if (secret === '') throw new ConfigError(`${variable} names ${file}, which is empty`);
   return secret;
+}
+
+/** It stands unquoted in `Credential=…/…,` (contract: signing). */
+function accessKeyId(value: string, what: string): string {
+  if (/^[A-Za-z0-9_.-]{1,128}$/.test(value)) return value;
+  throw new ConfigError(`${what} must have 1 to 128 letters, digits, "_", "." and "-"; got "${value}"`);
 }
 
 /** The object store as packages are fetched from it; undefined when none is configured. */

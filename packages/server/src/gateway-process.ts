@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { type Config, S3_SECRET_VARIABLE } from './config.ts';
+import { ACCESS_KEY_SECRET_VARIABLE, type Config, S3_SECRET_VARIABLE } from './config.ts';
 import type { DownMessage, UpMessage } from './feed/messages.ts';
 import { type ControlEnd, overIpc } from './feed/port.ts';
 import type { ListenPlan } from './gateway/listen-plan.ts';
@@ -119,8 +119,9 @@ function spawnGateway({ config, plan, certificate, controlSocket }: GatewayProce
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     env: {
       ...process.env,
-      // It fetches nothing.
+      // It fetches nothing, and hears of keys over the feed.
       [S3_SECRET_VARIABLE]: undefined,
+      [ACCESS_KEY_SECRET_VARIABLE]: undefined,
       [SETTINGS_VARIABLE]: JSON.stringify(gatewayProcessSettings(config, plan, certificate, controlSocket)),
     },
   });

@@ -1,5 +1,6 @@
 import type { operations } from '@runstead/contract';
 import { fillPath, type OperationName, operationPaths, type PathParameters } from '@runstead/contract/paths';
+import { encodeRfc3986 } from '@runstead/contract/signature';
 import type { Caller } from '../caller.ts';
 import type { Config } from '../config/config.ts';
 import { type ResourceReference, ValueError } from '../errors.ts';
@@ -9,7 +10,6 @@ import { withRetries } from './attempts.ts';
 import { authorizeControl } from './authorize.ts';
 import { CallClock } from './call-clock.ts';
 import { type CallSettings, resolveCall } from './call-settings.ts';
-import { encodeRfc3986 } from './encode.ts';
 import { exchange, handOver, type WireRequest } from './exchange.ts';
 import { honoursIdempotencyKeys, noteFeatures } from './features.ts';
 import type { Repetition } from './retry.ts';

@@ -1,4 +1,12 @@
-import { encodeRfc3986 } from './encode.ts';
+import {
+  CONTROL_ALGORITHM,
+  canonicalControlQuery,
+  canonicalDataQuery,
+  canonicalRequest,
+  DATA_ALGORITHM,
+  DATA_SCOPE,
+  UNSIGNED_PAYLOAD,
+} from '@runstead/contract/signature';
 
 /**
  * Request signatures (contract: signing). Pure up to WebCrypto: time and nonce are arguments, headers come back.
@@ -42,14 +50,13 @@ export async function signControlRequest(
     headers['x-acs-accesskey-id'] = key.accessKeyId;
     headers['x-acs-security-token'] = key.securityToken;
   }
-  // Keys stand as they are here, unlike on the data plane.
-  const query = canonicalQuery(request.url.search, (name) => name);
-  const canonical = canonicalRequest(request, headers, query, payloadHash);
-  const toSign = `ACS3-HMAC-SHA256\n${await sha256(canonical.text)}`;
+  const query = canonicalControlQuery(request.url.search.slice(1));
+  const { text, signedHeaders } = canonical(request, headers, query, payloadHash);
+  const toSign = `${CONTROL_ALGORITHM}\n${await sha256(text)}`;
   const signature = hex(await hmac(encoder.encode(key.accessKeySecret), toSign));
   return {
     ...headers,
-    authorization: `ACS3-HMAC-SHA256 Credential=${key.accessKeyId},SignedHeaders=${canonical.signedHeaders},Signature=${signature}`,
+    authorization: `${CONTROL_ALGORITHM} Credential=${key.accessKeyId},SignedHeaders=${signedHeaders},Signature=${signature}`,
   };
 }
 
@@ -65,26 +72,27 @@ export async function signDataRequest(
   const headers: Record<string, string> = {
     ...request.headers,
     'x-acs-date': isoSeconds(options.date),
-    'x-acs-content-sha256': 'UNSIGNED-PAYLOAD',
+    'x-acs-content-sha256': UNSIGNED_PAYLOAD,
   };
   if (key.securityToken !== undefined) headers['x-acs-security-token'] = key.securityToken;
-  const query = canonicalQuery(request.url.search, encodeRfc3986);
-  const canonical = canonicalRequest(request, headers, query, 'UNSIGNED-PAYLOAD');
+  const query = canonicalDataQuery(request.url.search.slice(1));
+  const { text, signedHeaders } = canonical(request, headers, query, UNSIGNED_PAYLOAD);
   // Two lines: neither the time nor the scope stands here, unlike in AWS's and OSS's version 4.
-  const toSign = `AGENTRUN4-HMAC-SHA256\n${await sha256(canonical.text)}`;
+  const toSign = `${DATA_ALGORITHM}\n${await sha256(text)}`;
   const day = isoSeconds(options.date).slice(0, 10).replaceAll('-', '');
-  const scope = [day, options.regionId, 'agentrun', 'aliyun_v4_request'];
+  const scope = [day, options.regionId, ...DATA_SCOPE];
   let signingKey = encoder.encode(`aliyun_v4${key.accessKeySecret}`);
   for (const part of scope) signingKey = await hmac(signingKey, part);
   const signature = hex(await hmac(signingKey, toSign));
   const credential = [key.accessKeyId, ...scope].join('/');
   return {
     ...headers,
-    'agentrun-authorization': `AGENTRUN4-HMAC-SHA256 Credential=${credential},SignedHeaders=${canonical.signedHeaders},Signature=${signature}`,
+    'agentrun-authorization': `${DATA_ALGORITHM} Credential=${credential},SignedHeaders=${signedHeaders},Signature=${signature}`,
   };
 }
 
-function canonicalRequest(
+/** What is signed of a request's headers, and the request as it is signed. */
+function canonical(
   request: SignableRequest,
   headers: Readonly<Record<string, string>>,
   query: string,
@@ -93,34 +101,14 @@ function canonicalRequest(
   const signed = Object.entries({ ...headers, host: request.url.host })
     .filter(([name]) => name === 'host' || name === 'content-type' || name.startsWith('x-acs-'))
     .sort(([a], [b]) => (a < b ? -1 : 1));
-  const signedHeaders = signed.map(([name]) => name).join(';');
-  const text = [
-    request.method,
-    request.url.pathname || '/',
+  const text = canonicalRequest({
+    method: request.method,
+    path: request.url.pathname,
     query,
-    // Each line ends with a line feed of its own, so that a blank line follows the block.
-    signed.map(([name, value]) => `${name}:${value.trim()}\n`).join(''),
-    signedHeaders,
+    headers: signed.map(([name, value]) => [name, [value]]),
     payloadHash,
-  ].join('\n');
-  return { text, signedHeaders };
-}
-
-/** Sorted by name; of several pairs with one name the last counts; pairs without `=` are left out. */
-function canonicalQuery(search: string, encodeName: (name: string) => string): string {
-  const pairs = new Map<string, string>();
-  for (const pair of search.replace(/^\?/, '').split('&')) {
-    const at = pair.indexOf('=');
-    if (at >= 0) pairs.set(decode(pair.slice(0, at)), decode(pair.slice(at + 1)));
-  }
-  return [...pairs]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, value]) => `${encodeName(name)}=${encodeRfc3986(value)}`)
-    .join('&');
-}
-
-function decode(text: string): string {
-  return decodeURIComponent(text.replaceAll('+', ' '));
+  });
+  return { text, signedHeaders: signed.map(([name]) => name).join(';') };
 }
 
 /** `2026-01-02T03:04:05Z` */

@@ -1,15 +1,21 @@
 import { METHODS } from 'node:http';
-import { errorTable, operations, RunsteadError } from '@runstead/contract';
+import { API_VERSION, errorTable, type OperationName, operations, RunsteadError } from '@runstead/contract';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
-import { authenticate, type Principal } from '../auth/authenticate.ts';
+import { authenticate } from '../auth/authenticate.ts';
+import { type ExtensionName, permissions, requirePermission } from '../auth/permissions.ts';
+import type { Principal } from '../auth/principal.ts';
 import { newRequestId, REQUEST_ID_HEADER } from '../observe/request-id.ts';
-import { readJsonBody } from './body.ts';
+import { getAccessToken } from './access-token.ts';
+import { audited } from './audit.ts';
+import { readJsonBody, requireNoOtherBody } from './body.ts';
 import type { Call, JsonBody } from './call.ts';
 import type { ApiDeps } from './deps.ts';
-import { addDocs, DOCS_CHALLENGE, docsAuthorization, docsPaths, isDocs } from './docs.ts';
+import { addDocs, DOCS_CHALLENGE, docsFields, docsPaths, isDocs } from './docs.ts';
 import { createEndpoint, deleteEndpoint, getEndpoint, listEndpoints, updateEndpoint } from './endpoints.ts';
 import { asRunsteadError, failure, success } from './envelope.ts';
-import { listEvents, listInstances } from './extensions.ts';
+import { listAuditEvents, listEvents, listInstances } from './extensions.ts';
+import { createKey, listKeys, revokeKey } from './keys.ts';
+import { shortened } from './parse.ts';
 import { createRuntime, deleteRuntime, getRuntime, listRuntimes, updateRuntime } from './runtimes.ts';
 import { createTurns } from './turns.ts';
 import { listVersions, publishVersion } from './versions.ts';
@@ -22,6 +28,14 @@ import {
 } from './workspaces.ts';
 
 type Handler = (call: Call) => Promise<unknown>;
+type Name = OperationName | ExtensionName;
+
+interface Route {
+  name: Name;
+  method: string;
+  path: string;
+  handler: Handler;
+}
 
 /** On every answer: what clients may rely on beyond the contract, by commas. */
 export const FEATURES_HEADER = 'x-runstead-features';
@@ -41,9 +55,7 @@ const handlers: Record<keyof typeof operations, Handler> = {
   ListAgentRuntimeEndpoints: listEndpoints,
   ListAgentRuntimeVersions: listVersions,
   PublishRuntimeVersion: publishVersion,
-  GetAccessToken: () => {
-    throw new RunsteadError('ERR_UNAVAILABLE', 'This server gives no access tokens');
-  },
+  GetAccessToken: getAccessToken,
   CreateWorkspace: createWorkspace,
   ListWorkspaces: listWorkspaces,
   GetWorkspace: getWorkspace,
@@ -52,10 +64,22 @@ const handlers: Record<keyof typeof operations, Handler> = {
 };
 
 /** Runstead's own, beside the contract's. */
-const extensions: { method: string; path: string; handler: Handler }[] = [
-  { method: 'GET', path: '/runstead/v1/runtimes/{agentRuntimeId}/events', handler: listEvents },
-  { method: 'GET', path: '/runstead/v1/instances', handler: listInstances },
-];
+const extensions: Record<ExtensionName, Omit<Route, 'name'>> = {
+  ListEvents: {
+    method: 'GET',
+    path: '/runstead/v1/runtimes/{agentRuntimeId}/events',
+    handler: listEvents,
+  },
+  ListInstances: { method: 'GET', path: '/runstead/v1/instances', handler: listInstances },
+  CreateKey: { method: 'POST', path: '/runstead/v1/keys', handler: createKey },
+  ListKeys: { method: 'GET', path: '/runstead/v1/keys', handler: listKeys },
+  RevokeKey: { method: 'DELETE', path: '/runstead/v1/keys/{keyId}', handler: revokeKey },
+  ListAuditEvents: { method: 'GET', path: '/runstead/v1/audit', handler: listAuditEvents },
+};
+
+/** Whether an operation reads its body itself. */
+const hasBody = (name: Name): boolean =>
+  name === 'CreateKey' || 'body' in (operations[name as OperationName] ?? {});
 
 /**
  * The control plane's API, for the private socket. In running order: request id, authentication, body, handler; every
@@ -96,28 +120,27 @@ export function createApi(deps: ApiDeps): FastifyInstance {
 
   app.addHook('onRequest', async (request, reply) => {
     reply.header(REQUEST_ID_HEADER, request.id).header(FEATURES_HEADER, FEATURES);
-    const { authorization } = request.headers;
-    const presented = isDocs(request) ? docsAuthorization(authorization) : authorization;
-    principals.set(request, authenticate(presented, deps.keys()));
+    const { method = 'GET', url: target = '/', rawHeaders } = request.raw;
+    const fields = isDocs(request) ? docsFields(rawHeaders) : rawHeaders;
+    principals.set(request, await authenticate({ method, target, fields }, deps.authentication));
   });
   // Bodies are left in the stream: each handler knows how much it can be, and whether it goes to the disk.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_request, payload, done) => done(null, payload));
 
-  const routes = [
-    ...Object.entries(operations).map(([name, { method, path }]) => ({
-      method,
-      path,
-      handler: handlers[name as keyof typeof operations],
-    })),
-    ...extensions,
+  const routes: Route[] = [
+    ...(Object.keys(operations) as OperationName[]).map((name) => {
+      const { method, path } = operations[name];
+      return { name, method, path, handler: handlers[name] };
+    }),
+    ...(Object.keys(extensions) as ExtensionName[]).map((name) => ({ name, ...extensions[name] })),
   ];
-  for (const { method, path, handler } of routes) {
+  for (const route of routes) {
     app.route({
-      method,
-      url: path.replace(/\{(\w+)\}/g, ':$1'),
+      method: route.method,
+      url: route.path.replace(/\{(\w+)\}/g, ':$1'),
       handler: (request, reply) =>
-        answer({ deps, inTurn, principal: principals.get(request)! }, handler, request, reply),
+        answer({ deps, inTurn, principal: principals.get(request)! }, route, request, reply),
     });
   }
   addDocs(app);
@@ -134,15 +157,18 @@ const WARNING_MAX = 2000;
 
 async function answer(
   parts: Pick<Call, 'deps' | 'inTurn' | 'principal'>,
-  handler: Handler,
+  { name, handler }: Route,
   request: FastifyRequest,
   reply: FastifyReply,
 ) {
-  const { deps } = parts;
+  const { deps, principal } = parts;
+  requireThisOperation(name, request);
+  requirePermission(principal, name);
+  if (!hasBody(name)) await requireNoOtherBody(request, principal);
   const warnings: string[] = [];
   let read: Promise<JsonBody> | undefined;
-  const body = () => (read ??= readJsonBody(request));
-  const data = await handler({
+  const body = () => (read ??= readJsonBody(request, principal));
+  const call: Call = {
     ...parts,
     request,
     requestId: request.id,
@@ -152,7 +178,10 @@ async function answer(
     json: async () => (await body()).value,
     setHeader: (name, value) => void reply.header(name, value),
     warn: (text) => warnings.push(text),
-  });
+  };
+  const data = permissions[name].writes
+    ? await audited(call, name, () => handler(call))
+    : await handler(call);
   if (warnings.length > 0) {
     deps.log.warn({ requestId: request.id }, warnings.join('; '));
     reply.header(
@@ -164,6 +193,22 @@ async function answer(
     );
   }
   return success(request.id, data);
+}
+
+/**
+ * Clients that sign say which operation and which version of the API they mean.
+ * @throws RunsteadError ERR_BAD_REQUEST when that is not what the path leads to
+ */
+function requireThisOperation(name: Name, { headers }: FastifyRequest): void {
+  const expected = { 'x-acs-action': name, 'x-acs-version': API_VERSION };
+  for (const [field, value] of Object.entries(expected)) {
+    const said = headers[field];
+    if (said === undefined || said === value) continue;
+    throw new RunsteadError(
+      'ERR_BAD_REQUEST',
+      `${field} must be ${value} for this method and path, or be left out (got ${shortened(JSON.stringify(said))})`,
+    );
+  }
 }
 
 /** Of a parameter given twice the last counts, as it does for the signature. */

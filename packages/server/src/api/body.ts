@@ -5,7 +5,8 @@ import { RunsteadError } from '@runstead/contract';
 import type { FastifyRequest } from 'fastify';
 import type { Intake } from '../artifacts/intake.ts';
 import { BodyTooLarge, type Spooled, spool } from '../artifacts/spool.ts';
-import type { JsonBody } from './call.ts';
+import type { Principal } from '../auth/principal.ts';
+import type { Call, JsonBody } from './call.ts';
 import type { ApiDeps } from './deps.ts';
 import { parseJson } from './parse.ts';
 
@@ -16,7 +17,7 @@ const JSON_LIMIT_BYTES = 1024 * 1024;
  * Reads a body as JSON.
  * @throws RunsteadError ERR_UNSUPPORTED_MEDIA_TYPE, ERR_PAYLOAD_TOO_LARGE, ERR_BAD_REQUEST
  */
-export async function readJsonBody(request: FastifyRequest): Promise<JsonBody> {
+export async function readJsonBody(request: FastifyRequest, principal: Principal): Promise<JsonBody> {
   const body = bodyStream(request, JSON_LIMIT_BYTES);
   const pieces: Buffer[] = [];
   let bytes = 0;
@@ -30,10 +31,43 @@ export async function readJsonBody(request: FastifyRequest): Promise<JsonBody> {
     throw asCallersFault(error);
   }
   const whole = Buffer.concat(pieces);
-  return {
-    value: parseJson(whole.toString('utf8')),
-    sha256: createHash('sha256').update(whole).digest('hex'),
-  };
+  const sha256 = createHash('sha256').update(whole).digest('hex');
+  requireSignedBody(principal, sha256);
+  return { value: parseJson(whole.toString('utf8')), sha256 };
+}
+
+/** @throws RunsteadError SignatureDoesNotMatch when the request was signed with another body */
+function requireSignedBody({ bodySha256 }: Principal, sha256: string): void {
+  if (bodySha256 === undefined || bodySha256 === sha256) return;
+  throw new RunsteadError(
+    'SignatureDoesNotMatch',
+    'SignatureDoesNotMatch: the body is not the one whose hash was signed (x-acs-content-sha256)',
+  );
+}
+
+const NO_BODY_SHA256 = createHash('sha256').digest('hex');
+
+/**
+ * Of an operation without a body: what comes all the same is passed over, but under a signature it must be what was
+ * signed.
+ * @throws RunsteadError SignatureDoesNotMatch, ERR_PAYLOAD_TOO_LARGE
+ */
+export async function requireNoOtherBody(request: FastifyRequest, principal: Principal): Promise<void> {
+  if (principal.bodySha256 === undefined) return;
+  const { 'content-length': length = '0', 'transfer-encoding': coding } = request.headers;
+  if (length === '0' && coding === undefined) return requireSignedBody(principal, NO_BODY_SHA256);
+  const sha256 = createHash('sha256');
+  let bytes = 0;
+  try {
+    for await (const piece of request.raw as AsyncIterable<Buffer>) {
+      bytes += piece.length;
+      if (bytes > JSON_LIMIT_BYTES) throw tooLarge(JSON_LIMIT_BYTES);
+      sha256.update(piece);
+    }
+  } catch (error) {
+    throw asCallersFault(error);
+  }
+  requireSignedBody(principal, sha256.digest('hex'));
 }
 
 /**
@@ -41,8 +75,7 @@ export async function readJsonBody(request: FastifyRequest): Promise<JsonBody> {
  * @throws RunsteadError as `readJsonBody`
  */
 export async function withSpooledBody<T>(
-  request: FastifyRequest,
-  deps: ApiDeps,
+  { request, deps, principal }: Pick<Call, 'request' | 'deps' | 'principal'>,
   use: (body: Spooled) => Promise<T>,
 ): Promise<T> {
   const stream = bodyStream(request, deps.bodyLimitBytes);
@@ -50,6 +83,7 @@ export async function withSpooledBody<T>(
     throw error instanceof BodyTooLarge ? tooLarge(deps.bodyLimitBytes) : asCallersFault(error);
   });
   try {
+    requireSignedBody(principal, body.sha256);
     return await use(body);
   } finally {
     await rm(body.file, { force: true });

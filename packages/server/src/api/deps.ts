@@ -1,7 +1,7 @@
 import type { ScalingStatus } from '@runstead/contract';
 import type { DataFolders } from '../artifacts/folders.ts';
 import type { PackageIntake } from '../artifacts/intake.ts';
-import type { StoredKey } from '../auth/api-key.ts';
+import type { Authentication } from '../auth/authenticate.ts';
 import type { Identity } from '../domain/names.ts';
 import type { Log } from '../observe/log.ts';
 import type { EndpointRecord, Store } from '../store/store.ts';
@@ -20,7 +20,11 @@ export interface ApiDeps {
   maxInstancesPerRuntime: number;
   /** Lists show no values of variables and no passwords. */
   redactLists: boolean;
-  keys(): readonly StoredKey[];
+  authentication: Authentication;
+  /** Ids of keys that nobody made and nobody can revoke. */
+  givenKeys: readonly string[];
+  /** Keys were made or revoked; resolves when that is in force everywhere. */
+  keysChanged(): Promise<void>;
   /** Under what callers reach the gateway, without a trailing slash. */
   publicUrl(): string;
   /** The desired state of a runtime, or of one of its endpoints, was written. */

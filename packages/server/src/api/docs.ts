@@ -75,9 +75,17 @@ export const DOCS_CHALLENGE = 'Basic realm="runstead", charset="UTF-8"';
  * The `Authorization` of a request for the page: a key given as a password, whatever the user is called, is taken as a
  * bearer (RFC 7617 section 2). Anything else is left as it is.
  */
-export function docsAuthorization(authorization: string | undefined): string | undefined {
+function docsAuthorization(authorization: string | undefined): string | undefined {
   const encoded = /^Basic +([A-Za-z0-9+/]+={0,2}) *$/i.exec(authorization ?? '')?.[1];
   if (encoded === undefined) return authorization;
   const key = /^[^:]*:(rsk_\S+)$/.exec(Buffer.from(encoded, 'base64').toString('utf8'))?.[1];
   return key === undefined ? authorization : `Bearer ${key}`;
+}
+
+/** The same of all fields of a request. @param fields names and values by turns */
+export function docsFields(fields: readonly string[]): string[] {
+  return fields.map((text, at) => {
+    const isAuthorization = at % 2 === 1 && fields[at - 1]!.toLowerCase() === 'authorization';
+    return isAuthorization ? (docsAuthorization(text) ?? text) : text;
+  });
 }

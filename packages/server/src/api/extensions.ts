@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import type { EventRecord } from '../store/store.ts';
+import type { AuditEventRecord, EventRecord } from '../store/store.ts';
 import type { Call } from './call.ts';
-import { readId, requireRuntime } from './ids.ts';
+import { isVisible, readId, requireRuntime } from './ids.ts';
 import { parseQuery } from './parse.ts';
 
 /** What Runstead tells beyond the contract, under `/runstead/v1`. */
@@ -42,20 +42,30 @@ export async function listInstances(call: Call): Promise<{ items: InstanceInfo[]
   const asked = call.query.agentRuntimeId;
   const wanted = asked ? readId('agentRuntimeId', asked) : undefined;
   const running = instances().filter(({ runtimeId }) => wanted === undefined || runtimeId === wanted);
-  const items = running.map(async ({ id, runtimeId, revision, ...rest }): Promise<InstanceInfo> => {
-    const runtime = await store.getRuntime(runtimeId);
-    const version = (await store.versions(runtimeId)).find((candidate) => candidate.revision === revision);
-    return {
-      instanceId: id,
-      agentRuntimeId: runtimeId,
-      agentRuntimeName: runtime?.name,
-      agentRuntimeVersion: version && String(version.version),
-      state: rest.state,
-      pid: rest.pid,
-      port: rest.port,
-      startedAt: rest.startedAt,
-      inFlight: rest.inFlight,
-    };
-  });
-  return { items: await Promise.all(items) };
+  const items = running.map(
+    async ({ id, runtimeId, revision, ...rest }): Promise<InstanceInfo | undefined> => {
+      const runtime = await store.getRuntime(runtimeId);
+      // One that is just being removed is nobody's, or those of all workspaces.
+      if (runtime ? !isVisible(call, runtime) : call.principal.workspaces !== 'all') return undefined;
+      const version = (await store.versions(runtimeId)).find((candidate) => candidate.revision === revision);
+      return {
+        instanceId: id,
+        agentRuntimeId: runtimeId,
+        agentRuntimeName: runtime?.name,
+        agentRuntimeVersion: version && String(version.version),
+        state: rest.state,
+        pid: rest.pid,
+        port: rest.port,
+        startedAt: rest.startedAt,
+        inFlight: rest.inFlight,
+      };
+    },
+  );
+  return { items: (await Promise.all(items)).filter((item) => item !== undefined) };
+}
+
+/** Who wrote what, newest first; a write without a status had no answer, as the server ended before. */
+export async function listAuditEvents(call: Call): Promise<{ items: AuditEventRecord[] }> {
+  const { limit = 100 } = parseQuery(EventsQuery, call.query);
+  return { items: await call.deps.store.listAuditEvents(limit) };
 }

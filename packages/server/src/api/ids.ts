@@ -1,4 +1,5 @@
 import { RunsteadError } from '@runstead/contract';
+import { reaches } from '../auth/keys.ts';
 import { isUuid } from '../domain/names.ts';
 import type { RuntimeRecord } from '../store/store.ts';
 import type { Call } from './call.ts';
@@ -35,6 +36,27 @@ export function noSuchRuntime(id: string): RunsteadError {
 export async function requireRuntime(call: Call): Promise<RuntimeRecord> {
   const id = idParameter(call, 'agentRuntimeId');
   const runtime = await call.deps.store.getRuntime(id);
-  if (!runtime) throw noSuchRuntime(id);
+  if (!runtime || !isVisible(call, runtime)) throw noSuchRuntime(id);
   return runtime;
+}
+
+/** Whether the caller's key reaches it; what it does not reach is, to the caller, not there. */
+export function isVisible(
+  { principal }: Pick<Call, 'principal'>,
+  { workspaceId }: { workspaceId: string },
+): boolean {
+  return reaches(principal.workspaces, workspaceId);
+}
+
+/**
+ * Of the workspaces asked for (none: all of them), those that the caller's key reaches.
+ * @returns an empty list for all there are
+ */
+export function withinReach(
+  { principal: { workspaces } }: Pick<Call, 'principal'>,
+  asked: readonly string[],
+): readonly string[] | 'none' {
+  if (workspaces === 'all') return asked;
+  const reachable = asked.length === 0 ? workspaces : asked.filter((id) => workspaces.includes(id));
+  return reachable.length === 0 ? 'none' : reachable;
 }

@@ -18,14 +18,13 @@ export function pageRequest(
  * @param filter whatever selects the items, the resource they lie under included
  */
 export async function readPage<R extends PagePlace>(
-  { deps: { walks } }: Call,
+  { deps: { walks }, principal }: Call,
   operation: string,
   filter: object,
   page: PageRequest,
   read: (page: PageRequest) => Promise<PageResult<R>>,
 ): Promise<PageResult<R>> {
-  // TODO: name the caller once there are several keys; until then all of them are one.
-  const list = { caller: 'local', operation, filter, pageSize: page.pageSize };
+  const list = { caller: principal.keyId, operation, filter, pageSize: page.pageSize };
   const result = await read({ ...page, after: walks.startOf(list, page.pageNumber) });
   const last = result.items.at(-1);
   if (last && result.items.length === page.pageSize) {

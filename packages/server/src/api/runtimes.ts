@@ -14,6 +14,7 @@ import {
 import type { z } from 'zod';
 import type { Intake } from '../artifacts/intake.ts';
 import type { Spooled } from '../artifacts/spool.ts';
+import { includesRole, reaches } from '../auth/keys.ts';
 import { COMMAND_REQUIRED } from '../domain/entry.ts';
 import { runtimeArn } from '../domain/names.ts';
 import { createSpec, defined, mergeSpec, type RuntimeSpec, startCommand } from '../domain/runtime.ts';
@@ -28,14 +29,14 @@ import {
 import { takeApart, withSpooledBody } from './body.ts';
 import type { Call } from './call.ts';
 import { idempotencyKey, type Keep, once } from './idempotency.ts';
-import { idParameter, noSuchRuntime, requireRuntime } from './ids.ts';
+import { idParameter, isVisible, noSuchRuntime, requireRuntime, withinReach } from './ids.ts';
 import { pageRequest, readPage, toPage } from './page.ts';
 import { parse, parseJson, parseQuery, shortened, warnOfUnknown } from './parse.ts';
 
 export async function createRuntime(call: Call): Promise<AgentRuntime> {
   // Before the body, which may be large.
   idempotencyKey(call);
-  return withSpooledBody(call.request, call.deps, (body) =>
+  return withSpooledBody(call, (body) =>
     once(
       call,
       async () => body.sha256,
@@ -51,7 +52,7 @@ function createFrom(call: Call, body: Spooled, keep: Keep<AgentRuntime>): Promis
         {
           id: randomUUID(),
           name: input.agentRuntimeName,
-          workspaceId: input.workspaceId,
+          workspaceId: await workspaceOf(call, input),
           spec: createSpec(input, intake.artifact),
           at: new Date().toISOString(),
         },
@@ -70,7 +71,7 @@ const MERGE_TRIES = 10;
 
 export async function updateRuntime(call: Call): Promise<AgentRuntime> {
   const id = idParameter(call, 'agentRuntimeId');
-  return withSpooledBody(call.request, call.deps, (body) =>
+  return withSpooledBody(call, (body) =>
     withInput(call, body, UpdateAgentRuntimeInput, updateFaults, (input, intake) =>
       call.inTurn(id, () => mergeAndWrite(call, id, input, intake)),
     ),
@@ -86,7 +87,9 @@ async function mergeAndWrite(
   const { store } = call.deps;
   for (let tries = 0; tries < MERGE_TRIES; tries++) {
     const current = await store.getRuntime(id);
-    if (!current || isLeaving(current.status)) throw noSuchRuntime(id);
+    if (!current || !isVisible(call, current) || isLeaving(current.status)) throw noSuchRuntime(id);
+    if (input.workspaceId !== undefined && !reaches(call.principal.workspaces, input.workspaceId))
+      throw noSuchWorkspace(input.workspaceId);
     const spec = mergeSpec(current.spec, input, intake.artifact);
     if (!intake.artifact && startCommand(current.spec) && spec.artifact && !startCommand(spec)) {
       // The package stays, and nothing in it says how to start it without the command that is being taken away.
@@ -153,7 +156,7 @@ function versionNumber(text: string, runtime: RuntimeRecord): number | undefined
 }
 
 export async function deleteRuntime(call: Call): Promise<AgentRuntime> {
-  const id = idParameter(call, 'agentRuntimeId');
+  const { id } = await requireRuntime(call);
   const runtime = await call.deps.store.markRuntimeDeleting(id, new Date().toISOString());
   if (!runtime) throw noSuchRuntime(id);
   call.deps.runtimeChanged(id);
@@ -165,13 +168,15 @@ export async function listRuntimes(call: Call): Promise<Page<AgentRuntime>> {
   const page = pageRequest(query, call);
   warnOfStatuses(call, query.status);
   const workspaceIds = [...(query.workspaceIds ?? []), ...(query.workspaceId ? [query.workspaceId] : [])];
+  const reachable = withinReach(call, workspaceIds);
+  if (reachable === 'none') return { items: [], total: 0, ...page };
   const filter: RuntimeFilter = {
     name: query.agentRuntimeName
       ? { value: query.agentRuntimeName, mode: query.searchMode ?? 'fuzzy' }
       : undefined,
     statuses: query.status,
     systemTags: query.systemTags,
-    workspaceIds,
+    workspaceIds: reachable,
   };
   const result = await readPage(call, 'ListAgentRuntimes', filter, page, (request) =>
     call.deps.store.listRuntimes(filter, request),
@@ -270,13 +275,37 @@ function asRefusal(error: unknown, name: string, workspaceId: string | undefined
     return new RunsteadError('ERR_ALREADY_EXISTS', `AgentRuntime '${name}' already exists`);
   }
   if (error instanceof NoSuchWorkspace) {
-    // Not 404: to clients that would say the runtime itself is gone.
-    return new RunsteadError(
-      'ERR_VALIDATION_FAILED',
-      `workspaceId names no workspace; ListWorkspaces has those there are (got ${shortened(JSON.stringify(workspaceId))})`,
-    );
+    return noSuchWorkspace(workspaceId);
   }
   return error;
+}
+
+/** Not 404: to clients that would say the runtime itself is gone. One beyond the key's reach reads the same. */
+function noSuchWorkspace(workspaceId: string | undefined): RunsteadError {
+  return new RunsteadError(
+    'ERR_VALIDATION_FAILED',
+    `workspaceId names no workspace; ListWorkspaces has those there are (got ${shortened(JSON.stringify(workspaceId))})`,
+  );
+}
+
+/** Where a new runtime goes: where it is told to; else where its creator's key leads alone; else the default one. */
+async function workspaceOf(
+  { deps, principal: { workspaces } }: Call,
+  { workspaceId }: { workspaceId?: string | undefined },
+): Promise<string | undefined> {
+  if (workspaces === 'all') return workspaceId;
+  if (workspaceId !== undefined) {
+    if (reaches(workspaces, workspaceId)) return workspaceId;
+    throw noSuchWorkspace(workspaceId);
+  }
+  const [only, ...others] = workspaces;
+  if (only !== undefined && others.length === 0) return only;
+  const { id } = await deps.store.defaultWorkspace();
+  if (reaches(workspaces, id)) return id;
+  throw new RunsteadError(
+    'ERR_VALIDATION_FAILED',
+    'workspaceId is required: the key that was used is for several workspaces, and the default one is none of them',
+  );
 }
 
 /** A runtime as the wire has it: as desired, or as one version was. What only goes in, the model does not name. */
@@ -284,7 +313,7 @@ function toWire(call: Call, runtime: RuntimeRecord, version?: VersionRecord): Ag
   const spec: RuntimeSpec = version?.spec ?? runtime.spec;
   const fields = Object.entries(spec).filter(([field]) => field in AgentRuntime.shape);
   const number = version?.version ?? runtime.headVersion;
-  return defined({
+  const wire = defined({
     ...Object.fromEntries(fields),
     agentRuntimeId: runtime.id,
     agentRuntimeArn: runtimeArn(call.deps.identity, runtime.id),
@@ -296,4 +325,6 @@ function toWire(call: Call, runtime: RuntimeRecord, version?: VersionRecord): Ag
     createdAt: version?.createdAt ?? runtime.createdAt,
     lastUpdatedAt: version?.updatedAt ?? runtime.updatedAt,
   }) as AgentRuntime;
+  // Whoever may only call agents has no business with what they were given.
+  return includesRole(call.principal.role, 'deploy') ? wire : redacted(wire);
 }

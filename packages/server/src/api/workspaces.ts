@@ -7,11 +7,12 @@ import {
   type Workspace,
   type WorkspacePage,
 } from '@runstead/contract';
+import { reaches } from '../auth/keys.ts';
 import { workspaceArn } from '../domain/names.ts';
 import { defined } from '../domain/runtime.ts';
 import { NameTaken, type WorkspaceRecord } from '../store/store.ts';
 import type { Call } from './call.ts';
-import { idParameter } from './ids.ts';
+import { idParameter, withinReach } from './ids.ts';
 import { pageRequest, readPage, toPage } from './page.ts';
 import { parse, parseQuery, warnOfUnknown } from './parse.ts';
 
@@ -36,7 +37,9 @@ export async function getWorkspace(call: Call): Promise<Workspace> {
 export async function listWorkspaces(call: Call): Promise<WorkspacePage<Workspace>> {
   const { name, resourceGroupId, ...query } = parseQuery(ListWorkspacesQuery, call.query);
   const page = pageRequest(query, call);
-  const filter = { name, resourceGroupId };
+  const reachable = withinReach(call, []);
+  if (reachable === 'none') return { workspaces: [], total: 0, ...page };
+  const filter = { name, resourceGroupId, ids: reachable };
   const result = await readPage(call, 'ListWorkspaces', filter, page, (request) =>
     call.deps.store.listWorkspaces(filter, request),
   );
@@ -88,7 +91,7 @@ async function describeContents(
 async function requireWorkspace(call: Call): Promise<WorkspaceRecord> {
   const id = idParameter(call, 'workspaceId');
   const workspace = await call.deps.store.getWorkspace(id);
-  if (!workspace) throw noSuchWorkspace(id);
+  if (!workspace || !reaches(call.principal.workspaces, workspace.id)) throw noSuchWorkspace(id);
   return workspace;
 }
 

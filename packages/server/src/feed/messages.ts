@@ -1,9 +1,11 @@
+import type { Key } from '../auth/keys.ts';
+
 /**
  * What crosses between the control process and a gateway: small plain messages, nothing else.
  * Down go routes, keys and drains; up go demand, usage and what the gateway saw of instances.
  *
  * Routes are level-based: each message replaces all that was known of one runtime, `null` removes it. A gateway that
- * has just connected gets a `snapshot` and needs no history. Every `snapshot` and `routes` is answered with
+ * has just connected gets a `snapshot` and needs no history. Every `snapshot`, `routes` and `keys` is answered with
  * `installed`, so that the control process can tell "written" from "in force".
  */
 
@@ -48,6 +50,10 @@ export interface EndpointRoute {
 export interface RuntimeRoute {
   runtimeId: string;
   name: string;
+  /** Absent in releases before there were workspaces. */
+  workspaceId?: string;
+  /** Calls need a key of this credential, or one of the platform's. */
+  credentialName?: string;
   /** `deleting`: new calls stop at once. */
   state: 'serving' | 'deleting';
   /** Why nothing is served yet, when no version exists (still creating, or the create failed). */
@@ -58,17 +64,13 @@ export interface RuntimeRoute {
   versions: VersionRoute[];
 }
 
-/** A key the gateway recognises; only its hash travels. */
-export interface KeyRoute {
-  id: string;
-  /** Hex SHA-256 of the whole `rsk_…` key. */
-  sha256: string;
-}
+/** A key the gateway recognises. Bearers travel as hashes; what signatures are checked with, as it is. */
+export type KeyRoute = Key;
 
 export type DownMessage =
   | { type: 'snapshot'; sequence: number; runtimes: RuntimeRoute[]; keys: KeyRoute[] }
   | { type: 'routes'; sequence: number; runtimeId: string; runtime: RuntimeRoute | null }
-  | { type: 'keys'; keys: KeyRoute[] }
+  | { type: 'keys'; sequence: number; keys: KeyRoute[] }
   /** Stop listening, finish open calls within the time, then say `closed`. */
   | { type: 'shutdown'; graceMs: number };
 

@@ -100,12 +100,7 @@ test.each([
   [undefined, 'Default', 'ERR_NOT_FOUND', "Runtime 'echo' does not exist"],
   [{ ...serving, state: 'deleting' as const }, 'Default', 'ERR_NOT_FOUND', "Runtime 'echo' does not exist"],
   [serving, 'default', 'ERR_NOT_FOUND', "Endpoint 'default' of runtime 'echo' does not exist"],
-  [
-    serving,
-    'inner',
-    'ERR_FORBIDDEN',
-    "endpoint 'inner' of runtime 'echo' is closed to public network access",
-  ],
+  [serving, 'inner', 'Forbidden', "endpoint 'inner' of runtime 'echo' is closed to public network access"],
   [serving, 'empty', 'ERR_UNAVAILABLE', "Runtime 'echo' has no version to serve yet"],
   [{ ...serving, unavailableReason: 'still creating' }, 'empty', 'ERR_UNAVAILABLE', 'still creating'],
 ])('what cannot be called says why (%#)', (route, endpointName, code, message) => {

@@ -14,7 +14,7 @@ export interface Destination {
 /**
  * Chooses the version that answers a call.
  * @param point in [0,1): where on the endpoint's weights the call falls
- * @throws RunsteadError ERR_NOT_FOUND, ERR_FORBIDDEN, ERR_UNAVAILABLE
+ * @throws RunsteadError ERR_NOT_FOUND, Forbidden, ERR_UNAVAILABLE
  */
 export function chooseVersion(
   runtime: RuntimeRoute | undefined,
@@ -34,7 +34,7 @@ export function chooseVersion(
   }
   if (!isOpenTo(endpoint, isPrivate)) {
     throw new RunsteadError(
-      'ERR_FORBIDDEN',
+      'Forbidden',
       `Forbidden: endpoint '${endpointName}' of runtime '${runtimeName}' is closed to public network access; ` +
         'call it under a private host of this server, from the private network',
     );

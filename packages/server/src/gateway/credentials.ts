@@ -1,56 +1,162 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { RunsteadError } from '@runstead/contract';
-import type { KeyRoute } from '../feed/messages.ts';
+import { verifyAccessToken } from '../auth/access-token.ts';
+import { verifyDataSignature } from '../auth/data-signature.ts';
+import type { KeyRing } from '../auth/key-ring.ts';
+import { type PlatformKey, reaches } from '../auth/keys.ts';
+import type { RuntimeRoute } from '../feed/messages.ts';
 import { fieldValues } from './request-head.ts';
 
 /** Who calls, as far as the data plane asks. */
 export interface Principal {
   /** Undefined: anonymous, or known only to the agent. */
   keyId: string | undefined;
-  /** Whether `Authorization` is the agent's to read. A platform credential stops here. */
-  forwardAuthorization: boolean;
+  /** Fields, in lower case, that carry a credential of the platform: they stop here. */
+  consumed: ReadonlySet<string>;
 }
 
+/** What of a call says who makes it. */
+export interface CallHead {
+  method: string;
+  target: string;
+  fields: readonly string[];
+  /** The Host field. */
+  host: string;
+}
+
+export interface Door {
+  keys: KeyRing;
+  /** Whether runtimes without a `credentialName` take calls from anybody. */
+  anonymousCalls: boolean;
+  /** ms since 1970. */
+  now: () => number;
+}
+
+const SIGNATURE_FIELD = 'agentrun-authorization';
+const TOKEN_FIELD = 'agentrun-access-token';
 /** Platform keys: everything that begins like one must be one. */
 const PLATFORM_BEARER = /^\s*bearer\s+(rsk_.*?)\s*$/is;
-
-/** The keys the gateway recognises; it holds hashes only. */
-export class KeyRing {
-  #keys: { id: string; hash: Buffer }[] = [];
-
-  replace(keys: readonly KeyRoute[]): void {
-    this.#keys = keys.map((key) => ({ id: key.id, hash: Buffer.from(key.sha256, 'hex') }));
-  }
-
-  /** The id of a known key. Every comparison takes the same time, whichever key it is and however far it agrees. */
-  find(key: string): string | undefined {
-    const presented = createHash('sha256').update(key).digest();
-    let found: string | undefined;
-    for (const { id, hash } of this.#keys) {
-      if (hash.length === presented.length && timingSafeEqual(hash, presented)) found = id;
-    }
-    return found;
-  }
-}
+const ANY_BEARER = /^\s*bearer\s+(\S.*?)\s*$/is;
+/** Never the agent's, whatever else was sent. */
+const ALWAYS_CONSUMED = [SIGNATURE_FIELD, TOKEN_FIELD, 'x-acs-security-token'];
 
 /**
- * Tells who calls an agent. OpenAI clients always send some key, so a bearer that is not a platform key belongs to
- * the agent and passes.
- * @throws RunsteadError ERR_UNAUTHORIZED for an unknown platform key, ERR_BAD_REQUEST for several `Authorization` fields.
+ * Tells who calls a runtime, and whether it may (contract: data plane). A credential of a scheme that is the platform's
+ * own is never taken for none: it must be good, also where none is needed. OpenAI clients always send some key, so any
+ * other bearer belongs to the agent and passes.
+ * @param runtime undefined: there is none of that name
+ * @throws RunsteadError AccessDenied, InvalidAccessKeyId.NotFound, SignatureDoesNotMatch (401); NoPermission (403);
+ * ERR_NOT_FOUND for a runtime in a workspace that the key does not reach; ERR_BAD_REQUEST for a field sent twice
  */
-export function authenticate(keys: KeyRing, fields: readonly string[]): Principal {
-  const values = fieldValues(fields, 'authorization');
-  // With two of them the one that is checked might not be the one the agent reads.
-  if (values.length > 1) throw new RunsteadError('ERR_BAD_REQUEST', 'Authorization may be sent only once');
-  const key = values.length === 1 ? PLATFORM_BEARER.exec(values[0]!)?.[1] : undefined;
-  if (key === undefined) return { keyId: undefined, forwardAuthorization: true };
-  const keyId = keys.find(key);
-  if (keyId === undefined) {
+export function authenticate(door: Door, call: CallHead, runtime: RuntimeRoute | undefined): Principal {
+  const consumed = new Set(ALWAYS_CONSUMED);
+  const signed = signer(door, call);
+  if (!signed && needsSignature(call.host)) {
     throw new RunsteadError(
-      'ERR_UNAUTHORIZED',
-      'InvalidAccessKeyId.NotFound: the API key is not known here; send a key of this server as ' +
-        '"Authorization: Bearer rsk_…", or none',
+      'AccessDenied',
+      `AccessDenied: calls to the host "${call.host}" must be signed (Agentrun-Authorization: AGENTRUN4-HMAC-SHA256 …)`,
     );
   }
-  return { keyId, forwardAuthorization: false };
+  const tokenHolder = holderOfToken(door, call, runtime);
+  const bearer = holderOfApiKey(door, call, consumed);
+  // What one of them may not, another does not make up for.
+  const platform = [signed, tokenHolder, bearer].filter((key) => key !== undefined);
+  for (const key of platform) {
+    if (runtime && !reaches(key.workspaces, runtime.workspaceId)) throw noSuchRuntime(runtime.name);
+  }
+  const [key] = platform;
+  if (key) return { keyId: key.id, consumed };
+  if (!runtime) return { keyId: undefined, consumed };
+  if (runtime.credentialName !== undefined) {
+    return { keyId: credentialOf(door, call, runtime, runtime.credentialName, consumed), consumed };
+  }
+  if (door.anonymousCalls) return { keyId: undefined, consumed };
+  throw new RunsteadError(
+    'AccessDenied',
+    'AccessDenied: this server takes no anonymous calls; send a key of this server as "Authorization: Bearer rsk_…", sign the call, or send an Agentrun-Access-Token',
+  );
+}
+
+/** `123-ram.agentrun-data.…`: the cloud takes only signed calls on such hosts, and so do we (contract: access modes). */
+function needsSignature(host: string): boolean {
+  const [label = '', ...domain] = host.split('.');
+  return domain.length > 0 && label.toLowerCase().endsWith('-ram');
+}
+
+function signer({ keys, now }: Door, call: CallHead): PlatformKey | undefined {
+  const value = single(call.fields, SIGNATURE_FIELD);
+  return value ? verifyDataSignature(call, value, keys, now()) : undefined;
+}
+
+function holderOfToken(
+  { keys, now }: Door,
+  { fields }: CallHead,
+  runtime: RuntimeRoute | undefined,
+): PlatformKey | undefined {
+  // Clients that could not get one send the field empty.
+  const token = single(fields, TOKEN_FIELD)?.trim();
+  if (!token) return undefined;
+  const key = verifyAccessToken(token, runtime?.runtimeId, keys, now());
+  if (key) return key;
+  throw new RunsteadError(
+    'AccessDenied',
+    'AccessDenied: the Agentrun-Access-Token is not good for this runtime: it is for another one, is more than a day old, or its key was revoked; ask for a new one (GetAccessToken)',
+  );
+}
+
+function holderOfApiKey(
+  { keys }: Door,
+  { fields }: CallHead,
+  consumed: Set<string>,
+): PlatformKey | undefined {
+  const apiKey = PLATFORM_BEARER.exec(single(fields, 'authorization') ?? '')?.[1];
+  if (apiKey === undefined) return undefined;
+  consumed.add('authorization');
+  const key = keys.byApiKey(apiKey);
+  if (key) return key;
+  throw new RunsteadError(
+    'InvalidAccessKeyId.NotFound',
+    'InvalidAccessKeyId.NotFound: the API key is not known here, has expired or was revoked; send a key of this server as ' +
+      '"Authorization: Bearer rsk_…", or none',
+  );
+}
+
+/** @returns the id of the credential's key that was sent */
+function credentialOf(
+  { keys }: Door,
+  { fields }: CallHead,
+  runtime: RuntimeRoute,
+  credentialName: string,
+  consumed: Set<string>,
+): string {
+  let presented = false;
+  for (const header of keys.credentialHeaders(credentialName)) {
+    const value = single(fields, header)?.trim();
+    const apiKey = header === 'authorization' ? ANY_BEARER.exec(value ?? '')?.[1] : value;
+    if (!apiKey) continue;
+    presented = true;
+    const key = keys.credentialKey(apiKey);
+    const fits =
+      key?.credentialName === credentialName &&
+      (key.headerName ?? 'authorization') === header &&
+      reaches(key.workspaces, runtime.workspaceId);
+    if (!fits) continue;
+    consumed.add(header);
+    return key.id;
+  }
+  throw new RunsteadError(
+    'AccessDenied',
+    `AccessDenied: ${presented ? 'the API key is not one of' : 'this runtime needs an API key of'} the credential "${credentialName}" (runstead keys create --credential ${credentialName})`,
+  );
+}
+
+/** With two of them the one that is checked might not be the one that is read further on. */
+function single(fields: readonly string[], name: string): string | undefined {
+  const values = fieldValues(fields, name);
+  if (values.length > 1) throw new RunsteadError('ERR_BAD_REQUEST', `${name} may be sent only once`);
+  return values[0];
+}
+
+/** As if it were not there: that it is, is nobody else's business. */
+function noSuchRuntime(name: string): RunsteadError {
+  return new RunsteadError('ERR_NOT_FOUND', `AgentRuntime '${name}' does not exist (not found)`);
 }

@@ -98,7 +98,7 @@ export function agentFields(
     secure: head.secure,
     host: invocation.host,
     agentHost: `${isIPv6(host) ? `[${host}]` : host}:${port}`,
-    forwardAuthorization: invocation.principal.forwardAuthorization,
+    consumed: invocation.principal.consumed,
     framing,
   });
 }

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { RunsteadError } from '@runstead/contract';
 import { isPrivateCall } from '../domain/private-access.ts';
+import type { RuntimeRoute } from '../feed/messages.ts';
 import { newRequestId } from '../observe/request-id.ts';
 import { ClientGone } from './admit.ts';
 import { chooseVersion } from './choose.ts';
@@ -88,10 +89,15 @@ export async function letIn(
   target: Extract<Resolved, { kind: 'invocation' }>,
   prepare?: () => Promise<void>,
 ): Promise<Invocation> {
-  const principal = authenticate(parts.keys, head.fields);
-  await prepare?.();
   if (!parts.table.installed) await routesKnown(parts);
+  const identify = (runtime: RuntimeRoute | undefined) =>
+    authenticate(parts.door, { ...head, host: withoutPort(caller.host) }, runtime);
+  const before = parts.table.byName(target.runtimeName);
+  let principal = identify(before);
+  await prepare?.();
   const runtime = parts.table.byName(target.runtimeName);
+  // Meanwhile the name may have gone to another runtime, or this one to another workspace or credential.
+  if (runtime !== before) principal = identify(runtime);
   const { runtimeName, endpointName } = target;
   const names = { runtimeName, endpointName, isPrivate: isPrivate(parts, head, caller) };
   const destination = chooseVersion(runtime, names, parts.random());

@@ -7,7 +7,7 @@ const base = {
   secure: false,
   host: 'localhost:7700',
   agentHost: '127.0.0.1:4000',
-  forwardAuthorization: true,
+  consumed: new Set<string>(),
   framing: [],
 };
 
@@ -54,7 +54,7 @@ test.each([
 
 test('toward the agent: a platform credential stops here', () => {
   const fields = ['Authorization', 'Bearer rsk_x', 'accept', '*/*'];
-  const sent = agentRequestFields({ ...base, fields, forwardAuthorization: false });
+  const sent = agentRequestFields({ ...base, fields, consumed: new Set(['authorization']) });
   expect(sent.join()).not.toContain('rsk_');
 });
 

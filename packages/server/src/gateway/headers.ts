@@ -48,8 +48,8 @@ export interface AgentRequest {
   host: string;
   /** `host:port` of the instance. */
   agentHost: string;
-  /** False when `Authorization` carries a platform credential. */
-  forwardAuthorization: boolean;
+  /** Fields, in lower case, with credentials of the platform: they stop here. */
+  consumed: ReadonlySet<string>;
   /** How the body is framed toward the agent, as fields. */
   framing: readonly string[];
 }
@@ -60,7 +60,7 @@ export function agentRequestFields(request: AgentRequest): string[] {
   const sent: string[] = ['host', request.agentHost];
   eachField(request.fields, (name, value, spelled) => {
     if (HOP_BY_HOP.has(name) || named.has(name) || name === 'host' || name === FRAMING) return;
-    if (name === 'authorization' && !request.forwardAuthorization) return;
+    if (request.consumed.has(name.replaceAll('_', '-'))) return;
     if (isPlatformField(name)) return;
     sent.push(spelled, value);
   });

@@ -57,7 +57,7 @@ const HOST = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(\d{1,5}))?$/i;
 
 /**
  * Checks who is asked for (RFC 9110 section 7.2) and which page asks (RFC 6454 section 7).
- * @throws RunsteadError ERR_BAD_REQUEST when Host is missing, repeated or unreadable; ERR_FORBIDDEN when it or the
+ * @throws RunsteadError ERR_BAD_REQUEST when Host is missing, repeated or unreadable; Forbidden when it or the
  * Origin is not one of ours.
  */
 export function checkHost(policy: HostPolicy, head: RequestHead): Caller {
@@ -75,7 +75,7 @@ export function checkHost(policy: HostPolicy, head: RequestHead): Caller {
   const loopback = policy.loopback || isLoopback(head.local);
   if (loopback && !policy.hosts.has(match[1]!.toLowerCase())) {
     throw new RunsteadError(
-      'ERR_FORBIDDEN',
+      'Forbidden',
       `Forbidden: this server does not answer to the host "${host}"; add it with --allow-host if it should`,
     );
   }
@@ -96,7 +96,7 @@ export function checkHost(policy: HostPolicy, head: RequestHead): Caller {
     if (policy.origins.has(origin)) return { host, crossOrigin: origins[0]! };
   }
   throw new RunsteadError(
-    'ERR_FORBIDDEN',
+    'Forbidden',
     `Forbidden: pages of the origin "${origins.join(', ')}" may not call this server; ` +
       'allow it with --allow-origin if they should',
   );

@@ -6,7 +6,7 @@ import type { AgentPools } from './agent-pools.ts';
 import type { BulkPace } from './bulk-pace.ts';
 import type { Destination } from './choose.ts';
 import type { Connections } from './connections.ts';
-import type { KeyRing, Principal } from './credentials.ts';
+import type { Door, Principal } from './credentials.ts';
 import type { DomainMap } from './domains.ts';
 import type { HostPolicy } from './host-check.ts';
 import type { RouteTable } from './route-table.ts';
@@ -23,7 +23,8 @@ export interface GatewayParts {
   table: RouteTable;
   /** Resolves at the first snapshot. */
   firstRoutes: Promise<void>;
-  keys: KeyRing;
+  /** Who may call. */
+  door: Door;
   admission: Admission;
   /** For large uploads to the control plane. */
   bulkPace: BulkPace;

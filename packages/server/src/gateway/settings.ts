@@ -11,6 +11,7 @@ const TAKEN = [
   'domains',
   'privateHosts',
   'privateNetworks',
+  'anonymousCalls',
   'queueLength',
   'queueTimeoutMs',
   'bodyLimitBytes',

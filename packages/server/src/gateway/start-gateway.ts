@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { Agent, type IncomingMessage } from 'node:http';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { KeyRing } from '../auth/key-ring.ts';
 import { privateAccess } from '../domain/private-access.ts';
 import type { DownMessage } from '../feed/messages.ts';
 import type { GatewayEnd } from '../feed/port.ts';
@@ -11,7 +12,6 @@ import { AgentPools, KEEP_ALIVE } from './agent-pools.ts';
 import { BulkPace } from './bulk-pace.ts';
 import { certificateNow, followCertificate } from './certificate.ts';
 import { Connections } from './connections.ts';
-import { KeyRing } from './credentials.ts';
 import { reportUsage } from './demand.ts';
 import { answerMalformed } from './errors.ts';
 import { handleRequest } from './handle-request.ts';
@@ -96,7 +96,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     firstRoutes: new Promise((resolve) => {
       sayRoutesKnown = resolve;
     }),
-    keys,
+    door: { keys, anonymousCalls: settings.anonymousCalls, now: Date.now },
     admission,
     bulkPace: new BulkPace(() => admission.isBusy, now),
     pools,
@@ -202,6 +202,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
         break;
       case 'keys':
         keys.replace(message.keys);
+        feed.send({ type: 'installed', sequence: message.sequence });
         break;
       case 'shutdown':
         void stop(message.graceMs, 'The server is shutting down').then(() => {

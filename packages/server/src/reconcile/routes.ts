@@ -77,6 +77,8 @@ export function createRoutes({ store, instancesOf, failureOf, progress, keys, lo
     return {
       runtimeId: runtime.id,
       name: runtime.name,
+      workspaceId: runtime.workspaceId,
+      ...(runtime.spec.credentialName !== undefined && { credentialName: runtime.spec.credentialName }),
       state: leaving ? 'deleting' : 'serving',
       ...(runtime.headVersion === undefined && {
         unavailableReason: [runtime.status, runtime.statusReason ?? progress(runtime.id)]
@@ -132,6 +134,19 @@ export function createRoutes({ store, instancesOf, failureOf, progress, keys, lo
   return {
     /** Sends a runtime's routes as they are now; resolves when they are in force. */
     publish,
+
+    /** Sends the keys as they are now; resolves when they are in force. */
+    async sendKeys(): Promise<void> {
+      const { installed } = await inTurn(async () => ({
+        installed: deliver((number) => ({ type: 'keys', sequence: number, keys: keys() })),
+      }));
+      let timer: NodeJS.Timeout | undefined;
+      const timeout = new Promise<void>((resolve) => {
+        timer = setTimeout(resolve, SETTLE_TIMEOUT_MS);
+      });
+      await Promise.race([installed, timeout]);
+      clearTimeout(timer);
+    },
 
     /** Makes a change that routes follow; readers of the runtime wait until they do. */
     during<T>(runtimeId: string, change: () => Promise<T>): Promise<T> {

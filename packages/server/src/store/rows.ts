@@ -19,6 +19,9 @@ export interface Tables {
   endpoints: EndpointTable;
   events: EventTable;
   kept_answers: KeptAnswerTable;
+  keys: KeyTable;
+  nonces: NonceTable;
+  audit_events: AuditEventTable;
 }
 
 interface WorkspaceTable {
@@ -82,6 +85,37 @@ interface EventTable {
   outcome: string;
   reason: string | null;
   output: string | null;
+}
+
+export interface KeyTable {
+  id: string;
+  kind: string;
+  sha256: string;
+  sealed_secret: string | null;
+  role: string | null;
+  workspaces: string;
+  credential_name: string | null;
+  header_name: string | null;
+  description: string | null;
+  created_by: string;
+  created_at: string;
+  expires_at: string | null;
+}
+
+interface NonceTable {
+  key_id: string;
+  nonce: string;
+  expires_ms: number;
+}
+
+interface AuditEventTable {
+  id: Generated<number>;
+  at: string;
+  request_id: string;
+  key_id: string;
+  operation: string;
+  resource: string;
+  status: number | null;
 }
 
 interface KeptAnswerTable {

@@ -1,4 +1,5 @@
 import type { CreateAgentRuntimeEndpointInput, ResourceStatus } from '@runstead/contract';
+import type { Key } from '../auth/keys.ts';
 import type { Artifact, RuntimeSpec } from '../domain/runtime.ts';
 
 /**
@@ -83,6 +84,7 @@ export interface Store {
   getWorkspace(id: string): Promise<WorkspaceRecord | undefined>;
   /** Where runtimes go whose creator names no workspace: always there, under one id for the life of the data. */
   defaultWorkspace(): Promise<WorkspaceRecord>;
+  workspaceByName(name: string): Promise<WorkspaceRecord | undefined>;
   listWorkspaces(filter: WorkspaceFilter, page: PageRequest): Promise<PageResult<WorkspaceRecord>>;
   /** @returns undefined when there is no such workspace */
   updateWorkspace(
@@ -100,11 +102,33 @@ export interface Store {
   /** The answer kept for a key, unless it is older than `since` (ISO time). */
   keptAnswer(scope: string, key: string, since: string): Promise<KeptAnswer | undefined>;
 
+  createKey(key: KeyRecord): Promise<void>;
+  /** All of them, oldest first; also those that have expired. */
+  keys(): Promise<KeyRecord[]>;
+  /** @returns false when there is none */
+  removeKey(id: string): Promise<boolean>;
+
+  /** Of signed requests, those that have not expired. */
+  nonces(nowMs: number): Promise<NonceRecord[]>;
+  addNonce(nonce: NonceRecord): Promise<void>;
+  removeNonces(expiredBeforeMs: number): Promise<void>;
+
+  /**
+   * Says that a write begins; only the newest `AUDIT_EVENTS_KEPT` stay.
+   * @returns under what to say how it ended
+   */
+  beginAuditEvent(event: Omit<AuditEventRecord, 'id' | 'status'>): Promise<number>;
+  endAuditEvent(id: number, outcome: { status: number; resource?: string | undefined }): Promise<void>;
+  /** Newest first. */
+  listAuditEvents(limit: number): Promise<AuditEventRecord[]>;
+
   /** Digests of every code package that a runtime or a version refers to. */
   artifactDigests(): Promise<Set<string>>;
 
   close(): Promise<void>;
 }
+
+export const AUDIT_EVENTS_KEPT = 10_000;
 
 /** Events kept per runtime. */
 export const EVENTS_KEPT = 500;
@@ -136,6 +160,35 @@ export class NameTaken extends Error {
 /** A runtime was to be put into a workspace that is not there; nothing has changed. */
 export class NoSuchWorkspace extends Error {
   override readonly name = 'NoSuchWorkspace';
+}
+
+/** A key with what is told of it. */
+export type KeyRecord = Key & {
+  sha256: string;
+  description?: string | undefined;
+  /** Id of the key that made it. */
+  createdBy: string;
+  createdAt: string;
+};
+
+export interface NonceRecord {
+  keyId: string;
+  nonce: string;
+  /** ms since 1970. */
+  expiresMs: number;
+}
+
+/** Who wrote what, when, and how it ended. */
+export interface AuditEventRecord {
+  id: number;
+  at: string;
+  requestId: string;
+  keyId: string;
+  operation: string;
+  /** Ids that the path names, by slashes; for creates the id of what was created. */
+  resource: string;
+  /** Of the answer; undefined: the server ended before there was one. */
+  status: number | undefined;
 }
 
 export interface NewRuntime {
@@ -291,6 +344,8 @@ export interface WorkspaceFilter {
   /** Somewhere in the name, whatever the case. */
   name?: string | undefined;
   resourceGroupId?: string | undefined;
+  /** Any of them; none: all. */
+  ids?: readonly string[] | undefined;
 }
 
 export interface PageRequest {

@@ -23,13 +23,25 @@ import { createWalks } from '../../src/api/walks.ts';
 import { type DataFolders, openDataFolders } from '../../src/artifacts/folders.ts';
 import { createPackageIntake } from '../../src/artifacts/intake.ts';
 import { createPackageThread } from '../../src/artifacts/package-thread.ts';
-import { hashKey } from '../../src/auth/api-key.ts';
+import { hashKey, KeyRing } from '../../src/auth/key-ring.ts';
+import type { Key } from '../../src/auth/keys.ts';
+import { Nonces } from '../../src/auth/nonces.ts';
 import type { RuntimeSpec } from '../../src/domain/runtime.ts';
 import { openSqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
 import type { EndpointSpec, RuntimeRecord, Store } from '../../src/store/store.ts';
 import { testBox } from '../secret-box.ts';
 
 export const API_KEY = 'rsk_of-the-tests';
+/** Of all workspaces, in both its forms. */
+export const TEST_KEY: Key = {
+  kind: 'platform',
+  id: 'tests',
+  sha256: hashKey(API_KEY),
+  accessKeyId: 'testak',
+  accessKeySecret: 'testsk',
+  role: 'admin',
+  workspaces: 'all',
+};
 export const IDENTITY = { accountId: '0000000000000000', region: 'cn-hangzhou' };
 export const PUBLIC_URL = 'http://agents.test:7700';
 export const ABSENT = '01234567-89ab-4cde-8f01-23456789abcd';
@@ -98,6 +110,9 @@ export async function openTestApi(
   const thread = createPackageThread();
   const told: TestApi['told'] = { runtimes: [], endpoints: [], settled: [] };
   const logged: Record<string, unknown>[] = [];
+  const ring = new KeyRing();
+  const readKeys = async () => ring.replace([TEST_KEY, ...(await real.keys())]);
+  await readKeys();
   const app = createApi({
     store,
     walks: createWalks(() => performance.now()),
@@ -108,7 +123,9 @@ export async function openTestApi(
     bodyLimitBytes: 16 * 1024 * 1024,
     maxInstancesPerRuntime: 10,
     redactLists: false,
-    keys: () => [{ id: 'tests', sha256: hashKey(API_KEY) }],
+    authentication: { keys: ring, nonces: await Nonces.open(real, Date.now()), now: Date.now },
+    givenKeys: ['tests'],
+    keysChanged: readKeys,
     publicUrl: () => PUBLIC_URL,
     runtimeChanged: (id) => told.runtimes.push(id),
     endpointsChanged: (id) => told.endpoints.push(id),

@@ -44,7 +44,7 @@ test('an unknown platform key is refused, and the agent does not hear of it', as
   const { agent, gateway } = await echoing();
   const reply = await call(gateway.port, INVOKE, { headers: { authorization: 'Bearer rsk_unknown' } });
   expect(reply.status).toBe(401);
-  expect(reply.json().error).toMatchObject({ code: 'ERR_UNAUTHORIZED', type: 'authentication_error' });
+  expect(reply.json().error).toMatchObject({ code: 'InvalidAccessKeyId.NotFound', type: 'authentication_error' });
   expect(reply.json().error.message).toContain('InvalidAccessKeyId.NotFound');
   expect(agent.accepted).toHaveLength(0);
 });
@@ -115,11 +115,11 @@ test.each([
   const { agent, gateway } = await echoing({ controlSocket });
   const onData = await call(gateway.port, INVOKE, { headers, body: '{}' });
   expect(onData.status).toBe(403);
-  expect(onData.json().error).toMatchObject({ code: 'ERR_FORBIDDEN', type: 'permission_error' });
+  expect(onData.json().error).toMatchObject({ code: 'Forbidden', type: 'permission_error' });
   const onControl = await call(gateway.port, '/2025-09-10/agents/runtimes', { headers, body: '{}' });
   expect(onControl.status).toBe(403);
   expect(onControl.json()).toEqual({
-    code: 'ERR_FORBIDDEN',
+    code: 'Forbidden',
     message: expect.any(String),
     requestId: onControl.headers['x-acs-request-id'],
   });

@@ -79,7 +79,7 @@ describe('a custom domain', () => {
     });
     const foreign = await under('chat.example.com', '/', { origin: 'http://evil.test' });
     expect(foreign.status).toBe(403);
-    expect(foreign.json().error.code).toBe('ERR_FORBIDDEN');
+    expect(foreign.json().error.code).toBe('Forbidden');
     const { socket, state } = await rawConnection(gateway.port);
     socket.write('OPTIONS * HTTP/1.1\r\nHost: chat.example.com\r\nConnection: close\r\n\r\n');
     await until(() => state.ended, 'the answer');

@@ -58,6 +58,7 @@ export const SETTINGS: GatewaySettings = {
   publicUrl: undefined,
   allowHosts: [],
   allowOrigins: [],
+  anonymousCalls: true,
   queueLength: 100,
   queueTimeoutMs: 10_000,
   tlsNames: [],

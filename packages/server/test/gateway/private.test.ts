@@ -35,7 +35,7 @@ test('an endpoint without public access is called from this machine, and under n
         "Forbidden: endpoint 'Default' of runtime 'echo' is closed to public network access; " +
         'call it under a private host of this server, from the private network',
       type: 'permission_error',
-      code: 'ERR_FORBIDDEN',
+      code: 'Forbidden',
       param: null,
     });
   }

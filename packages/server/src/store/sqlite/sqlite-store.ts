@@ -10,11 +10,13 @@ import {
 } from 'kysely';
 import type { SecretBox } from '../../auth/secret-box.ts';
 import { isLeaving, isUnsettled } from '../../domain/status.ts';
+import { toKey, toKeyRow } from '../key-records.ts';
 import * as rows from '../rows.ts';
 import { type Tables, toEndpoint, toEvent, toText, toWorkspace } from '../rows.ts';
 import { toSpecText } from '../sealed-spec.ts';
 import {
   type AnswerToKeep,
+  AUDIT_EVENTS_KEPT,
   type EndpointRecord,
   EVENTS_KEPT,
   NameTaken,
@@ -414,10 +416,16 @@ function createSqliteStore(database: OpenDatabase, box: SecretBox): Store {
 
     defaultWorkspace,
 
-    async listWorkspaces({ name, resourceGroupId }, page) {
+    async workspaceByName(name) {
+      const row = await db.selectFrom('workspaces').selectAll().where('name', '=', name).executeTakeFirst();
+      return row && toWorkspace(row);
+    },
+
+    async listWorkspaces({ name, resourceGroupId, ids = [] }, page) {
       const matching = (where: ExpressionBuilder<Tables, 'workspaces'>) =>
         where.and([
           ...(name === undefined ? [] : [nameMatches(where, name, 'fuzzy')]),
+          ...(ids.length === 0 ? [] : [where('id', 'in', [...ids])]),
           ...(resourceGroupId === undefined ? [] : [where('resource_group_id', '=', resourceGroupId)]),
         ]);
       const { items, total } = await newestFirst(db, 'workspaces', matching, page);
@@ -497,6 +505,84 @@ function createSqliteStore(database: OpenDatabase, box: SecretBox): Store {
     },
 
     keptAnswer: (scope, key, since) => findKeptAnswer(db, box, scope, key, since),
+
+    async createKey(key) {
+      await db.insertInto('keys').values(toKeyRow(key, box)).execute();
+    },
+
+    async keys() {
+      const rows = await db.selectFrom('keys').selectAll().orderBy('created_at').orderBy('id').execute();
+      return rows.map((row) => toKey(row, box));
+    },
+
+    async removeKey(id) {
+      const { numDeletedRows } = await db.deleteFrom('keys').where('id', '=', id).executeTakeFirst();
+      return numDeletedRows > 0n;
+    },
+
+    async nonces(nowMs) {
+      const rows = await db.selectFrom('nonces').selectAll().where('expires_ms', '>=', nowMs).execute();
+      return rows.map((row) => ({ keyId: row.key_id, nonce: row.nonce, expiresMs: row.expires_ms }));
+    },
+
+    async addNonce({ keyId, nonce, expiresMs }) {
+      await db
+        .insertInto('nonces')
+        .values({ key_id: keyId, nonce, expires_ms: expiresMs })
+        .onConflict((conflict) =>
+          conflict.columns(['key_id', 'nonce']).doUpdateSet({ expires_ms: expiresMs }),
+        )
+        .execute();
+    },
+
+    async removeNonces(expiredBeforeMs) {
+      await db.deleteFrom('nonces').where('expires_ms', '<', expiredBeforeMs).execute();
+    },
+
+    beginAuditEvent({ at, requestId, keyId, operation, resource }) {
+      return db.transaction().execute(async (tx) => {
+        const { id } = await tx
+          .insertInto('audit_events')
+          .values({
+            at,
+            request_id: requestId,
+            key_id: keyId,
+            operation,
+            resource: toText(resource),
+            status: null,
+          })
+          .returning('id')
+          .executeTakeFirstOrThrow();
+        await tx
+          .deleteFrom('audit_events')
+          .where('id', '<=', id - AUDIT_EVENTS_KEPT)
+          .execute();
+        return id;
+      });
+    },
+
+    async endAuditEvent(id, { status, resource }) {
+      await db
+        .updateTable('audit_events')
+        .set({ status, ...(resource !== undefined && { resource: toText(resource) }) })
+        .where('id', '=', id)
+        .execute();
+    },
+
+    async listAuditEvents(limit) {
+      const rows = await db
+        .selectFrom('audit_events')
+        .selectAll()
+        .orderBy('id', 'desc')
+        .limit(limit)
+        .execute();
+      return rows.map(({ request_id, key_id, status, ...row }) => ({
+        ...row,
+        requestId: request_id,
+        keyId: key_id,
+        status: status ?? undefined,
+      }));
+    },
 
     async artifactDigests() {
       const rows = await db

@@ -1,0 +1,44 @@
+import type { OperationName } from '@runstead/contract';
+import type { ExtensionName } from '../auth/permissions.ts';
+import type { Call } from './call.ts';
+import { asRunsteadError } from './envelope.ts';
+
+/**
+ * Does a write between two lines of the audit: that it begins, which is there whatever happens, and how it ended.
+ */
+export async function audited<T>(
+  call: Call,
+  operation: OperationName | ExtensionName,
+  write: () => Promise<T>,
+): Promise<T> {
+  const { store, log } = call.deps;
+  const id = await store.beginAuditEvent({
+    at: new Date().toISOString(),
+    requestId: call.requestId,
+    keyId: call.principal.keyId,
+    operation,
+    resource: Object.values(call.parameters).join('/'),
+  });
+  const end = (status: number, resource?: string) =>
+    // The write is done, or refused: that must not be told otherwise.
+    store.endAuditEvent(id, { status, resource }).catch((error: unknown) => {
+      log.error({ err: error, requestId: call.requestId }, 'the end of a write could not be recorded');
+    });
+  let data: T;
+  try {
+    data = await write();
+  } catch (error) {
+    await end(asRunsteadError(error, call.requestId).status);
+    throw error;
+  }
+  await end(200, resourceOf(data));
+  return data;
+}
+
+/** What the answer says it is about. */
+function resourceOf(data: unknown): string | undefined {
+  const { agentRuntimeId, agentRuntimeEndpointId, workspaceId, keyId } = data as Record<string, unknown>;
+  const own = keyId ?? (agentRuntimeId === undefined ? workspaceId : undefined);
+  const ids = [own, agentRuntimeId, agentRuntimeEndpointId].filter((id) => typeof id === 'string');
+  return ids.length > 0 ? ids.join('/') : undefined;
+}
