@@ -32,11 +32,11 @@ afterAll(async () => {
 
 /** Where a planted value can be read: files of the data folder, what the server logs, arguments of its processes. */
 function found(): string[] {
-  const files = readdirSync(server.data, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name));
+  const files = filesIn(server.data);
   expect(files.length).toBeGreaterThan(5);
-  const inFiles = files.filter((file) => contentOf(file).includes('planted-'));
+  const inFiles = files.filter((file) =>
+    ifThere(() => readFileSync(file), Buffer.alloc(0)).includes('planted-'),
+  );
   const inArguments = server.processes().filter((pid) => commandOf(pid).includes('planted-'));
   return [
     ...inFiles,
@@ -45,12 +45,20 @@ function found(): string[] {
   ];
 }
 
+function filesIn(path: string): string[] {
+  return ifThere(() => readdirSync(path, { withFileTypes: true }), []).flatMap((entry) => {
+    const inner = join(path, entry.name);
+    return entry.isDirectory() ? filesIn(inner) : entry.isFile() ? [inner] : [];
+  });
+}
+
 /** A file may go while others are read. */
-function contentOf(file: string): Buffer {
+function ifThere<T>(read: () => T, otherwise: T): T {
   try {
-    return readFileSync(file);
-  } catch {
-    return Buffer.alloc(0);
+    return read();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return otherwise;
+    throw error;
   }
 }
 
@@ -123,9 +131,13 @@ describe('secrets of a runtime', () => {
     await server.stop();
     rmSync(key);
     await expect(server.start()).rejects.toThrow(`${key} is missing`);
+    expect(server.stderr).not.toMatch(/fault of Runstead/);
     expect(readdirSync(join(server.data, 'keys'))).toEqual([]);
     writeFileSync(key, `${Buffer.alloc(32, 1).toString('base64')}\n`);
     await expect(server.start()).rejects.toThrow(/secrets\.key is not the key .* Put back the file/);
+    writeFileSync(key, 'no key');
+    await expect(server.start()).rejects.toThrow(/secrets\.key holds no key/);
+    expect(server.stderr).not.toMatch(/fault of Runstead/);
     writeFileSync(key, kept);
     await server.start();
   });

@@ -17,7 +17,7 @@ import type { KeySecrets } from './auth/key-secrets.ts';
 import type { Key, PlatformKey } from './auth/keys.ts';
 import { openLocalKey } from './auth/local-key.ts';
 import { Nonces } from './auth/nonces.ts';
-import { openSecretBox } from './auth/secret-box.ts';
+import { openSecretBox, type SecretBox } from './auth/secret-box.ts';
 import { type Config, s3Settings } from './config.ts';
 import { isLeaving } from './domain/status.ts';
 import type { Driver, RunningInstance } from './drivers/driver.ts';
@@ -295,21 +295,24 @@ export async function composeControl({
   };
 }
 
-/** @throws Error naming the file of the key when it is missing or another one than the secrets were sealed with */
+/** @throws SecretsKeyError naming the file of the key when it is missing or another one than the secrets were sealed with */
 function openStore(folders: DataFolders): Store {
   const file = folders.secretsKey;
   const isThere = existsSync(file);
-  const box = openSecretBox(file);
+  let box: SecretBox;
+  try {
+    box = openSecretBox(file);
+  } catch (error) {
+    throw new SecretsKeyError(file, { message: (error as Error).message, cause: error });
+  }
   try {
     return openSqliteStore(folders.database, box);
   } catch (error) {
     if (!(error instanceof SecretsKeyError)) throw error;
     // The one just made opens nothing, and would only pass for the right one.
     if (!isThere) rmSync(file, { force: true });
-    throw new Error(
-      `${file} ${isThere ? 'is not the key' : 'is missing: it held the key'} that sealed the secrets in ${error.path}. Put back the file that belongs to this data folder, or restore both from one backup. Nothing was changed, and without that key the secrets cannot be read.`,
-      { cause: error },
-    );
+    const message = `${file} ${isThere ? 'is not the key' : 'is missing: it held the key'} that sealed the secrets in ${error.path}. Put back the file that belongs to this data folder, or restore both from one backup. Nothing was changed, and without that key the secrets cannot be read.`;
+    throw new SecretsKeyError(error.path, { message, cause: error });
   }
 }
 

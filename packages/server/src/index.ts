@@ -8,4 +8,4 @@ export {
 } from './config.ts';
 export { FolderInUse, type ServerRecord } from './folder-lock.ts';
 export { type RunningServer, startServer } from './start-server.ts';
-export { MigrationError } from './store/store.ts';
+export { MigrationError, SecretsKeyError } from './store/store.ts';

@@ -7,6 +7,7 @@ import {
   MigrationError,
   parseSetting,
   type RunningServer,
+  SecretsKeyError,
   startServer,
 } from '@runstead/server';
 import { type Command, CommandError, type Flags, type Io } from '../command.ts';
@@ -95,7 +96,7 @@ function signalled(io: Io, again: () => void): Promise<void> {
 
 function explain(error: Error): Error {
   if (error instanceof ConfigError) return new CommandError(EXIT.usage, error.message);
-  if (error instanceof FolderInUse || error instanceof MigrationError)
+  if (error instanceof FolderInUse || error instanceof MigrationError || error instanceof SecretsKeyError)
     return new CommandError(EXIT.failed, error.message);
   if (/^Cannot listen on /.test(error.message)) return new CommandError(EXIT.failed, error.message);
   const { code = '', path } = error as NodeJS.ErrnoException;

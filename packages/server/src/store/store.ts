@@ -147,8 +147,8 @@ export class SecretsKeyError extends Error {
   /** The file that holds what cannot be opened. */
   readonly path: string;
 
-  constructor(path: string, options?: { cause?: unknown }) {
-    super(`the secrets in ${path} were sealed with another key`, options);
+  constructor(path: string, options: { message?: string; cause?: unknown } = {}) {
+    super(options.message ?? `the secrets in ${path} were sealed with another key`, { cause: options.cause });
     this.path = path;
   }
 }
