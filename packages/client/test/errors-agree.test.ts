@@ -17,7 +17,7 @@ function errorOf(code: ErrorCode) {
 }
 
 describe('each code of the contract', () => {
-  const rows = [...doc.matchAll(/^\| `(ERR_\w+)` \| (\d+) \| `(\w+)` \| (yes|no) \|$/gm)].map(
+  const rows = [...doc.matchAll(/^\| `([\w.]+)` \| (\d+) \| `(\w+)` \| (yes|no) \|$/gm)].map(
     ([, code = '', status, name, again]) => ({ code, status: Number(status), name, again }),
   );
 

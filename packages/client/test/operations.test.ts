@@ -397,7 +397,10 @@ describe('errors of the API', () => {
   });
 
   it('keeps credentials out of messages', async () => {
-    const echo = { code: 'InvalidAccessKeyId.NotFound', message: 'the key rsk_test is unknown; Basic dXNlcg== too' };
+    const echo = {
+      code: 'InvalidAccessKeyId.NotFound',
+      message: 'the key rsk_test is unknown; Basic dXNlcg== too',
+    };
     const client = failing(401, echo);
     await expect(client.list({}, { headers: { 'x-api-key': 'Basic dXNlcg==' } })).rejects.toMatchObject({
       message: 'the key *** is unknown; *** too',

@@ -25,7 +25,11 @@ function loadedBy(file: string, found = new Set<string>()): Set<string> {
 describe('the main entry', () => {
   it('loads neither a Node module nor the schemas', () => {
     const packages = [...loadedBy(join(root, 'src/index.ts'))].filter((name) => !name.startsWith('/'));
-    expect(packages.sort()).toEqual(['#local-server', '@runstead/contract/paths']);
+    expect(packages.sort()).toEqual([
+      '#local-server',
+      '@runstead/contract/paths',
+      '@runstead/contract/signature',
+    ]);
   });
 
   it('leaves for later what a short script does not need', () => {

@@ -157,7 +157,8 @@ export const operations = {
     summary: 'Create a workspace',
     body: CreateWorkspaceInput,
     data: Workspace,
-    errors: [...bodyErrors, 'ERR_ALREADY_EXISTS'],
+    once: true,
+    errors: [...bodyErrors, ...onceErrors, 'ERR_ALREADY_EXISTS'],
   },
   ListWorkspaces: {
     ...operationPaths.ListWorkspaces,

@@ -203,7 +203,7 @@ function requireThisOperation(name: Name, { headers }: FastifyRequest): void {
   const expected = { 'x-acs-action': name, 'x-acs-version': API_VERSION };
   for (const [field, value] of Object.entries(expected)) {
     const said = headers[field];
-    if (said === undefined || said === value) continue;
+    if (!said || said === value) continue;
     throw new RunsteadError(
       'ERR_BAD_REQUEST',
       `${field} must be ${value} for this method and path, or be left out (got ${shortened(JSON.stringify(said))})`,

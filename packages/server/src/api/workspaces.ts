@@ -12,16 +12,28 @@ import { workspaceArn } from '../domain/names.ts';
 import { defined } from '../domain/runtime.ts';
 import { NameTaken, type WorkspaceRecord } from '../store/store.ts';
 import type { Call } from './call.ts';
+import { type Keep, once } from './idempotency.ts';
 import { idParameter, withinReach } from './ids.ts';
 import { pageRequest, readPage, toPage } from './page.ts';
 import { parse, parseQuery, warnOfUnknown } from './parse.ts';
 
 export async function createWorkspace(call: Call): Promise<Workspace> {
+  return once(
+    call,
+    async () => (await call.body()).sha256,
+    (keep) => create(call, keep),
+  );
+}
+
+async function create(call: Call, keep: Keep<Workspace>): Promise<Workspace> {
   const body = await call.json();
   const input = parse(CreateWorkspaceInput, body);
   warnOfUnknown(call, CreateWorkspaceInput, body);
   const workspace = await call.deps.store
-    .createWorkspace({ id: randomUUID(), ...input, at: new Date().toISOString() })
+    .createWorkspace(
+      { id: randomUUID(), ...input, at: new Date().toISOString() },
+      keep((created: WorkspaceRecord) => toWire(call, created)),
+    )
     .catch((error: unknown) => {
       if (!(error instanceof NameTaken)) throw error;
       throw new RunsteadError('ERR_ALREADY_EXISTS', `Workspace '${input.name}' already exists`);

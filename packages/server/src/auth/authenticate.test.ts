@@ -2,38 +2,61 @@ import { chmodSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { hashKey } from './api-key.ts';
 import { authenticate } from './authenticate.ts';
+import { hashKey, KeyRing } from './key-ring.ts';
 import { openLocalKey } from './local-key.ts';
+import { Nonces } from './nonces.ts';
 
 describe('authenticate', () => {
-  const keys = [
-    { id: 'a', sha256: hashKey('rsk_first') },
-    { id: 'b', sha256: hashKey('rsk_second') },
-  ];
+  const key = { kind: 'platform', role: 'deploy', workspaces: 'all', accessKeySecret: 'secret' } as const;
+  const keys = new KeyRing([
+    { ...key, id: 'a', accessKeyId: 'rak1', sha256: hashKey('rsk_first') },
+    { ...key, id: 'b', accessKeyId: 'rak2', sha256: hashKey('rsk_second'), workspaces: ['w'] },
+    {
+      ...key,
+      id: 'c',
+      accessKeyId: 'rak3',
+      sha256: hashKey('rsk_expired'),
+      expiresAt: '2020-01-01T00:00:00.000Z',
+    },
+  ]);
+  const ask = async (...authorization: string[]) => {
+    const shelf = { nonces: async () => [], addNonce: async () => {}, removeNonces: async () => {} };
+    const nonces = await Nonces.open(shelf, Date.now());
+    const fields = authorization.flatMap((value) => ['Authorization', value]);
+    return authenticate({ method: 'GET', target: '/', fields }, { keys, nonces, now: Date.now });
+  };
 
-  it('knows the key that was presented', () => {
-    expect(authenticate('Bearer rsk_second', keys)).toEqual({ keyId: 'b' });
-    expect(authenticate('bearer  rsk_first', keys)).toEqual({ keyId: 'a' });
+  it('knows the key that was presented', async () => {
+    expect(await ask('Bearer rsk_second')).toEqual({ keyId: 'b', role: 'deploy', workspaces: ['w'] });
+    expect(await ask('bearer  rsk_first')).toMatchObject({ keyId: 'a', workspaces: 'all' });
   });
 
   it.each([
-    [undefined, /AccessDenied: no credential/],
-    ['', /AccessDenied: no credential/],
-    ['Bearer ', /AccessDenied/],
-    ['Bearer rsk_third', /InvalidAccessKeyId\.NotFound/],
-    ['Basic dXNlcjpwYXNz', /scheme "Basic"/],
-    ['Bearer a b', /no single key follows "Bearer"/],
-    ['rsk_second', /the credential has no scheme/],
-    ['ACS3-HMAC-SHA256 Credential=x', /scheme "ACS3-HMAC-SHA256"/],
-  ])('refuses %j and says what to send', (authorization, message) => {
-    expect(() => authenticate(authorization, keys)).toThrow(message);
-    expect(() => authenticate(authorization, keys)).toThrow(/Bearer rsk_/);
+    [[], /AccessDenied: no credential/],
+    [[''], /AccessDenied: no credential/],
+    [['Bearer '], /AccessDenied/],
+    [['Bearer rsk_third'], /InvalidAccessKeyId\.NotFound/],
+    [['Bearer rsk_expired'], /InvalidAccessKeyId\.NotFound/],
+    [['Basic dXNlcjpwYXNz'], /scheme "Basic"/],
+    [['Bearer a b'], /no single key follows "Bearer"/],
+    [['rsk_second'], /the credential has no scheme/],
+    [['Bearer rsk_first', 'Bearer rsk_second'], /more than once/],
+  ])('refuses %j and says what to send', async (authorization, message) => {
+    await expect(ask(...authorization)).rejects.toThrow(message);
+    await expect(ask(...authorization)).rejects.toThrow(/Bearer rsk_/);
   });
 
-  it('does not repeat what was presented', () => {
-    for (const presented of ['Bearer rsk_sesame', 'rsk_sesame', 'rsk_se+sesame x', 'Bearer x sesame']) {
-      expect(() => authenticate(presented, keys)).toThrow(/^(?!.*sesame)/);
+  it('does not repeat what was presented', async () => {
+    for (const presented of [
+      'Bearer rsk_sesame',
+      'rsk_sesame',
+      'rsk_se+sesame x',
+      'Bearer x sesame',
+      'ACS3-HMAC-SHA256 sesame',
+      'ACS3-HMAC-SHA256 Credential=sesame,SignedHeaders=host,Signature=sesame',
+    ]) {
+      await expect(ask(presented)).rejects.toThrow(/^(?!.*sesame)/);
     }
   });
 });

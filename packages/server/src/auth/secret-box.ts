@@ -1,5 +1,15 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 
 /** Keeps secrets that must be read again (HMAC keys, agents' variables) unreadable in the database and its copies. */
@@ -62,6 +72,13 @@ export function openSecretBox(file: string): SecretBox {
     const text = `${randomBytes(KEY_BYTES).toString('base64')}\n`;
     writeFileSync(fresh, text, { mode: 0o600, flush: true });
     renameSync(fresh, file);
+    // The name too: a key that a power cut takes leaves a database nobody can read.
+    const folder = openSync(dirname(file), 'r');
+    try {
+      fsyncSync(folder);
+    } finally {
+      closeSync(folder);
+    }
   }
   chmodSync(file, 0o600);
   const key = Buffer.from(readFileSync(file, 'utf8').trim(), 'base64');

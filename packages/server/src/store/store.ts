@@ -80,7 +80,7 @@ export interface Store {
   removeEndpoint(id: string): Promise<void>;
 
   /** @throws NameTaken */
-  createWorkspace(workspace: NewWorkspace): Promise<WorkspaceRecord>;
+  createWorkspace(workspace: NewWorkspace, keep?: AnswerToKeep<WorkspaceRecord>): Promise<WorkspaceRecord>;
   getWorkspace(id: string): Promise<WorkspaceRecord | undefined>;
   /** Where runtimes go whose creator names no workspace: always there, under one id for the life of the data. */
   defaultWorkspace(): Promise<WorkspaceRecord>;

@@ -1,6 +1,5 @@
 import { type OperationName, operationPaths } from '@runstead/contract';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { hashKey } from '../../src/auth/api-key.ts';
 import {
   ABSENT,
   API_KEY,
@@ -35,9 +34,9 @@ const refused: [string, string | undefined, RegExp][] = [
   ['two keys', `Bearer ${API_KEY} ${API_KEY}`, /AccessDenied: no single key follows "Bearer"/],
   ['a scheme without a key', 'Bearer', /AccessDenied/],
   [
-    "the cloud's signature",
+    'a signature in a form of its own',
     'ACS3-HMAC-SHA256 Credential=LTAI,SignedHeaders=host,Signature=00',
-    /scheme "ACS3-HMAC-SHA256"/,
+    /AccessDenied: Authorization must read "ACS3-HMAC-SHA256/,
   ],
   ['a word that is no scheme', 'rsk_se/cr+et== of mine', /AccessDenied: the credential has no scheme/],
 ];
@@ -45,10 +44,14 @@ const refused: [string, string | undefined, RegExp][] = [
 describe('a request', () => {
   it.each(refused)('with %s is 401 and says what to send', async (_name, authorization, message) => {
     const answer = await api.call('ListAgentRuntimes', { headers: { authorization } });
-    expect(answer).toMatchObject({ status: 401, code: 'ERR_UNAUTHORIZED' });
+    expect(answer.status).toBe(401);
     expect(answer.message).toMatch(message);
-    expect(answer.message).toContain('Authorization: Bearer rsk_…');
-    expect(answer.message).toContain('local-key.json');
+    // Some clients drop the field and look for its word in the message.
+    expect(answer.message.startsWith(`${answer.code}: `)).toBe(true);
+    if (!authorization?.startsWith('ACS3')) {
+      expect(answer.message).toContain('Authorization: Bearer rsk_…');
+      expect(answer.message).toContain('local-key.json');
+    }
   });
 
   it.each(refused)('with %s is not told, or logged, what it presented', async (_name, authorization = '') => {
@@ -75,11 +78,18 @@ describe('a request', () => {
   });
 
   it('is let in by the keys there are at the time', async () => {
-    let keys = [{ id: 'a', sha256: hashKey(API_KEY) }];
-    const changing = await openTestApi({ deps: { keys: () => keys } });
-    expect((await changing.call('ListAgentRuntimes')).status).toBe(200);
-    keys = [];
-    expect((await changing.call('ListAgentRuntimes')).status).toBe(401);
+    const changing = await openTestApi();
+    const body = { role: 'deploy' };
+    const made = await changing.send<{ apiKey: string; keyId: string }>({
+      method: 'POST',
+      url: '/runstead/v1/keys',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+    const headers = { authorization: `Bearer ${made.data.apiKey}` };
+    expect((await changing.call('ListAgentRuntimes', { headers })).status).toBe(200);
+    await changing.send({ method: 'DELETE', url: `/runstead/v1/keys/${made.data.keyId}` });
+    expect((await changing.call('ListAgentRuntimes', { headers })).status).toBe(401);
     await changing.close();
   });
 });
@@ -95,6 +105,8 @@ describe('without a credential', () => {
     ]),
     ['events', 'GET', `/runstead/v1/runtimes/${ABSENT}/events`],
     ['instances', 'GET', '/runstead/v1/instances'],
+    ['keys', 'POST', '/runstead/v1/keys'],
+    ['audit', 'GET', '/runstead/v1/audit'],
     ['a path that nothing lies under', 'GET', '/nothing'],
     ['a method that is not there', 'PATCH', operationPaths.CreateAgentRuntime.path],
     ['OPTIONS', 'OPTIONS', operationPaths.CreateAgentRuntime.path],
@@ -103,7 +115,7 @@ describe('without a credential', () => {
   it.each(everything)('%s is 401', async (_name, method, url) => {
     expect(await api.send({ method, url, headers: { authorization: undefined } })).toMatchObject({
       status: 401,
-      code: 'ERR_UNAUTHORIZED',
+      code: 'AccessDenied',
     });
   });
 

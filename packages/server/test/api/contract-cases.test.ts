@@ -463,6 +463,8 @@ const ERRORS_ELSEWHERE: readonly ErrorCode[] = [
   'ERR_PAYLOAD_TOO_LARGE',
   'ERR_UNSUPPORTED_MEDIA_TYPE',
   'ERR_INSUFFICIENT_STORAGE',
+  // In `idempotency.test.ts`.
+  'ERR_IDEMPOTENCY_CONFLICT',
 ];
 
 describe('the table of refusals', () => {
@@ -560,14 +562,17 @@ describe('a path that is sent as it is', () => {
     expect(await snapshot()).toEqual(before);
   });
 
-  it('decides alone which operation is meant, whatever the action field says', async () => {
-    const headers = { 'x-acs-action': 'DeleteAgentRuntime' };
-    for (const action of ['DeleteAgentRuntime', 'Nonsense', '']) {
-      const answer = await api.call('GetAgentRuntime', {
-        id: there.ready!,
-        headers: { ...headers, 'x-acs-action': action },
-      });
-      expect(answer.status).toBe(200);
+  it('decides which operation is meant: an action field that says another is refused', async () => {
+    for (const [action, status] of [
+      ['GetAgentRuntime', 200],
+      ['', 200],
+      ['DeleteAgentRuntime', 400],
+      ['Nonsense', 400],
+    ] as const) {
+      const headers = { 'x-acs-action': action };
+      const answer = await api.call('GetAgentRuntime', { id: there.ready!, headers });
+      expect([action, answer.status]).toEqual([action, status]);
+      if (status === 400) expect(answer.message).toMatch(/x-acs-action must be GetAgentRuntime/);
     }
     expect(await snapshot()).toEqual(before);
   });

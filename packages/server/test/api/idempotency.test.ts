@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { hashKey } from '../../src/auth/api-key.ts';
+import { hashKey, KeyRing } from '../../src/auth/key-ring.ts';
+import { Nonces } from '../../src/auth/nonces.ts';
 import type { Store } from '../../src/store/store.ts';
 import {
   ABSENT,
   type Answer,
-  API_KEY,
   codeRuntime,
   containerRuntime,
   type Endpoint,
@@ -15,6 +15,7 @@ import {
   type Page,
   type Runtime,
   runtimeAt,
+  TEST_KEY,
   type TestApi,
 } from './harness.ts';
 
@@ -31,10 +32,17 @@ let creates = 0;
 beforeAll(async () => {
   api = await openTestApi({
     deps: {
-      keys: () => [
-        { id: 'tests', sha256: hashKey(API_KEY) },
-        { id: 'other', sha256: hashKey(OTHER_API_KEY) },
-      ],
+      authentication: {
+        keys: new KeyRing([
+          TEST_KEY,
+          { ...TEST_KEY, id: 'other', accessKeyId: 'otherak', sha256: hashKey(OTHER_API_KEY) },
+        ]),
+        nonces: await Nonces.open(
+          { nonces: async () => [], addNonce: async () => {}, removeNonces: async () => {} },
+          Date.now(),
+        ),
+        now: Date.now,
+      },
     },
     store: (real): Store => ({
       ...real,

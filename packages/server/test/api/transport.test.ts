@@ -373,7 +373,7 @@ describe('a fault of the server', () => {
     ['CreateAgentRuntime', 'createRuntime'],
     ['GetAgentRuntime', 'getRuntime'],
     ['ListAgentRuntimes', 'listRuntimes'],
-    ['DeleteAgentRuntime', 'markRuntimeDeleting'],
+    ['DeleteAgentRuntime', 'getRuntime'],
     ['ListAgentRuntimeVersions', 'getRuntime'],
   ] as const)('in %s is 500 with the id it is logged under, and nothing else', async (operation, method) => {
     const fault = new Error('SQLITE_CORRUPT: database disk image is malformed at /secret/place');

@@ -44,7 +44,10 @@ test('an unknown platform key is refused, and the agent does not hear of it', as
   const { agent, gateway } = await echoing();
   const reply = await call(gateway.port, INVOKE, { headers: { authorization: 'Bearer rsk_unknown' } });
   expect(reply.status).toBe(401);
-  expect(reply.json().error).toMatchObject({ code: 'InvalidAccessKeyId.NotFound', type: 'authentication_error' });
+  expect(reply.json().error).toMatchObject({
+    code: 'InvalidAccessKeyId.NotFound',
+    type: 'authentication_error',
+  });
   expect(reply.json().error.message).toContain('InvalidAccessKeyId.NotFound');
   expect(agent.accepted).toHaveLength(0);
 });
@@ -53,7 +56,7 @@ test('a key revoked over the feed is unknown from then on', async () => {
   const { gateway } = await echoing();
   const ask = () => call(gateway.port, INVOKE, { headers: { authorization: `Bearer ${KEY}` } });
   expect((await ask()).status).toBe(200);
-  gateway.control.send({ type: 'keys', keys: [] });
+  gateway.control.send({ type: 'keys', sequence: 1000, keys: [] });
   await gateway.routes({ runtimeId: 'none', gone: true });
   expect((await ask()).status).toBe(401);
 });

@@ -216,7 +216,15 @@ export function instanceOf(agent: { port: number }, state: InstanceRoute['state'
 }
 
 export function keyRoute(key: string): KeyRoute {
-  return { id: 'key-1', sha256: createHash('sha256').update(key).digest('hex') };
+  return {
+    kind: 'platform',
+    id: 'key-1',
+    sha256: createHash('sha256').update(key).digest('hex'),
+    accessKeyId: 'testak',
+    accessKeySecret: 'testsk',
+    role: 'invoke',
+    workspaces: 'all',
+  };
 }
 
 export const INVOKE = '/agent-runtimes/echo/endpoints/Default/invocations';

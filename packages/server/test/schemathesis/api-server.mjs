@@ -2,10 +2,12 @@
 // that acts on what is written. Arguments: the data folder, the key. Says on stdout where it listens.
 import pino from 'pino';
 import { createApi } from '../../dist/api/app.js';
+import { createWalks } from '../../dist/api/walks.js';
 import { openDataFolders } from '../../dist/artifacts/folders.js';
 import { createPackageIntake } from '../../dist/artifacts/intake.js';
 import { createPackageThread } from '../../dist/artifacts/package-thread.js';
-import { hashKey } from '../../dist/auth/api-key.js';
+import { hashKey, KeyRing } from '../../dist/auth/key-ring.js';
+import { Nonces } from '../../dist/auth/nonces.js';
 import { openSecretBox } from '../../dist/auth/secret-box.js';
 import { openSqliteStore } from '../../dist/store/sqlite/sqlite-store.js';
 
@@ -23,6 +25,17 @@ async function runtimeChanged(id) {
   await store.settleRuntime(id, runtime.revision, { status: 'READY', newVersion: true, at });
 }
 
+const keys = new KeyRing([
+  {
+    kind: 'platform',
+    id: 'tests',
+    sha256: hashKey(key),
+    accessKeyId: 'tests',
+    accessKeySecret: 'tests',
+    role: 'admin',
+    workspaces: 'all',
+  },
+]);
 const api = createApi({
   store,
   intake: createPackageIntake(folders, thread),
@@ -32,7 +45,10 @@ const api = createApi({
   bodyLimitBytes: 16 * 1024 * 1024,
   maxInstancesPerRuntime: 10,
   redactLists: false,
-  keys: () => [{ id: 'tests', sha256: hashKey(key) }],
+  walks: createWalks(() => performance.now()),
+  authentication: { keys, nonces: await Nonces.open(store, Date.now()), now: Date.now },
+  givenKeys: ['tests'],
+  keysChanged: async () => {},
   publicUrl: () => 'http://agents.test:7700',
   runtimeChanged: (id) => void runtimeChanged(id),
   endpointsChanged: () => {},

@@ -262,7 +262,7 @@ describe('migrate', () => {
     }
     close(before);
 
-    const store = openSqliteStore(path);
+    const store = openSqliteStore(path, testBox);
     const { id: workspaceId, isDefault } = await store.defaultWorkspace();
     expect(isDefault).toBe(true);
     for (const id of ['labelled', 'plain']) {

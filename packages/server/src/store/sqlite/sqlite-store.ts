@@ -395,7 +395,7 @@ function createSqliteStore(database: OpenDatabase, box: SecretBox): Store {
       await db.deleteFrom('endpoints').where('id', '=', id).execute();
     },
 
-    async createWorkspace({ id, name, description, resourceGroupId, at }) {
+    async createWorkspace({ id, name, description, resourceGroupId, at }, keep) {
       const row = {
         id,
         name,
@@ -405,8 +405,12 @@ function createSqliteStore(database: OpenDatabase, box: SecretBox): Store {
         created_at: at,
         updated_at: at,
       };
-      await orNameTaken(name, db.insertInto('workspaces').values(row).execute());
-      return toWorkspace(row);
+      const created = toWorkspace(row);
+      await orNameTaken(
+        name,
+        keeping(keep, created, (tx) => tx.insertInto('workspaces').values(row).execute()),
+      );
+      return created;
     },
 
     async getWorkspace(id) {
