@@ -122,7 +122,6 @@ describe('keys create', () => {
     [['--expires', '0d'], /--expires must be .*got "0d"/],
     [['--header', 'X-API-Key'], /--header needs --credential/],
     [['--credential', 'p', '--role', 'admin'], /--role and --credential do not go together/],
-    [['--credential', 'p', '--workspace', 'w'], /--workspace and --credential do not go together/],
     [['--output', 'yaml'], /--output must be one of table, json, quiet; got "yaml"/],
   ])('%j is refused before anything is sent', async (argv, says) => {
     const { seen, run } = await startServer();
@@ -139,9 +138,9 @@ describe('keys list', () => {
     expect(await run('list')).toEqual({
       exitCode: 0,
       stdout: [
-        'KEY       ROLE    FOR                 EXPIRES                   DESCRIPTION',
-        'raktest   invoke  w1, w2              never                     bad  [31mred line',
-        'rakother  -       credential partner  2027-01-01T00:00:00.000Z',
+        'KEY       ROLE    FOR                                 EXPIRES                   DESCRIPTION',
+        'raktest   invoke  w1, w2                              never                     bad  [31mred line',
+        'rakother  -       credential partner, all workspaces  2027-01-01T00:00:00.000Z',
         '',
       ].join('\n'),
       stderr: '',

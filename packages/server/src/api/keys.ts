@@ -39,7 +39,8 @@ const CreateKeyInput = z.object({
 export interface KeyInfo {
   keyId: string;
   role?: string;
-  workspaces: Workspaces;
+  /** Ids; absent: all. */
+  workspaces?: readonly string[];
   credentialName?: string;
   headerName?: string;
   description?: string;
@@ -161,5 +162,13 @@ function toWire(key: KeyRecord): KeyInfo {
     key.kind === 'platform'
       ? { role: key.role }
       : { credentialName: key.credentialName, headerName: key.headerName };
-  return defined({ keyId: id, ...own, workspaces, description, createdBy, createdAt, expiresAt }) as KeyInfo;
+  return defined({
+    keyId: id,
+    ...own,
+    workspaces: workspaces === 'all' ? undefined : workspaces,
+    description,
+    createdBy,
+    createdAt,
+    expiresAt,
+  }) as KeyInfo;
 }

@@ -49,19 +49,19 @@ export const createKey: Command = {
 function inputOf({ role, workspace, credential, header, description, expires }: Flags): object {
   if (role !== undefined && !ROLES.includes(String(role)))
     throw new CommandError(EXIT.usage, `--role must be one of ${ROLES.join(', ')}; got "${role}"`);
-  if (credential !== undefined && (role !== undefined || workspace !== undefined)) {
-    const other = role === undefined ? '--workspace' : '--role';
+  if (credential !== undefined && role !== undefined) {
     throw new CommandError(
       EXIT.usage,
-      `${other} and --credential do not go together: a credential's key opens the runtimes that name it, and nothing else`,
+      "--role and --credential do not go together: a credential's key opens the runtimes that name it, and nothing else",
     );
   }
   if (header !== undefined && credential === undefined)
     throw new CommandError(EXIT.usage, '--header needs --credential: other keys are sent in Authorization');
   return {
     ...(credential === undefined
-      ? { role: role ?? 'deploy', ...(workspace !== undefined && { workspaces: workspace }) }
+      ? { role: role ?? 'deploy' }
       : { credential, ...(header !== undefined && { header }) }),
+    ...(workspace !== undefined && { workspaces: workspace }),
     ...(description !== undefined && { description }),
     ...(expires !== undefined && { expiresInSeconds: seconds(String(expires), '--expires') }),
   };
@@ -71,7 +71,7 @@ function entriesOf(key: Key): [string, string][] {
   const entries: [string, string | undefined][] = [
     ['key', key.keyId],
     ['role', key.role],
-    ['workspaces', key.credentialName === undefined ? workspacesOf(key.workspaces) : undefined],
+    ['workspaces', workspacesOf(key.workspaces)],
     ['credential', key.credentialName],
     ['header', key.headerName],
     ['description', key.description],

@@ -18,7 +18,8 @@ export const KEYS_PATH = '/runstead/v1/keys';
 export const KEY_COLUMNS = ['KEY', 'ROLE', 'FOR', 'EXPIRES', 'DESCRIPTION'];
 
 export function keyRow({ keyId, role, workspaces, credentialName, expiresAt, description }: Key): string[] {
-  const scope = credentialName === undefined ? workspacesOf(workspaces) : `credential ${credentialName}`;
+  const reach = workspacesOf(workspaces);
+  const scope = credentialName === undefined ? reach : `credential ${credentialName}, ${reach}`;
   return [keyId, role ?? '-', scope, expiresAt ?? 'never', description ?? ''];
 }
 
