@@ -230,16 +230,19 @@ function refuseOtherMethods(app: FastifyInstance, routes: readonly { method: str
   }
   for (const [path, allowed] of byPath) {
     const others = app.supportedMethods.filter((method) => !allowed.includes(method));
+    const refuseMethod = async (request: FastifyRequest, reply: FastifyReply) => {
+      reply.header('allow', allowed.join(', '));
+      throw new RunsteadError(
+        'ERR_METHOD_NOT_ALLOWED',
+        `Method ${request.method} is not allowed here; ${allowed.join(', ')} ${allowed.length > 1 ? 'are' : 'is'}`,
+      );
+    };
     app.route({
       method: others,
       url: path.replace(/\{(\w+)\}/g, ':$1'),
-      handler: (request, reply) => {
-        reply.header('allow', allowed.join(', '));
-        throw new RunsteadError(
-          'ERR_METHOD_NOT_ALLOWED',
-          `Method ${request.method} is not allowed here; ${allowed.join(', ')} ${allowed.length > 1 ? 'are' : 'is'}`,
-        );
-      },
+      // Before the framework looks for what some of these methods must bring along.
+      onRequest: refuseMethod,
+      handler: refuseMethod,
     });
   }
 }

@@ -238,7 +238,7 @@ describe('a method', () => {
       path === template ? (method === 'GET' ? ['GET', 'HEAD'] : [method]) : [],
     );
     const url = template.replace(/\{\w+\}/g, ABSENT);
-    for (const method of ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'PROPFIND']) {
+    for (const method of ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'PROPFIND', 'QUERY']) {
       if (allowed.includes(method)) continue;
       const answer = await api.send({ method, url });
       expect([method, answer.status]).toEqual([method, 405]);
