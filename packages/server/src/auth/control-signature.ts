@@ -78,12 +78,27 @@ export function verifyControlSignature(
       'the request is not what was signed, or it was signed with another secret; proxies on the way must leave path, query, Host and the signed fields alone',
     );
   }
+  requireClearNames(request.target);
   return { key, nonce, nonceExpiresMs: dateMs + SIGNATURE_WINDOW_MS, bodySha256 };
 }
 
 /** Those clients change these three before they sign, and send the path as it was (contract: signing, step 2). */
 function asTypeScriptClientsHaveIt(path: string): string {
   return path.replace('+', '%20').replace('*', '%2A').replaceAll('%7E', '~');
+}
+
+/**
+ * Names of parameters stand in what is signed as they are: with `&`, `=` or a line break in one, another query could read
+ * the same. No operation has such a name.
+ */
+function requireClearNames(target: string): void {
+  const query = target.split('?').slice(1).join('?');
+  for (const name of new URLSearchParams(query).keys()) {
+    if (/^[\x21-\x7e]*$/.test(name) && !/[&=]/.test(name)) continue;
+    throw mismatch(
+      'the name of a parameter in the query must have no characters but visible ASCII, without "&" and "="',
+    );
+  }
 }
 
 /**
