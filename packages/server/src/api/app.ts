@@ -163,8 +163,6 @@ async function answer(
 ) {
   const { deps, principal } = parts;
   requireThisOperation(name, request);
-  requirePermission(principal, name);
-  if (!hasBody(name)) await requireNoOtherBody(request, principal);
   const warnings: string[] = [];
   let read: Promise<JsonBody> | undefined;
   const body = () => (read ??= readJsonBody(request, principal));
@@ -179,9 +177,12 @@ async function answer(
     setHeader: (name, value) => void reply.header(name, value),
     warn: (text) => warnings.push(text),
   };
-  const data = permissions[name].writes
-    ? await audited(call, name, () => handler(call))
-    : await handler(call);
+  const work = async () => {
+    requirePermission(principal, name);
+    if (!hasBody(name)) await requireNoOtherBody(request, principal);
+    return handler(call);
+  };
+  const data = permissions[name].writes ? await audited(call, name, work) : await work();
   if (warnings.length > 0) {
     deps.log.warn({ requestId: request.id }, warnings.join('; '));
     reply.header(

@@ -1,10 +1,13 @@
 import type { OperationName } from '@runstead/contract';
+import { isSecret } from '../auth/key-secrets.ts';
 import type { ExtensionName } from '../auth/permissions.ts';
 import type { Call } from './call.ts';
 import { asRunsteadError } from './envelope.ts';
+import { shortened } from './parse.ts';
 
 /**
- * Does a write between two lines of the audit: that it begins, which is there whatever happens, and how it ended.
+ * Does a write between two lines of the audit: that it begins, which is there whatever happens, and how it ended. Also
+ * one that its key may not do.
  */
 export async function audited<T>(
   call: Call,
@@ -17,7 +20,7 @@ export async function audited<T>(
     requestId: call.requestId,
     keyId: call.principal.keyId,
     operation,
-    resource: Object.values(call.parameters).join('/'),
+    resource: Object.values(call.parameters).map(asKept).join('/'),
   });
   const end = (status: number, resource?: string) =>
     // The write is done, or refused: that must not be told otherwise.
@@ -33,6 +36,11 @@ export async function audited<T>(
   }
   await end(200, resourceOf(data));
   return data;
+}
+
+/** Text of a path may be anything, even a key where its id belongs. */
+function asKept(text: string): string {
+  return isSecret(text) ? `${text.slice(0, 4)}…` : shortened(text);
 }
 
 /** What the answer says it is about. */

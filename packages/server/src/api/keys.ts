@@ -1,7 +1,7 @@
 import { CREDENTIAL_NAME_PATTERN, RunsteadError } from '@runstead/contract';
 import { z } from 'zod';
 import { hashKey } from '../auth/key-ring.ts';
-import { newAccessKeyId, newCredentialKey, newKeySecrets } from '../auth/key-secrets.ts';
+import { isSecret, newAccessKeyId, newCredentialKey, newKeySecrets } from '../auth/key-secrets.ts';
 import { includesRole, ROLES, type Workspaces } from '../auth/keys.ts';
 import { isUuid } from '../domain/names.ts';
 import { defined } from '../domain/runtime.ts';
@@ -81,6 +81,12 @@ export async function listKeys(call: Call): Promise<{ items: KeyInfo[] }> {
 
 export async function revokeKey(call: Call): Promise<KeyInfo> {
   const id = call.parameters.keyId ?? '';
+  if (isSecret(id)) {
+    throw new RunsteadError(
+      'ERR_BAD_REQUEST',
+      'keyId must be a key id such as rak…, as ListKeys has it, not the key itself',
+    );
+  }
   if (call.deps.givenKeys.includes(id)) {
     throw new RunsteadError(
       'ERR_BAD_REQUEST',

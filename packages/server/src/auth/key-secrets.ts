@@ -22,6 +22,11 @@ export function newCredentialKey(): string {
   return `rck_${random(24)}`;
 }
 
+/** Whether a text reads like one of these keys, which must not be kept or repeated. */
+export function isSecret(text: string): boolean {
+  return /^r[sc]k_/i.test(text);
+}
+
 function random(bytes: number): string {
   return randomBytes(bytes).toString('base64url');
 }
