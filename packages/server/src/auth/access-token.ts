@@ -23,7 +23,7 @@ export function issueAccessToken(key: PlatformKey, runtimeId: string, nowMs: num
   const end = Math.floor((nowMs + ACCESS_TOKEN_LIFETIME_MS) / 1000);
   const payload: Payload = { r: runtimeId, k: key.id, e: end };
   const text = Buffer.from(JSON.stringify(payload)).toString('base64url');
-  return `rat_${text}.${seal(key, text).toString('base64url')}`;
+  return `rat_${text}.${seal(key, text)}`;
 }
 
 /** Whose token it is, if it is good for this runtime. */
@@ -37,13 +37,14 @@ export function verifyAccessToken(
   const payload = read(text);
   if (!payload || runtimeId === undefined || payload.r !== runtimeId) return undefined;
   const key = keys.byId(payload.k);
-  if (!key || !timingSafeEqual(seal(key, text), Buffer.from(presented, 'base64url'))) return undefined;
+  // As texts: base64 has more than one for the same bytes.
+  if (!key || !timingSafeEqual(Buffer.from(seal(key, text)), Buffer.from(presented))) return undefined;
   return payload.e * 1000 > nowMs ? key : undefined;
 }
 
 /** The purpose stands before it, so that no signature of a request can be taken for it. */
-function seal(key: PlatformKey, text: string): Buffer {
-  return hmac(key.accessKeySecret, `runstead access token\n${text}`);
+function seal(key: PlatformKey, text: string): string {
+  return hmac(key.accessKeySecret, `runstead access token\n${text}`).toString('base64url');
 }
 
 function read(text: string): Payload | undefined {

@@ -23,7 +23,7 @@ export function chooseVersion(
 ): Destination {
   const { runtimeName, endpointName, isPrivate } = names;
   if (!runtime || runtime.state === 'deleting') {
-    throw new RunsteadError('ERR_NOT_FOUND', `Runtime '${runtimeName}' does not exist`);
+    throw noSuchRuntime(runtimeName);
   }
   const endpoint = findEndpoint(runtime, endpointName);
   if (!endpoint) {
@@ -91,4 +91,9 @@ export function pickInstance<T extends { inFlight: number }>(
   const one = free[first]!;
   const two = free[other < first ? other : other + 1]!;
   return two.inFlight < one.inFlight ? two : one;
+}
+
+/** Also for one that is beyond a caller's reach: the two read the same, so that neither tells of the other. */
+export function noSuchRuntime(name: string): RunsteadError {
+  return new RunsteadError('ERR_NOT_FOUND', `Runtime '${name}' does not exist`);
 }

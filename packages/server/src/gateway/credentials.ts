@@ -1,9 +1,10 @@
-import { RunsteadError } from '@runstead/contract';
+import { CONTROL_ALGORITHM, DATA_ALGORITHM, RunsteadError } from '@runstead/contract';
 import { verifyAccessToken } from '../auth/access-token.ts';
 import { verifyDataSignature } from '../auth/data-signature.ts';
 import type { KeyRing } from '../auth/key-ring.ts';
 import { type PlatformKey, reaches } from '../auth/keys.ts';
 import type { RuntimeRoute } from '../feed/messages.ts';
+import { noSuchRuntime } from './choose.ts';
 import { fieldValues } from './request-head.ts';
 
 /** Who calls, as far as the data plane asks. */
@@ -33,8 +34,13 @@ export interface Door {
 
 const SIGNATURE_FIELD = 'agentrun-authorization';
 const TOKEN_FIELD = 'agentrun-access-token';
+/** Keys of either kind, alone or behind a scheme's name: no other field than those above is asked for them, but some client may send one all the same. */
+const ANY_KEY = /^\s*(?:\S+\s+)?r[sc]k_/i;
+/** How requests to the platform are signed, and how calls are in a field of their own. */
+const SIGNED = new RegExp(`^\\s*(?:${CONTROL_ALGORITHM}|${DATA_ALGORITHM})(?:\\s|$)`, 'i');
 /** Platform keys: everything that begins like one must be one. */
 const PLATFORM_BEARER = /^\s*bearer\s+(rsk_.*?)\s*$/is;
+const CREDENTIAL_BEARER = /^\s*bearer\s+(rck_.*?)\s*$/is;
 const ANY_BEARER = /^\s*bearer\s+(\S.*?)\s*$/is;
 /** Never the agent's, whatever else was sent. */
 const ALWAYS_CONSUMED = [SIGNATURE_FIELD, TOKEN_FIELD, 'x-acs-security-token'];
@@ -48,7 +54,7 @@ const ALWAYS_CONSUMED = [SIGNATURE_FIELD, TOKEN_FIELD, 'x-acs-security-token'];
  * ERR_NOT_FOUND for a runtime in a workspace that the key does not reach; ERR_BAD_REQUEST for a field sent twice
  */
 export function authenticate(door: Door, call: CallHead, runtime: RuntimeRoute | undefined): Principal {
-  const consumed = new Set(ALWAYS_CONSUMED);
+  const consumed = new Set([...ALWAYS_CONSUMED, ...fieldsWithSecrets(call.fields)]);
   const signed = signer(door, call);
   if (!signed && needsSignature(call.host)) {
     throw new RunsteadError(
@@ -69,11 +75,53 @@ export function authenticate(door: Door, call: CallHead, runtime: RuntimeRoute |
   if (runtime.credentialName !== undefined) {
     return { keyId: credentialOf(door, call, runtime, runtime.credentialName, consumed), consumed };
   }
+  requireNoBadCredential(door, call);
   if (door.anonymousCalls) return { keyId: undefined, consumed };
   throw new RunsteadError(
     'AccessDenied',
     'AccessDenied: this server takes no anonymous calls; send a key of this server as "Authorization: Bearer rsk_…", sign the call, or send an Agentrun-Access-Token',
   );
+}
+
+/** Fields, in lower case and with hyphens, in which something of the platform's was sent, whether it is needed here or not. */
+function fieldsWithSecrets(fields: readonly string[]): string[] {
+  const names: string[] = [];
+  for (let at = 0; at < fields.length; at += 2) {
+    const name = fields[at]!.toLowerCase().replaceAll('_', '-');
+    const value = fields[at + 1]!;
+    const isOurs =
+      ANY_KEY.test(value) || (name === 'authorization' && (SIGNED.test(value) || isKeyAsPassword(value)));
+    if (isOurs) names.push(name);
+  }
+  return names;
+}
+
+/** Browsers that have shown the API's reference send its password to all paths beside it (RFC 7617 section 2.2). */
+function isKeyAsPassword(authorization: string): boolean {
+  const encoded = /^\s*basic\s+([A-Za-z0-9+/_=-]+)\s*$/i.exec(authorization)?.[1];
+  return encoded !== undefined && /(?:^|:)r[sc]k_/i.test(Buffer.from(encoded, 'base64').toString('latin1'));
+}
+
+/**
+ * Before somebody is let in without a credential: what was sent of the platform's, and is not asked for here, must at
+ * least be good.
+ * @throws RunsteadError AccessDenied, InvalidAccessKeyId.NotFound
+ */
+function requireNoBadCredential({ keys }: Door, { fields }: CallHead): void {
+  const value = single(fields, 'authorization') ?? '';
+  if (SIGNED.test(value)) {
+    throw new RunsteadError(
+      'AccessDenied',
+      `AccessDenied: calls to runtimes are signed in the field Agentrun-Authorization (${DATA_ALGORITHM} …), not in Authorization`,
+    );
+  }
+  const apiKey = CREDENTIAL_BEARER.exec(value)?.[1];
+  if (apiKey !== undefined && !keys.credentialKey(apiKey)) {
+    throw new RunsteadError(
+      'InvalidAccessKeyId.NotFound',
+      'InvalidAccessKeyId.NotFound: the key of a credential is not known here, has expired or was revoked; this runtime needs none',
+    );
+  }
 }
 
 /** `123-ram.agentrun-data.…`: the cloud takes only signed calls on such hosts, and so do we (contract: access modes). */
@@ -154,9 +202,4 @@ function single(fields: readonly string[], name: string): string | undefined {
   const values = fieldValues(fields, name);
   if (values.length > 1) throw new RunsteadError('ERR_BAD_REQUEST', `${name} may be sent only once`);
   return values[0];
-}
-
-/** As if it were not there: that it is, is nobody else's business. */
-function noSuchRuntime(name: string): RunsteadError {
-  return new RunsteadError('ERR_NOT_FOUND', `AgentRuntime '${name}' does not exist (not found)`);
 }
