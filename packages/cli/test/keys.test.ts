@@ -27,7 +27,7 @@ async function startServer(
       const made = {
         keyId: 'raktest',
         role: body?.role,
-        workspaces: body?.workspaces ?? [],
+        workspaces: body?.workspaces ?? 'all',
         description: body?.description,
         createdAt: '2026-01-01T00:00:00.000Z',
       };

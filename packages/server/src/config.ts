@@ -325,7 +325,10 @@ function readSecret(variable: string, file: string): string {
 /** It stands unquoted in `Credential=…/…,` (contract: signing). */
 function accessKeyId(value: string, what: string): string {
   if (/^[A-Za-z0-9_.-]{1,128}$/.test(value)) return value;
-  throw new ConfigError(`${what} must have 1 to 128 letters, digits, "_", "." and "-"; got "${value}"`);
+  // Not repeated: it may be the secret, set in the wrong place.
+  throw new ConfigError(
+    `${what} must have 1 to 128 letters, digits, "_", "." and "-"; what it was set to has ${value.length} characters, and others among them`,
+  );
 }
 
 /** The object store as packages are fetched from it; undefined when none is configured. */

@@ -2,7 +2,8 @@
 export interface Key {
   keyId: string;
   role?: string;
-  workspaces?: string[] | null;
+  /** Ids. */
+  workspaces?: 'all' | string[];
   credentialName?: string;
   headerName?: string;
   description?: string;
@@ -23,7 +24,7 @@ export function keyRow({ keyId, role, workspaces, credentialName, expiresAt, des
   return [keyId, role ?? '-', scope, expiresAt ?? 'never', description ?? ''];
 }
 
-/** None named means all. */
-export function workspacesOf(workspaces: string[] | null | undefined): string {
-  return workspaces?.length ? workspaces.join(', ') : 'all workspaces';
+export function workspacesOf(workspaces: Key['workspaces']): string {
+  if (workspaces === 'all') return 'all workspaces';
+  return workspaces?.length ? workspaces.join(', ') : '-';
 }
