@@ -4,15 +4,21 @@ import type { TestContext } from 'vitest';
 /** What some tests need of the machine. A test without it is skipped, and says why. */
 
 const isNewEnough = 'import sys; sys.exit(sys.version_info < (3, 10))';
-let python: boolean | undefined;
+let python: string | null | undefined;
 let registry: boolean | undefined;
 
-/** Skips unless a Python of at least 3.10 really runs: a version manager's shim may not. */
+/** A Python of at least 3.10 that really runs: a version manager's shim may not. */
+export function newEnoughPython(): string | undefined {
+  if (python === undefined) {
+    const runs = (file: string) =>
+      spawnSync(file, ['-c', isNewEnough], { stdio: 'ignore', timeout: 10_000 }).status === 0;
+    python = ['python3', '/usr/bin/python3'].find(runs) ?? null;
+  }
+  return python ?? undefined;
+}
+
 export function pythonOrSkip(context: TestContext): void {
-  python ??= ['python3', '/usr/bin/python3'].some(
-    (file) => spawnSync(file, ['-c', isNewEnough], { stdio: 'ignore', timeout: 10_000 }).status === 0,
-  );
-  skipUnless(context, python, 'no Python 3.10 or newer runs on this machine');
+  skipUnless(context, newEnoughPython() !== undefined, 'no Python 3.10 or newer runs on this machine');
 }
 
 /** Skips unless the npm registry answers, from which the LangGraph example's packages come. */
