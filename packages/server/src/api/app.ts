@@ -144,9 +144,13 @@ export function createApi(deps: ApiDeps): FastifyInstance {
     });
   }
   addDocs(app);
-  refuseOtherMethods(app, [...routes, ...docsPaths.map((path) => ({ method: 'GET', path }))]);
-  app.setNotFoundHandler((request) => {
-    throw new RunsteadError('ERR_NOT_FOUND', `Path ${request.url.split('?', 1)[0]} does not exist`);
+  const refusal = unrouted(app, [...routes, ...docsPaths.map((path) => ({ method: 'GET', path }))]);
+  app.addHook('onRequest', async (request, reply) => {
+    // Before the framework looks for what some methods must bring along.
+    if (request.is404) throw refusal(request, reply);
+  });
+  app.setNotFoundHandler((request, reply) => {
+    throw refusal(request, reply);
   });
   app.setErrorHandler(refuse);
   return app;
@@ -219,7 +223,14 @@ function singleValues(query: Record<string, string | string[]>): Record<string, 
   );
 }
 
-function refuseOtherMethods(app: FastifyInstance, routes: readonly { method: string; path: string }[]): void {
+/** Why a request that no route takes is refused: for its method, if the path has others; else for its path. */
+type Unrouted = (request: FastifyRequest, reply: FastifyReply) => RunsteadError;
+
+/**
+ * Makes the API hear of requests with any method there is, so that those no route takes are answered by `Unrouted`. Not
+ * as routes of their own: some six hundred of them would take longer to register than all else at a start.
+ */
+function unrouted(app: FastifyInstance, routes: readonly { method: string; path: string }[]): Unrouted {
   // Every method that Node reads; CONNECT never comes as a request.
   for (const method of METHODS) {
     if (method !== 'CONNECT' && !app.supportedMethods.includes(method)) app.addHttpMethod(method);
@@ -229,21 +240,18 @@ function refuseOtherMethods(app: FastifyInstance, routes: readonly { method: str
     // HEAD comes with GET.
     byPath.set(path, [...(byPath.get(path) ?? []), ...(method === 'GET' ? ['GET', 'HEAD'] : [method])]);
   }
-  for (const [path, allowed] of byPath) {
-    const others = app.supportedMethods.filter((method) => !allowed.includes(method));
-    const refuseMethod = async (request: FastifyRequest, reply: FastifyReply) => {
-      reply.header('allow', allowed.join(', '));
-      throw new RunsteadError(
-        'ERR_METHOD_NOT_ALLOWED',
-        `Method ${request.method} is not allowed here; ${allowed.join(', ')} ${allowed.length > 1 ? 'are' : 'is'}`,
-      );
-    };
-    app.route({
-      method: others,
-      url: path.replace(/\{(\w+)\}/g, ':$1'),
-      // Before the framework looks for what some of these methods must bring along.
-      onRequest: refuseMethod,
-      handler: refuseMethod,
-    });
-  }
+  const known = [...byPath].map(([path, allowed]) => ({
+    pattern: new RegExp(`^${path.replaceAll('.', '\\.').replace(/\{\w+\}/g, '[^/]*')}$`),
+    allowed,
+  }));
+  return (request, reply) => {
+    const path = request.url.split('?', 1)[0]!;
+    const allowed = known.find(({ pattern }) => pattern.test(path))?.allowed;
+    if (!allowed) return new RunsteadError('ERR_NOT_FOUND', `Path ${path} does not exist`);
+    reply.header('allow', allowed.join(', '));
+    return new RunsteadError(
+      'ERR_METHOD_NOT_ALLOWED',
+      `Method ${request.method} is not allowed here; ${allowed.join(', ')} ${allowed.length > 1 ? 'are' : 'is'}`,
+    );
+  };
 }
