@@ -98,7 +98,7 @@ export async function installOfficialClients(): Promise<OfficialClients | string
       timeout: INSTALL_WITHIN_MS,
     });
   const probe = ['download', '--quiet', '--no-deps', '--retries=1', '--timeout=10', '--dest', folder];
-  if (pip(...probe, 'agentrun-sdk==0.0.54').status !== 0) {
+  if (pip(...probe, 'agentrun-sdk').status !== 0) {
     remove();
     return 'the pip registry does not answer';
   }

@@ -142,7 +142,7 @@ report(
     withToken=call(**{"Agentrun-Access-Token": token}),
     withTokenAndEmptyBearer=call(**{"Agentrun-Access-Token": token, "Authorization": "Bearer "}),
     withEmptyToken=call(**{"Agentrun-Access-Token": "", "Authorization": "Bearer "}),
-    withWrongToken=call(**{"Agentrun-Access-Token": token[:-2]})[0],
+    withWrongToken=call(**{"Agentrun-Access-Token": token[:-2]}),
 )
 
 workspaces = client.list_workspaces(
