@@ -64,7 +64,7 @@ const handlers: Record<keyof typeof operations, Handler> = {
 };
 
 /** Runstead's own, beside the contract's. */
-const extensions: Record<ExtensionName, Omit<Route, 'name'>> = {
+export const extensions: Record<ExtensionName, Omit<Route, 'name'>> = {
   ListEvents: {
     method: 'GET',
     path: '/runstead/v1/runtimes/{agentRuntimeId}/events',
