@@ -70,7 +70,8 @@ export class CallClock {
       this.#interrupt = reject;
       if (this.#reason !== undefined) reject(this.#reason);
       work.then(resolve, reject).finally(() => {
-        this.#interrupt = undefined;
+        // Whoever waited goes on before this runs, and may have begun to wait anew.
+        if (this.#interrupt === reject) this.#interrupt = undefined;
       });
     });
   }
