@@ -2,7 +2,7 @@ import type { Caller } from './caller.ts';
 import type { Config } from './config/config.ts';
 import { InvalidResponseError, ValueError } from './errors.ts';
 import { ApiPromise } from './transport/api-promise.ts';
-import { controlCall } from './transport/send.ts';
+import { controlCall, operation } from './transport/send.ts';
 
 /** What an access token is for: one of `resourceName` and `resourceId`. */
 export interface AccessTokenInput {
@@ -29,7 +29,7 @@ export function getAccessToken(
       resourceName: resourceName || undefined,
       resourceId: resourceId || undefined,
     };
-    return { method: 'GET', path: '/2025-09-10/agents/accessToken', action: 'GetAccessToken', query };
+    return operation('GetAccessToken', { path: {}, query });
   };
   return new ApiPromise(
     controlCall(caller, config, build, (data) => {

@@ -16,10 +16,14 @@ import type {
   AgentRuntimeEndpointListInput,
   AgentRuntimeVersion,
   AgentRuntimeVersionListInput,
+  CreateWorkspaceInput,
   PageInput,
   PublishRuntimeVersionInput,
   UpdateAgentRuntimeEndpointInput,
   UpdateAgentRuntimeInput,
+  UpdateWorkspaceInput,
+  Workspace,
+  WorkspaceListInput,
 } from './wire.ts';
 import type { AgentRuntimeListFilter, AgentRuntimeListRequest, WorkspaceName } from './workspace-names.ts';
 import * as workspaces from './workspaces.ts';
@@ -169,39 +173,29 @@ export class AgentRuntimeClient {
     return operations.publishVersion(this.#caller, agentRuntimeId, input, config);
   }
 
-  createWorkspace(
-    input: workspaces.WorkspaceCreateInput,
-    config?: CreateConfig,
-  ): ApiPromise<workspaces.Workspace> {
+  createWorkspace(input: CreateWorkspaceInput, config?: CreateConfig): ApiPromise<Workspace> {
     return workspaces.createWorkspace(this.#caller, input, config);
   }
 
-  getWorkspace(workspaceId: string, config?: Config): ApiPromise<workspaces.Workspace> {
+  getWorkspace(workspaceId: string, config?: Config): ApiPromise<Workspace> {
     return workspaces.getWorkspace(this.#caller, workspaceId, config);
   }
 
-  updateWorkspace(
-    workspaceId: string,
-    input: workspaces.WorkspaceUpdateInput,
-    config?: Config,
-  ): ApiPromise<workspaces.Workspace> {
+  updateWorkspace(workspaceId: string, input: UpdateWorkspaceInput, config?: Config): ApiPromise<Workspace> {
     return workspaces.updateWorkspace(this.#caller, workspaceId, input, config);
   }
 
-  deleteWorkspace(workspaceId: string, config?: Config): ApiPromise<workspaces.Workspace> {
+  deleteWorkspace(workspaceId: string, config?: Config): ApiPromise<Workspace> {
     return workspaces.deleteWorkspace(this.#caller, workspaceId, config);
   }
 
   /** As `list`. */
-  listWorkspaces(input?: workspaces.WorkspaceListInput, config?: Config): ListPromise<workspaces.Workspace> {
+  listWorkspaces(input?: WorkspaceListInput, config?: Config): ListPromise<Workspace> {
     return workspaces.listWorkspaces(this.#caller, input, config);
   }
 
   /** As `listAll`. */
-  listAllWorkspaces(
-    filter?: Omit<workspaces.WorkspaceListInput, keyof PageInput>,
-    config?: Config,
-  ): ListAll<workspaces.Workspace> {
+  listAllWorkspaces(filter?: Omit<WorkspaceListInput, keyof PageInput>, config?: Config): ListAll<Workspace> {
     return workspaces.listAllWorkspaces(this.#caller, filter, config);
   }
 

@@ -52,6 +52,7 @@ export type {
   CodeConfiguration,
   CodeConfigurationInput,
   ContainerConfiguration,
+  CreateWorkspaceInput as WorkspaceCreateInput,
   ErrorCode,
   HealthCheckConfiguration,
   Language,
@@ -71,16 +72,13 @@ export type {
   ScheduledPolicy,
   UpdateAgentRuntimeEndpointInput as AgentRuntimeEndpointUpdateInput,
   UpdateAgentRuntimeInput as AgentRuntimeUpdateInput,
+  UpdateWorkspaceInput as WorkspaceUpdateInput,
   VersionWeight,
+  Workspace,
+  WorkspaceListInput,
 } from './wire.ts';
 export type {
   AgentRuntimeListFilter,
   AgentRuntimeListRequest as AgentRuntimeListInput,
   WorkspaceName,
 } from './workspace-names.ts';
-export type {
-  Workspace,
-  WorkspaceCreateInput,
-  WorkspaceListInput,
-  WorkspaceUpdateInput,
-} from './workspaces.ts';

@@ -429,3 +429,40 @@ export interface Page<T> {
   pageNumber: number;
   pageSize: number;
 }
+
+export interface CreateWorkspaceInput {
+  /** Unique, and for good: an update cannot change it. */
+  name: string;
+  description?: string | undefined;
+  /** Kept and shown; lists can select by it. */
+  resourceGroupId?: string | undefined;
+}
+
+export interface UpdateWorkspaceInput {
+  description?: string | undefined;
+}
+
+export interface Workspace {
+  workspaceId?: string | undefined;
+  workspaceArn?: string | undefined;
+  name?: string | undefined;
+  description?: string | undefined;
+  /** Where runtimes are whose creator named no workspace; there is always exactly one. */
+  isDefault?: boolean | undefined;
+  resourceGroupId?: string | undefined;
+  /** ISO 8601 with fractional seconds and a zone. */
+  createdAt?: string | undefined;
+  updatedAt?: string | undefined;
+}
+
+export interface WorkspaceListInput extends PageInput {
+  /** Contained in the name, letter case aside. */
+  name?: string;
+  /** Exactly this. */
+  resourceGroupId?: string;
+}
+
+/** The `data` of the list of workspaces, whose array has another name. */
+export interface WorkspacePage<T> extends Omit<Page<T>, 'items'> {
+  workspaces: T[];
+}

@@ -86,7 +86,7 @@ async function workspaceIdOf(caller: Caller, name: string, config: Config): Prom
   if (known !== undefined) return known;
   const ids = new Set<string>();
   for (let pageNumber = 1; pageNumber <= MAX_PAGES; pageNumber++) {
-    const query = { name, pageNumber: String(pageNumber), pageSize: String(ALL_PAGE_SIZE) };
+    const query = { name, pageNumber, pageSize: ALL_PAGE_SIZE };
     const page = await new ApiPromise(workspacePage(caller, query, config));
     for (const workspace of page) {
       if (workspace.name === name && workspace.workspaceId) ids.add(workspace.workspaceId);

@@ -3,73 +3,48 @@ import type { Config, CreateConfig } from './config/config.ts';
 import type { ResourceReference } from './errors.ts';
 import { ListAll, ListPromise, type ListResult, listResult } from './lists.ts';
 import { pathSegment } from './path-segment.ts';
+import { isObject } from './transport/answer.ts';
 import { ApiPromise, type Run } from './transport/api-promise.ts';
-import { controlCall } from './transport/send.ts';
+import { type ControlCall, controlCall, operation } from './transport/send.ts';
+import type {
+  CreateWorkspaceInput,
+  PageInput,
+  UpdateWorkspaceInput,
+  Workspace,
+  WorkspaceListInput,
+  WorkspacePage,
+} from './wire.ts';
 
-/** Workspaces (contract: operations, data models). */
-
-export interface Workspace {
-  workspaceId?: string;
-  workspaceArn?: string;
-  name?: string;
-  description?: string;
-  /** Whether runtimes that name no workspace go here. */
-  isDefault?: boolean;
-  /** ISO 8601 with fractional seconds and a zone. */
-  createdAt?: string;
-  updatedAt?: string;
-  resourceGroupId?: string;
-}
-
-export interface WorkspaceCreateInput {
-  name: string;
-  description?: string | undefined;
-  resourceGroupId?: string | undefined;
-}
-
-export interface WorkspaceUpdateInput {
-  name?: string | undefined;
-  description?: string | undefined;
-}
-
-export interface WorkspaceListInput {
-  name?: string | undefined;
-  pageNumber?: number | undefined;
-  pageSize?: number | undefined;
-  resourceGroupId?: string | undefined;
-}
-
-const WORKSPACES = '/2025-09-10/workspaces';
+/** The operations on workspaces. */
 
 export function createWorkspace(
   caller: Caller,
-  input: WorkspaceCreateInput,
+  input: CreateWorkspaceInput,
   config: CreateConfig | undefined,
 ): ApiPromise<Workspace> {
-  const build = () => ({
-    method: 'POST',
-    path: WORKSPACES,
-    action: 'CreateWorkspace',
-    body: input,
-    idempotencyKey: config?.idempotencyKey,
-    makesKey: true,
-    resource: workspace(input.name),
-  });
-  return new ApiPromise(controlCall(caller, config, build, (data) => data as Workspace));
+  return one(caller, config, () =>
+    operation('CreateWorkspace', {
+      path: {},
+      body: input,
+      idempotencyKey: config?.idempotencyKey,
+      resource: workspace(input.name),
+    }),
+  );
 }
 
 export function getWorkspace(caller: Caller, id: string, config: Config | undefined): ApiPromise<Workspace> {
-  return one(caller, 'GET', 'GetWorkspace', id, undefined, config);
+  return one(caller, config, () => operation('GetWorkspace', workspaceCall(id)));
 }
 
 export function updateWorkspace(
   caller: Caller,
   id: string,
-  input: WorkspaceUpdateInput,
+  input: UpdateWorkspaceInput,
   config: Config | undefined,
 ): ApiPromise<Workspace> {
+  // Runstead's names are for good; another server may take a new one among the fields.
   caller.memory.workspaceIds.clear();
-  return one(caller, 'PUT', 'UpdateWorkspace', id, input, config);
+  return one(caller, config, () => operation('UpdateWorkspace', { ...workspaceCall(id), body: input }));
 }
 
 export function deleteWorkspace(
@@ -78,7 +53,7 @@ export function deleteWorkspace(
   config: Config | undefined,
 ): ApiPromise<Workspace> {
   caller.memory.workspaceIds.clear();
-  return one(caller, 'DELETE', 'DeleteWorkspace', id, undefined, config);
+  return one(caller, config, () => operation('DeleteWorkspace', workspaceCall(id)));
 }
 
 export function listWorkspaces(
@@ -97,7 +72,7 @@ export function listWorkspaces(
 
 export function listAllWorkspaces(
   caller: Caller,
-  filter: Omit<WorkspaceListInput, 'pageNumber' | 'pageSize'> | undefined,
+  filter: Omit<WorkspaceListInput, keyof PageInput> | undefined,
   config: Config | undefined,
 ): ListAll<Workspace> {
   const given = { ...filter };
@@ -111,35 +86,24 @@ export function listAllWorkspaces(
 /** Unlike other lists, this one is called `workspaces` in the answer. */
 export function workspacePage(
   caller: Caller,
-  query: object,
+  query: WorkspaceListInput,
   config: Config | undefined,
 ): Run<ListResult<Workspace>> {
-  const build = () => ({ method: 'GET', path: WORKSPACES, action: 'ListWorkspaces', query });
-  return controlCall(caller, config, build, ({ workspaces, ...numbers }) =>
-    listResult<Workspace>({ ...numbers, items: objects(workspaces) }),
-  );
-}
-
-function objects(rows: unknown): Workspace[] {
-  return (Array.isArray(rows) ? rows : []).filter((row) => typeof row === 'object' && row !== null);
-}
-
-function one(
-  caller: Caller,
-  method: string,
-  action: string,
-  id: string,
-  body: object | undefined,
-  config: Config | undefined,
-): ApiPromise<Workspace> {
-  const build = () => ({
-    method,
-    action,
-    path: `${WORKSPACES}/${encodeURIComponent(pathSegment('workspaceId', id))}`,
-    body,
-    resource: workspace(id),
+  const build = () => operation('ListWorkspaces', { path: {}, query });
+  return controlCall(caller, config, build, (data) => {
+    const { workspaces, ...numbers } = data as unknown as WorkspacePage<Workspace>;
+    // What is no object is no row.
+    const rows = (Array.isArray(workspaces) ? workspaces : []).filter(isObject);
+    return listResult<Workspace>({ ...numbers, items: rows });
   });
+}
+
+function one(caller: Caller, config: Config | undefined, build: () => ControlCall): ApiPromise<Workspace> {
   return new ApiPromise(controlCall(caller, config, build, (data) => data as Workspace));
+}
+
+function workspaceCall(id: string) {
+  return { path: { workspaceId: pathSegment('workspaceId', id) }, resource: workspace(id) };
 }
 
 function workspace(id: string): ResourceReference {

@@ -65,6 +65,20 @@ describe('a signed call that is refused', () => {
     expect(calls[2]?.body).toEqual(calls[0]?.body);
   });
 
+  it('has its token in no message, also where the server quotes it', async () => {
+    const quoted: Response[] = [];
+    const { fetch } = recordingFetch(() => quoted.shift()!);
+    quoted.push(
+      Response.json({ message: 'no' }, { status: 401 }),
+      success({ accessToken: 'fetched-token' }),
+      Response.json({ message: 'fetched-token is not for this' }, { status: 403 }),
+    );
+    const client = new AgentRuntimeClient({ ...accessKey, baseUrl: 'https://old.example', fetch });
+    await expect(client.invokeOpenai('hello', undefined, { messages: [] })).rejects.toThrow(
+      '*** is not for this',
+    );
+  });
+
   it('has its token remembered for the runtime, and for no other', async () => {
     const { calls, invoke } = tokenCloud();
     await invoke('hello');

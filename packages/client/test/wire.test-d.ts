@@ -47,4 +47,8 @@ export function shapes(): void {
   holds<Equal<wire.AgentRuntimeEndpointListInput, contract.AgentRuntimeEndpointListInput>>();
   holds<Equal<wire.AgentRuntimeVersionListInput, contract.AgentRuntimeVersionListInput>>();
   holds<Equal<wire.Page<string>, contract.Page<string>>>();
+  holds<Equal<wire.CreateWorkspaceInput, contract.CreateWorkspaceInput>>();
+  holds<Equal<wire.UpdateWorkspaceInput, contract.UpdateWorkspaceInput>>();
+  holds<Equal<wire.Workspace, contract.Workspace>>();
+  holds<Equal<wire.WorkspacePage<string>, contract.WorkspacePage<string>>>();
 }

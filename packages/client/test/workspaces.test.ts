@@ -75,7 +75,7 @@ describe('a workspace by its name', () => {
     await client.create({ ...create, workspaceName: 'team' });
     await client.deleteWorkspace('w1');
     await client.create({ ...create, workspaceName: 'team' });
-    await client.updateWorkspace('w1', { name: 'x' });
+    await client.updateWorkspace('w1', { description: 'x' });
     await client.create({ ...create, workspaceName: 'team' });
     expect(lookUps()).toHaveLength(3);
   });
@@ -163,10 +163,10 @@ describe('workspaces', () => {
       ['GetWorkspace', (c) => c.getWorkspace('w/1'), 'GET', '/2025-09-10/workspaces/w%2F1', undefined],
       [
         'UpdateWorkspace',
-        (c) => c.updateWorkspace('w1', { name: 'm' }),
+        (c) => c.updateWorkspace('w1', { description: 'm' }),
         'PUT',
         '/2025-09-10/workspaces/w1',
-        { name: 'm' },
+        { description: 'm' },
       ],
       ['DeleteWorkspace', (c) => c.deleteWorkspace('w1'), 'DELETE', '/2025-09-10/workspaces/w1', undefined],
       ['ListWorkspaces', (c) => c.listWorkspaces(), 'GET', '/2025-09-10/workspaces', undefined],

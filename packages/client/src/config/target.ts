@@ -36,8 +36,8 @@ export function resolveTarget(
   let credential = chooseCredential(plane, given, environment);
   let local: LocalServer | undefined;
   let endpoint = chooseEndpoint(plane, given, environment);
-  // A key of the cloud means the cloud; without one, the server on this machine comes first.
-  const mayBeLocal = credential.kind === 'none' || credential.kind === 'apiKey';
+  // A key of the cloud means the cloud; without one, the server on this machine comes first. A token says nothing of that.
+  const mayBeLocal = chooseCredential('control', given, environment).kind !== 'accessKey';
   if (endpoint === undefined && mayBeLocal && !knowsAnyEndpoint(given, environment)) {
     local = readLocalServer();
     if (local.url !== undefined) endpoint = { url: local.url, setting: "the local server's address" };

@@ -18,7 +18,7 @@ export interface CallSettings {
   signal: AbortSignal | undefined;
   /** The caller's own, if given. */
   fetch: typeof fetch | undefined;
-  /** What must not appear in messages. */
+  /** What must not appear in messages; a token that is fetched for the call comes in addition. */
   secrets: string[];
   retry: RetryPolicy;
   log: CallLog;

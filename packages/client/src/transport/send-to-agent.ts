@@ -32,6 +32,7 @@ export async function sendToAgent(
   const { settings, caller, runtimeName } = call;
   const { target, headers } = settings;
   const send = async (token: string | undefined) => {
+    if (token !== undefined && !settings.secrets.includes(token)) settings.secrets.push(token);
     const request =
       token === undefined
         ? await authorizeData(unsigned, target)
