@@ -121,7 +121,21 @@ export function discard(response: Response): void {
   response.body?.cancel().catch(() => {});
 }
 
+const UNKNOWN_AUTHORITY =
+  'its certificate is from an authority not known here (NODE_EXTRA_CA_CERTS adds one)';
+
+/** Of the handshake, before which nothing is sent. */
+const certificateFaults: Readonly<Record<string, string>> = {
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: UNKNOWN_AUTHORITY,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: UNKNOWN_AUTHORITY,
+  SELF_SIGNED_CERT_IN_CHAIN: UNKNOWN_AUTHORITY,
+  DEPTH_ZERO_SELF_SIGNED_CERT: UNKNOWN_AUTHORITY,
+  ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another name',
+  CERT_HAS_EXPIRED: 'its certificate has expired',
+};
+
 const causes: Readonly<Record<string, string>> = {
+  ...certificateFaults,
   ECONNREFUSED: 'connection refused',
   ECONNRESET: 'the connection was reset',
   EPIPE: 'the connection was closed',
@@ -140,6 +154,7 @@ const NEVER_CONNECTED: ReadonlySet<string> = new Set([
   'EHOSTUNREACH',
   'ENETUNREACH',
   'UND_ERR_CONNECT_TIMEOUT',
+  ...Object.keys(certificateFaults),
 ]);
 
 /** What fetch threw → one of our classes. Only the origin of the URL is shown. */
