@@ -123,7 +123,10 @@ describe('keys', () => {
 
     const token = await accessToken(tokenUrl, key);
     expect(await statusOf(invocation, { 'agentrun-access-token': token })).toBe(200);
-    expect(await cli('keys', 'revoke', key.keyId)).toMatchObject({ code: 0, stderr: `${key.keyId} is revoked.\n` });
+    expect(await cli('keys', 'revoke', key.keyId)).toMatchObject({
+      code: 0,
+      stderr: `${key.keyId} is revoked.\n`,
+    });
     expect(await everywhere(key, 'keys-agent')).toEqual(NOWHERE);
     expect(await statusOf(invocation, { 'agentrun-access-token': token })).toBe(401);
     expect((await cli('keys', 'revoke', key.keyId)).code).toBe(4);
@@ -168,7 +171,10 @@ describe('keys', () => {
     expect(await statusOf(`${server.url}${RUNTIMES}`, bearer(key.apiKey))).toBe(401);
     const reply = await fetch(url, { headers: { 'x-api-key': key.apiKey } });
     expect(await reply.text()).not.toContain(key.apiKey);
-    expect(await cli('keys', 'revoke', key.keyId)).toMatchObject({ code: 0, stderr: `${key.keyId} is revoked.\n` });
+    expect(await cli('keys', 'revoke', key.keyId)).toMatchObject({
+      code: 0,
+      stderr: `${key.keyId} is revoked.\n`,
+    });
     expect(await statusOf(url, { 'x-api-key': key.apiKey })).toBe(401);
   });
 
@@ -198,7 +204,10 @@ describe('keys', () => {
       body: '{}',
     });
     expect(refused.status).toBe(403);
-    expect(await cli('keys', 'revoke', key.keyId)).toMatchObject({ code: 0, stderr: `${key.keyId} is revoked.\n` });
+    expect(await cli('keys', 'revoke', key.keyId)).toMatchObject({
+      code: 0,
+      stderr: `${key.keyId} is revoked.\n`,
+    });
     const answer = await fetch(`${server.url}/runstead/v1/audit`, { headers: bearer(server.apiKey) });
     const { data } = (await answer.json()) as { data: { items: Record<string, unknown>[] } };
     const own = data.items.filter((event) => event.keyId === key.keyId || event.resource === key.keyId);

@@ -312,10 +312,9 @@ describe('what is refused', () => {
     expect(() => verify(signControl(NODE), { keys: [] })).toThrow(/^InvalidAccessKeyId\.NotFound/);
   });
 
-  const { authorization } = { authorization: fieldOf(signControl(NODE), 'authorization') };
-  const [, credential, headers, signature] = /Credential=([^,]+),SignedHeaders=([^,]+),Signature=(.+)$/.exec(
-    authorization,
-  )!;
+  const authorization = fieldOf(signControl(NODE), 'authorization');
+  const [, credential = '', headers = '', signature = ''] =
+    /Credential=([^,]+),SignedHeaders=([^,]+),Signature=(.+)$/.exec(authorization)!;
   it.each([
     'ACS3-HMAC-SHA256',
     'ACS3-HMAC-SHA256 ',
