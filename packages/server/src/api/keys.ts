@@ -60,10 +60,7 @@ export async function createKey(call: Call): Promise<KeyInfo & Record<string, un
     description: input.description,
     createdBy: call.principal.keyId,
     createdAt: new Date(now).toISOString(),
-    expiresAt:
-      input.expiresInSeconds === undefined
-        ? undefined
-        : new Date(now + input.expiresInSeconds * 1000).toISOString(),
+    expiresAt: endOf(call, now, input.expiresInSeconds),
   };
   const { record, secrets } =
     input.credential === undefined
@@ -99,6 +96,14 @@ export async function revokeKey(call: Call): Promise<KeyInfo> {
   }
   await call.deps.keysChanged();
   return toWire(key);
+}
+
+/** When a new key ends: as it is told to, but not after the key that makes it. */
+function endOf({ deps, principal }: Call, nowMs: number, seconds: number | undefined): string | undefined {
+  const asked = seconds === undefined ? undefined : new Date(nowMs + seconds * 1000).toISOString();
+  const makers = deps.authentication.keys.byId(principal.keyId)?.expiresAt;
+  if (asked === undefined || makers === undefined) return asked ?? makers;
+  return asked < makers ? asked : makers;
 }
 
 type Shared = Pick<KeyRecord, 'workspaces' | 'description' | 'createdBy' | 'createdAt' | 'expiresAt'>;

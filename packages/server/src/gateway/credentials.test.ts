@@ -45,7 +45,7 @@ test.each([`Bearer ${KEY}x`, 'Bearer rsk_', 'Bearer rsk_unknown', `Bearer ${KEY}
   },
 );
 
-test.each(['Bearer sk-openai', 'Basic dXNlcjpyc2tfeA==', 'Bearer', 'Bearer ', 'Token rsk', 'Bearer xrsk_1'])(
+test.each(['Bearer sk-openai', 'Basic dXNlcjpwYXNz', 'Bearer', 'Bearer ', 'Token rsk', 'Bearer xrsk_1'])(
   '"%s" belongs to the agent',
   (value) => {
     const { keyId, consumed } = ask(['authorization', value]);

@@ -2,8 +2,7 @@
 export interface Key {
   keyId: string;
   role?: string;
-  /** Ids. */
-  workspaces?: 'all' | string[];
+  workspaces?: string[];
   credentialName?: string;
   headerName?: string;
   description?: string;
@@ -24,7 +23,7 @@ export function keyRow({ keyId, role, workspaces, credentialName, expiresAt, des
   return [keyId, role ?? '-', scope, expiresAt ?? 'never', description ?? ''];
 }
 
+/** None named means all. */
 export function workspacesOf(workspaces: Key['workspaces']): string {
-  if (workspaces === 'all') return 'all workspaces';
-  return workspaces?.length ? workspaces.join(', ') : '-';
+  return workspaces?.length ? workspaces.join(', ') : 'all workspaces';
 }
