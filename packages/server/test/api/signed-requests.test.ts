@@ -308,10 +308,8 @@ describe('what a signed request says of itself', () => {
   it.each([
     ['x-acs-action', 'DeleteAgentRuntime'],
     ['x-acs-action', 'NoSuchOperation'],
-    ['x-acs-action', ''],
     ['x-acs-action', 'listagentruntimes'],
     ['x-acs-version', '2025-09-11'],
-    ['x-acs-version', ''],
   ])('must be what the path leads to: %s %j is refused', async (field, value) => {
     const answer = await list({ headers: { [field]: value } });
     expect(answer).toMatchObject({ status: 400, code: 'ERR_BAD_REQUEST' });
