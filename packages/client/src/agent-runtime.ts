@@ -50,7 +50,7 @@ export class AgentRuntime extends Resource {
     return operations.createRuntime(NO_CALLER, input, config, made(config));
   }
 
-  /** Deletes the runtime with its endpoints, on servers too that delete no runtime which has any. */
+  /** Deletes the runtime with its endpoints, also on servers that keep a runtime for as long as it has any. */
   static deleteById(id: string, config?: Config): ApiPromise<AgentRuntime> {
     const endpointsFirst = () => endpointsGo(NO_CALLER, id, config);
     return operations.deleteRuntime(NO_CALLER, id, config, made(config), endpointsFirst);
@@ -141,7 +141,7 @@ export class AgentRuntime extends Resource {
     return operations.publishVersion(NO_CALLER, agentRuntimeId, input, config);
   }
 
-  /** Deletes the runtime with its endpoints, on servers too that delete no runtime which has any. */
+  /** Deletes the runtime with its endpoints, also on servers that keep a runtime for as long as it has any. */
   override delete(config?: Config): ApiPromise<this> {
     const [caller, id] = [this._caller, this.#id];
     const endpointsFirst = () => endpointsGo(caller, id, config);

@@ -91,7 +91,8 @@ function fetchAsGiven(
     // Fetch would take the credential, whose headers it does not know, along to wherever a redirect leads.
     redirect: 'manual',
     ...(body !== undefined && { body }),
-    ...(signals.length > 0 && { signal: AbortSignal.any(signals) }),
+    // Not every Node 20 can join several.
+    ...(signals.length > 0 && { signal: signals.length === 1 ? signals[0]! : AbortSignal.any(signals) }),
   };
   if (settings.fetch !== undefined) return settings.fetch(url.href, given);
   return fetch(url.href, { ...given, ...withoutSilenceLimits() });

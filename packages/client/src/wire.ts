@@ -159,15 +159,16 @@ export interface ArmsConfiguration {
   enableArms?: boolean | undefined;
 }
 
-export interface CreateAgentRuntimeInput {
+/** What a caller may set of a runtime, beside its name and what it is made of. */
+interface RuntimeSettings {
   description?: string | undefined;
   /** vCPU. */
-  cpu: number;
+  cpu?: number | undefined;
   /** MiB. */
-  memory: number;
+  memory?: number | undefined;
   diskSize?: number | undefined;
   /** The port the agent listens on. */
-  port: number;
+  port?: number | undefined;
   containerConfiguration?: ContainerConfiguration | undefined;
   credentialName?: string | undefined;
   disableOndemand?: boolean | undefined;
@@ -189,6 +190,15 @@ export interface CreateAgentRuntimeInput {
   sessionIdleTimeoutSeconds?: number | undefined;
   systemTags?: string[] | undefined;
   workspaceId?: string | undefined;
+}
+
+export interface CreateAgentRuntimeInput extends RuntimeSettings {
+  /** vCPU. */
+  cpu: number;
+  /** MiB. */
+  memory: number;
+  /** The port the agent listens on. */
+  port: number;
   agentRuntimeName: string;
   artifactType: ArtifactType;
   codeConfiguration?: CodeConfigurationInput | undefined;
@@ -199,36 +209,7 @@ export interface CreateAgentRuntimeInput {
   resourceGroupId?: string | undefined;
 }
 
-export interface UpdateAgentRuntimeInput {
-  description?: string | undefined;
-  /** vCPU. */
-  cpu?: number | undefined;
-  /** MiB. */
-  memory?: number | undefined;
-  diskSize?: number | undefined;
-  /** The port the agent listens on. */
-  port?: number | undefined;
-  containerConfiguration?: ContainerConfiguration | undefined;
-  credentialName?: string | undefined;
-  disableOndemand?: boolean | undefined;
-  disableSessionAffinity?: boolean | undefined;
-  sessionAffinityType?: 'NONE' | 'HEADER_FIELD' | 'GENERATED_COOKIE' | undefined;
-  headerFieldName?: string | undefined;
-  edition?: string | undefined;
-  enableSessionIsolation?: boolean | undefined;
-  environmentVariables?: Record<string, string> | undefined;
-  executionRoleArn?: string | undefined;
-  externalAgentEndpointUrl?: string | undefined;
-  healthCheckConfiguration?: HealthCheckConfiguration | undefined;
-  logConfiguration?: LogConfiguration | undefined;
-  nasConfig?: NASConfig | undefined;
-  ossMountConfig?: OSSMountConfig | undefined;
-  networkConfiguration?: NetworkConfiguration | undefined;
-  protocolConfiguration?: ProtocolConfiguration | undefined;
-  sessionConcurrencyLimitPerInstance?: number | undefined;
-  sessionIdleTimeoutSeconds?: number | undefined;
-  systemTags?: string[] | undefined;
-  workspaceId?: string | undefined;
+export interface UpdateAgentRuntimeInput extends RuntimeSettings {
   agentRuntimeName?: string | undefined;
   artifactType?: ArtifactType | undefined;
   codeConfiguration?: CodeConfigurationInput | undefined;
@@ -237,36 +218,7 @@ export interface UpdateAgentRuntimeInput {
   forceEvictInstances?: boolean | undefined;
 }
 
-export interface AgentRuntime {
-  description?: string | undefined;
-  /** vCPU. */
-  cpu?: number | undefined;
-  /** MiB. */
-  memory?: number | undefined;
-  diskSize?: number | undefined;
-  /** The port the agent listens on. */
-  port?: number | undefined;
-  containerConfiguration?: ContainerConfiguration | undefined;
-  credentialName?: string | undefined;
-  disableOndemand?: boolean | undefined;
-  disableSessionAffinity?: boolean | undefined;
-  sessionAffinityType?: 'NONE' | 'HEADER_FIELD' | 'GENERATED_COOKIE' | undefined;
-  headerFieldName?: string | undefined;
-  edition?: string | undefined;
-  enableSessionIsolation?: boolean | undefined;
-  environmentVariables?: Record<string, string> | undefined;
-  executionRoleArn?: string | undefined;
-  externalAgentEndpointUrl?: string | undefined;
-  healthCheckConfiguration?: HealthCheckConfiguration | undefined;
-  logConfiguration?: LogConfiguration | undefined;
-  nasConfig?: NASConfig | undefined;
-  ossMountConfig?: OSSMountConfig | undefined;
-  networkConfiguration?: NetworkConfiguration | undefined;
-  protocolConfiguration?: ProtocolConfiguration | undefined;
-  sessionConcurrencyLimitPerInstance?: number | undefined;
-  sessionIdleTimeoutSeconds?: number | undefined;
-  systemTags?: string[] | undefined;
-  workspaceId?: string | undefined;
+export interface AgentRuntime extends RuntimeSettings {
   agentRuntimeArn?: string | undefined;
   agentRuntimeId?: string | undefined;
   agentRuntimeName?: string | undefined;
