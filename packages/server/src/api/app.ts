@@ -1,4 +1,3 @@
-import { METHODS } from 'node:http';
 import { API_VERSION, errorTable, type OperationName, operations, RunsteadError } from '@runstead/contract';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
 import { authenticate } from '../auth/authenticate.ts';
@@ -18,6 +17,7 @@ import { createKey, listKeys, revokeKey } from './keys.ts';
 import { shortened } from './parse.ts';
 import { createRuntime, deleteRuntime, getRuntime, listRuntimes, updateRuntime } from './runtimes.ts';
 import { createTurns } from './turns.ts';
+import { unrouted } from './unrouted.ts';
 import { listVersions, publishVersion } from './versions.ts';
 import {
   createWorkspace,
@@ -35,6 +35,8 @@ interface Route {
   method: string;
   path: string;
   handler: Handler;
+  /** Whether the handler reads the request's body. */
+  readsBody: boolean;
 }
 
 /** On every answer: what clients may rely on beyond the contract, by commas. */
@@ -64,22 +66,18 @@ const handlers: Record<keyof typeof operations, Handler> = {
 };
 
 /** Runstead's own, beside the contract's. */
-export const extensions: Record<ExtensionName, Omit<Route, 'name'>> = {
+export const extensions: Record<ExtensionName, Omit<Route, 'name' | 'readsBody'> & { readsBody?: true }> = {
   ListEvents: {
     method: 'GET',
     path: '/runstead/v1/runtimes/{agentRuntimeId}/events',
     handler: listEvents,
   },
   ListInstances: { method: 'GET', path: '/runstead/v1/instances', handler: listInstances },
-  CreateKey: { method: 'POST', path: '/runstead/v1/keys', handler: createKey },
+  CreateKey: { method: 'POST', path: '/runstead/v1/keys', handler: createKey, readsBody: true },
   ListKeys: { method: 'GET', path: '/runstead/v1/keys', handler: listKeys },
   RevokeKey: { method: 'DELETE', path: '/runstead/v1/keys/{keyId}', handler: revokeKey },
   ListAuditEvents: { method: 'GET', path: '/runstead/v1/audit', handler: listAuditEvents },
 };
-
-/** Whether an operation reads its body itself. */
-const hasBody = (name: Name): boolean =>
-  name === 'CreateKey' || 'body' in (operations[name as OperationName] ?? {});
 
 /**
  * The control plane's API, for the private socket. In running order: request id, authentication, body, handler; every
@@ -131,9 +129,13 @@ export function createApi(deps: ApiDeps): FastifyInstance {
   const routes: Route[] = [
     ...(Object.keys(operations) as OperationName[]).map((name) => {
       const { method, path } = operations[name];
-      return { name, method, path, handler: handlers[name] };
+      return { name, method, path, handler: handlers[name], readsBody: 'body' in operations[name] };
     }),
-    ...(Object.keys(extensions) as ExtensionName[]).map((name) => ({ name, ...extensions[name] })),
+    ...(Object.keys(extensions) as ExtensionName[]).map((name) => ({
+      name,
+      readsBody: false,
+      ...extensions[name],
+    })),
   ];
   for (const route of routes) {
     app.route({
@@ -146,11 +148,8 @@ export function createApi(deps: ApiDeps): FastifyInstance {
   addDocs(app);
   const refusal = unrouted(app, [...routes, ...docsPaths.map((path) => ({ method: 'GET', path }))]);
   app.addHook('onRequest', async (request, reply) => {
-    // Before the framework looks for what some methods must bring along.
+    // Here, before the framework looks for what some methods must bring along.
     if (request.is404) throw refusal(request, reply);
-  });
-  app.setNotFoundHandler((request, reply) => {
-    throw refusal(request, reply);
   });
   app.setErrorHandler(refuse);
   return app;
@@ -161,7 +160,7 @@ const WARNING_MAX = 2000;
 
 async function answer(
   parts: Pick<Call, 'deps' | 'inTurn' | 'principal'>,
-  { name, handler }: Route,
+  { name, handler, readsBody }: Route,
   request: FastifyRequest,
   reply: FastifyReply,
 ) {
@@ -183,7 +182,7 @@ async function answer(
   };
   const work = async () => {
     requirePermission(principal, name);
-    if (!hasBody(name)) await requireNoOtherBody(request, principal);
+    if (!readsBody) await requireNoOtherBody(request, principal);
     return handler(call);
   };
   const data = permissions[name].writes ? await audited(call, name, work) : await work();
@@ -221,37 +220,4 @@ function singleValues(query: Record<string, string | string[]>): Record<string, 
   return Object.fromEntries(
     Object.entries(query).map(([key, value]) => [key, Array.isArray(value) ? value.at(-1)! : value]),
   );
-}
-
-/** Why a request that no route takes is refused: for its method, if the path has others; else for its path. */
-type Unrouted = (request: FastifyRequest, reply: FastifyReply) => RunsteadError;
-
-/**
- * Makes the API hear of requests with any method there is, so that those no route takes are answered by `Unrouted`. Not
- * as routes of their own: some six hundred of them would take longer to register than all else at a start.
- */
-function unrouted(app: FastifyInstance, routes: readonly { method: string; path: string }[]): Unrouted {
-  // Every method that Node reads; CONNECT never comes as a request.
-  for (const method of METHODS) {
-    if (method !== 'CONNECT' && !app.supportedMethods.includes(method)) app.addHttpMethod(method);
-  }
-  const byPath = new Map<string, string[]>();
-  for (const { method, path } of routes) {
-    // HEAD comes with GET.
-    byPath.set(path, [...(byPath.get(path) ?? []), ...(method === 'GET' ? ['GET', 'HEAD'] : [method])]);
-  }
-  const known = [...byPath].map(([path, allowed]) => ({
-    pattern: new RegExp(`^${path.replaceAll('.', '\\.').replace(/\{\w+\}/g, '[^/]*')}$`),
-    allowed,
-  }));
-  return (request, reply) => {
-    const path = request.url.split('?', 1)[0]!;
-    const allowed = known.find(({ pattern }) => pattern.test(path))?.allowed;
-    if (!allowed) return new RunsteadError('ERR_NOT_FOUND', `Path ${path} does not exist`);
-    reply.header('allow', allowed.join(', '));
-    return new RunsteadError(
-      'ERR_METHOD_NOT_ALLOWED',
-      `Method ${request.method} is not allowed here; ${allowed.join(', ')} ${allowed.length > 1 ? 'are' : 'is'}`,
-    );
-  };
 }

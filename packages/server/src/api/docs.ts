@@ -72,20 +72,18 @@ export function isDocs(request: FastifyRequest): boolean {
 export const DOCS_CHALLENGE = 'Basic realm="runstead", charset="UTF-8"';
 
 /**
- * The `Authorization` of a request for the page: a key given as a password, whatever the user is called, is taken as a
- * bearer (RFC 7617 section 2). Anything else is left as it is.
+ * The fields of a request for the page, where a key given as a password, whatever the user is called, counts as a bearer
+ * (RFC 7617 section 2). Any other `Authorization` is left as it is.
+ * @param fields names and values by turns
  */
-function docsAuthorization(authorization: string | undefined): string | undefined {
-  const encoded = /^Basic +([A-Za-z0-9+/]+={0,2}) *$/i.exec(authorization ?? '')?.[1];
-  if (encoded === undefined) return authorization;
-  const key = /^[^:]*:(rsk_\S+)$/.exec(Buffer.from(encoded, 'base64').toString('utf8'))?.[1];
-  return key === undefined ? authorization : `Bearer ${key}`;
+export function docsFields(fields: readonly string[]): string[] {
+  return fields.map((text, at) =>
+    at % 2 === 1 && fields[at - 1]!.toLowerCase() === 'authorization' ? asBearer(text) : text,
+  );
 }
 
-/** The same of all fields of a request. @param fields names and values by turns */
-export function docsFields(fields: readonly string[]): string[] {
-  return fields.map((text, at) => {
-    const isAuthorization = at % 2 === 1 && fields[at - 1]!.toLowerCase() === 'authorization';
-    return isAuthorization ? (docsAuthorization(text) ?? text) : text;
-  });
+function asBearer(authorization: string): string {
+  const encoded = /^Basic +([A-Za-z0-9+/]+={0,2}) *$/i.exec(authorization)?.[1] ?? '';
+  const key = /^[^:]*:(rsk_\S+)$/.exec(Buffer.from(encoded, 'base64').toString('utf8'))?.[1];
+  return key === undefined ? authorization : `Bearer ${key}`;
 }

@@ -21,11 +21,7 @@ import { pageRequest, readPage, toPage } from './page.ts';
 import { parse, parseQuery, warnOfUnknown } from './parse.ts';
 
 export async function createEndpoint(call: Call): Promise<AgentRuntimeEndpoint> {
-  return once(
-    call,
-    async () => (await call.body()).sha256,
-    (keep) => create(call, keep),
-  );
+  return once(call, (keep) => create(call, keep));
 }
 
 async function create(call: Call, keep: Keep<AgentRuntimeEndpoint>): Promise<AgentRuntimeEndpoint> {

@@ -31,19 +31,15 @@ export type Keep<T> = <R>(data: (created: R) => T) => AnswerToKeep<R> | undefine
  * Does work that creates something, once for each key: a request sent again, while the first is under way or within 24
  * hours, gets the first one's data. Only success is kept, in the transaction that creates: what failed changed nothing,
  * and may be mended and sent under the same key.
- * @param sha256 of the body as received; two requests are the same when it is
+ * @param sha256 of the body as received; two requests are the same when it is. Default: that of a body in memory
  * @throws RunsteadError ERR_BAD_REQUEST, ERR_IDEMPOTENCY_CONFLICT, and what the work throws
  */
-export async function once<T>(
-  call: Call,
-  sha256: () => Promise<string>,
-  work: (keep: Keep<T>) => Promise<T>,
-): Promise<T> {
+export async function once<T>(call: Call, work: (keep: Keep<T>) => Promise<T>, sha256?: string): Promise<T> {
   const key = idempotencyKey(call);
   if (key === undefined) return work(() => undefined);
   const { method, url } = call.request;
   const scope = `${call.principal.keyId} ${method} ${url.split('?', 1)[0]}`;
-  const bodySha256 = await sha256();
+  const bodySha256 = sha256 ?? (await call.body()).sha256;
   return call.inTurn(`${scope} ${key}`, async () => {
     const now = Date.now();
     const kept = await call.deps.store.keptAnswer(scope, key, new Date(now - ANSWERS_KEPT_MS).toISOString());

@@ -36,13 +36,7 @@ import { parse, parseJson, parseQuery, shortened, warnOfUnknown } from './parse.
 export async function createRuntime(call: Call): Promise<AgentRuntime> {
   // Before the body, which may be large.
   idempotencyKey(call);
-  return withSpooledBody(call, (body) =>
-    once(
-      call,
-      async () => body.sha256,
-      (keep) => createFrom(call, body, keep),
-    ),
-  );
+  return withSpooledBody(call, (body) => once(call, (keep) => createFrom(call, body, keep), body.sha256));
 }
 
 function createFrom(call: Call, body: Spooled, keep: Keep<AgentRuntime>): Promise<AgentRuntime> {

@@ -23,11 +23,7 @@ export async function listVersions(call: Call): Promise<Page<AgentRuntimeVersion
 
 /** Stamps description and publisher on the newest version. */
 export async function publishVersion(call: Call): Promise<AgentRuntimeVersion> {
-  return once(
-    call,
-    async () => (await call.body()).sha256,
-    (keep) => publish(call, keep),
-  );
+  return once(call, (keep) => publish(call, keep));
 }
 
 async function publish(call: Call, keep: Keep<AgentRuntimeVersion>): Promise<AgentRuntimeVersion> {

@@ -18,11 +18,7 @@ import { pageRequest, readPage, toPage } from './page.ts';
 import { parse, parseQuery, warnOfUnknown } from './parse.ts';
 
 export async function createWorkspace(call: Call): Promise<Workspace> {
-  return once(
-    call,
-    async () => (await call.body()).sha256,
-    (keep) => create(call, keep),
-  );
+  return once(call, (keep) => create(call, keep));
 }
 
 async function create(call: Call, keep: Keep<Workspace>): Promise<Workspace> {

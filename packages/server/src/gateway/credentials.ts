@@ -50,8 +50,7 @@ const ALWAYS_CONSUMED = [SIGNATURE_FIELD, TOKEN_FIELD, 'x-acs-security-token'];
  * own is never taken for none: it must be good, also where none is needed. OpenAI clients always send some key, so any
  * other bearer belongs to the agent and passes.
  * @param runtime undefined: there is none of that name
- * @throws RunsteadError AccessDenied, InvalidAccessKeyId.NotFound, SignatureDoesNotMatch (401); NoPermission (403);
- * ERR_NOT_FOUND for a runtime in a workspace that the key does not reach; ERR_BAD_REQUEST for a field sent twice
+ * @throws RunsteadError AccessDenied, InvalidAccessKeyId.NotFound, SignatureDoesNotMatch; ERR_NOT_FOUND for a runtime in a workspace that the key does not reach; ERR_BAD_REQUEST for a field sent twice
  */
 export function authenticate(door: Door, call: CallHead, runtime: RuntimeRoute | undefined): Principal {
   const consumed = new Set([...ALWAYS_CONSUMED, ...fieldsWithSecrets(call.fields)]);
