@@ -5,9 +5,11 @@ import { expect, it } from 'vitest';
 import { openDatabase } from '../../src/store/sqlite/open-database.ts';
 import { openSqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
 import { testBox } from '../secret-box.ts';
+import { storeAccessCases } from '../store-access-cases.ts';
 import { at, specOf, storeCases } from '../store-cases.ts';
 
 storeCases('SQLite', (path) => openSqliteStore(path, testBox));
+storeAccessCases('SQLite', (path) => openSqliteStore(path, testBox));
 
 it('a closed SQLite store has everything in its one file', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'runstead-store-'));
