@@ -12,9 +12,7 @@ import { createPackageIntake } from './artifacts/intake.ts';
 import { letGoOfOthers } from './artifacts/let-go.ts';
 import { createPackageThread, type PackageThread } from './artifacts/package-thread.ts';
 import { sweepPrepared } from './artifacts/prepare.ts';
-import { hashKey, KeyRing } from './auth/key-ring.ts';
-import type { KeySecrets } from './auth/key-secrets.ts';
-import type { Key, PlatformKey } from './auth/keys.ts';
+import { givenKeys, KeyBook } from './auth/key-book.ts';
 import { openLocalKey } from './auth/local-key.ts';
 import { Nonces } from './auth/nonces.ts';
 import { openSecretBox, type SecretBox } from './auth/secret-box.ts';
@@ -81,14 +79,8 @@ export async function composeControl({
   const folders = openDataFolders(config.dataDir);
   const localKey = openLocalKey(folders.localKey);
   const store = given.store ?? openStore(folders);
-  const ring = new KeyRing();
-  const standing = givenKeys(config, localKey);
-  let keys: Key[] = [];
-  const readKeys = async () => {
-    keys = [...standing, ...(await store.keys())];
-    ring.replace(keys);
-  };
-  await readKeys();
+  const keyBook = new KeyBook(givenKeys(localKey, config), () => store.keys());
+  await keyBook.read();
   const nonces = await Nonces.open(store, Date.now());
   const thread = given.thread ?? createPackageThread();
   const intake = createPackageIntake(folders, thread);
@@ -118,7 +110,7 @@ export async function composeControl({
     instancesOf: instances.of,
     failureOf: (runtimeId, version) => scaler.failureOf(runtimeId, version),
     progress: (runtimeId) => describeProgress(progress, runtimeId),
-    keys: () => keys,
+    keys: () => [...keyBook.all],
     log,
   });
   const publish = (runtimeId: string) => void routes.publish(runtimeId).catch(() => {});
@@ -196,10 +188,10 @@ export async function composeControl({
     bodyLimitBytes: config.bodyLimitBytes,
     maxInstancesPerRuntime: config.maxInstancesPerRuntime,
     redactLists: config.redactLists,
-    authentication: { keys: ring, nonces, now: Date.now },
-    givenKeys: standing.map(({ id }) => id),
+    authentication: { keys: keyBook.ring, nonces, now: Date.now },
+    givenKeys: keyBook.givenIds,
     keysChanged: async () => {
-      await readKeys();
+      await keyBook.read();
       await routes.sendKeys();
     },
     publicUrl,
@@ -314,16 +306,4 @@ function openStore(folders: DataFolders): Store {
     const message = `${file} ${isThere ? 'is not the key' : 'is missing: it held the key'} that sealed the secrets in ${error.path}. Put back the file that belongs to this data folder, or restore both from one backup. Nothing was changed, and without that key the secrets cannot be read.`;
     throw new SecretsKeyError(error.path, { message, cause: error });
   }
-}
-
-/** Keys that are there without anybody having made them: this machine's, and the pair given by configuration. */
-function givenKeys({ accessKeyId, accessKeySecret }: Readonly<Config>, local: KeySecrets): PlatformKey[] {
-  const { apiKey, ...pair } = local;
-  const whole = { kind: 'platform', role: 'admin', workspaces: 'all' } as const;
-  return [
-    { ...whole, id: 'local', sha256: hashKey(apiKey), ...pair },
-    ...(accessKeyId !== undefined && accessKeySecret !== undefined
-      ? [{ ...whole, id: 'configured', accessKeyId, accessKeySecret }]
-      : []),
-  ];
 }
