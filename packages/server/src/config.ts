@@ -1,13 +1,34 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism, homedir } from 'node:os';
-import { posix, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import type { S3Settings } from './artifacts/buckets/s3-bucket.ts';
 import type { AllowScripts } from './artifacts/install/rules.ts';
-import { type CustomDomain, parseDomains } from './domain/custom-domains.ts';
-import { canonicalHost } from './domain/host-name.ts';
-import { withoutLastSlash } from './domain/mounts.ts';
-import { PRIVATE_NETWORKS, parseNetwork } from './domain/private-access.ts';
-import { certificateName } from './tls/certificate-names.ts';
+import type { CustomDomain } from './domain/custom-domains.ts';
+import { PRIVATE_NETWORKS } from './domain/private-access.ts';
+
+import {
+  accessKeyId,
+  ConfigError,
+  certificateNames,
+  domains,
+  duration,
+  folders,
+  hostsOrNone,
+  httpUrl,
+  list,
+  MIB,
+  MINUTE,
+  networks,
+  oneOf,
+  SECOND,
+  size,
+  storeUrl,
+  text,
+  whole,
+  yesOrNo,
+} from './setting-values.ts';
+
+export { ConfigError } from './setting-values.ts';
 
 /** Every setting, resolved once: flag over `RUNSTEAD_*` variable over default. Times in ms, sizes in bytes. */
 export interface Config {
@@ -108,10 +129,6 @@ interface Setting<T> {
   parse: (value: string, variable: string) => T;
   fallback: () => T;
 }
-
-const SECOND = 1000;
-const MINUTE = 60 * SECOND;
-const MIB = 1024 * 1024;
 
 /** The two variables whose values are secret. */
 export const ACCESS_KEY_SECRET_VARIABLE = 'RUNSTEAD_ACCESS_KEY_SECRET';
@@ -322,15 +339,6 @@ function readSecret(variable: string, file: string): string {
   return secret;
 }
 
-/** It stands unquoted in `Credential=…/…,` (contract: signing). */
-function accessKeyId(value: string, what: string): string {
-  if (/^[A-Za-z0-9_.-]{1,128}$/.test(value)) return value;
-  // Not repeated: it may be the secret, set in the wrong place.
-  throw new ConfigError(
-    `${what} must have 1 to 128 letters, digits, "_", "." and "-"; what it was set to has ${value.length} characters, and others among them`,
-  );
-}
-
 /** The object store as packages are fetched from it; undefined when none is configured. */
 export function s3Settings(config: Readonly<Config>): S3Settings | undefined {
   const { s3Endpoint: endpoint, s3AccessKeyId: id, s3AccessKeySecret: secret } = config;
@@ -340,144 +348,5 @@ export function s3Settings(config: Readonly<Config>): S3Settings | undefined {
     region: config.s3Region,
     key: id === undefined || secret === undefined ? undefined : { id, secret },
     pathStyle: config.s3PathStyle,
-  };
-}
-
-export class ConfigError extends Error {
-  override readonly name = 'ConfigError';
-}
-
-/**
- * Reads a duration: a number of seconds, or a number with `ms`, `s`, `m` or `h`.
- * @returns milliseconds
- */
-export function duration(value: string, what: string): number {
-  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(value.trim());
-  if (!match)
-    throw new ConfigError(`${what} must be a duration such as 500ms, 30s, 10m or 1h; got "${value}"`);
-  const unit = { ms: 1, s: SECOND, m: MINUTE, h: 60 * MINUTE }[match[2] ?? 's']!;
-  return Math.round(Number(match[1]) * unit);
-}
-
-/**
- * Reads a size: a number of bytes, or a number with `KiB`, `MiB` or `GiB`.
- * @returns bytes
- */
-export function size(value: string, what: string): number {
-  const match = /^(\d+(?:\.\d+)?)(KiB|MiB|GiB)?$/.exec(value.trim());
-  if (!match) throw new ConfigError(`${what} must be a size such as 512KiB, 128MiB or 2GiB; got "${value}"`);
-  const unit = match[2] ? { KiB: 1024, MiB: MIB, GiB: 1024 * MIB }[match[2]]! : 1;
-  return Math.round(Number(match[1]) * unit);
-}
-
-function text(value: string): string {
-  return value;
-}
-
-function list(value: string): string[] {
-  return value
-    .split(',')
-    .map((item) => item.trim())
-    .filter((item) => item !== '');
-}
-
-/** Reads hosts, by commas; an IPv6 address may have its brackets. */
-function hosts(value: string, what: string): string[] {
-  return list(value).map((item) => {
-    const host = canonicalHost(item);
-    if (host === undefined) {
-      throw new ConfigError(
-        `${what} must be names or addresses without a port, by commas, such as agents.internal,10.0.0.7; got "${item}"`,
-      );
-    }
-    return host;
-  });
-}
-
-function hostsOrNone(value: string, what: string): string[] {
-  return value.trim() === 'none' ? [] : hosts(value, what);
-}
-
-function certificateNames(value: string, what: string): string[] {
-  return list(value).map((item) => {
-    const name = certificateName(item);
-    if (name === undefined) {
-      throw new ConfigError(
-        `${what} must be names or addresses without a port, by commas, such as box.local,*.agents.example.com,10.0.0.7; got "${item}"`,
-      );
-    }
-    return name;
-  });
-}
-
-function domains(value: string, what: string): CustomDomain[] {
-  return parseDomains(list(value), (fault) => {
-    throw new ConfigError(
-      `${what} must be hosts and what they stand for, by commas, such as chat.example.com=hello/Default; ${fault}`,
-    );
-  });
-}
-
-function networks(value: string, what: string): string[] {
-  return list(value).map((item) => {
-    if (parseNetwork(item)) return item;
-    throw new ConfigError(
-      `${what} must be addresses or blocks of them, by commas, such as 10.0.0.0/8,fd00::/8; got "${item}"`,
-    );
-  });
-}
-
-/** Reads absolute paths, by commas. A slash at the end says nothing. */
-function folders(value: string, what: string): string[] {
-  return list(value).map((item) => {
-    const path = withoutLastSlash(item);
-    if (!posix.isAbsolute(path) || path === '/' || posix.normalize(path) !== path) {
-      throw new ConfigError(
-        `${what} must be absolute paths of directories, by commas, such as /mnt/models,/mnt/shared; got "${item}"`,
-      );
-    }
-    return path;
-  });
-}
-
-export function httpUrl(value: string, what: string): string {
-  if (!URL.canParse(value) || !/^https?:$/.test(new URL(value).protocol)) {
-    throw new ConfigError(`${what} must be an http or https URL; got "${value}"`);
-  }
-  return value.replace(/\/+$/, '');
-}
-
-/** The value is not shown: who puts a password into a URL, does it here. */
-function storeUrl(value: string, what: string): string {
-  const url = URL.canParse(value) ? new URL(value) : undefined;
-  if (!url || !/^https?:$/.test(url.protocol) || url.search !== '' || url.hash !== '')
-    throw new ConfigError(`${what} must be an http or https URL such as https://store.example:9000`);
-  if (url.username !== '' || url.password !== '')
-    throw new ConfigError(`${what} must have no user or password in it; use RUNSTEAD_S3_ACCESS_KEY_ID`);
-  return value.replace(/\/+$/, '');
-}
-
-function yesOrNo(value: string, what: string): boolean {
-  return oneOf('yes', 'no')(value, what) === 'yes';
-}
-
-/** Reads a whole number within a range. */
-export function whole(min: number, max: number) {
-  return (value: string, what: string): number => {
-    const number = Number(value);
-    if (!/^\d+$/.test(value.trim()) || number < min || number > max) {
-      throw new ConfigError(`${what} must be a whole number from ${min} to ${max}; got "${value}"`);
-    }
-    return number;
-  };
-}
-
-/** Reads one of the words given. */
-export function oneOf<T extends string>(...words: T[]) {
-  return (value: string, what: string): T => {
-    if (!(words as string[]).includes(value)) {
-      throw new ConfigError(`${what} must be one of ${words.join(', ')}; got "${value}"`);
-    }
-    return value as T;
   };
 }

@@ -2,7 +2,6 @@ export {
   type Config,
   ConfigError,
   type ConfigInput,
-  duration,
   loadConfig,
   parseSetting,
 } from './config.ts';

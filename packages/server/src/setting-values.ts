@@ -1,0 +1,160 @@
+import { posix } from 'node:path';
+import { type CustomDomain, parseDomains } from './domain/custom-domains.ts';
+import { canonicalHost } from './domain/host-name.ts';
+import { withoutLastSlash } from './domain/mounts.ts';
+import { parseNetwork } from './domain/private-access.ts';
+import { certificateName } from './tls/certificate-names.ts';
+
+/** How the text of a setting is read. Each takes the text and what to call it, and throws a ConfigError that says what it must be. */
+
+export const SECOND = 1000;
+export const MINUTE = 60 * SECOND;
+export const MIB = 1024 * 1024;
+
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
+
+/**
+ * Reads a duration: a number of seconds, or a number with `ms`, `s`, `m` or `h`.
+ * @returns milliseconds
+ */
+export function duration(value: string, what: string): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(value.trim());
+  if (!match)
+    throw new ConfigError(`${what} must be a duration such as 500ms, 30s, 10m or 1h; got "${value}"`);
+  const unit = { ms: 1, s: SECOND, m: MINUTE, h: 60 * MINUTE }[match[2] ?? 's']!;
+  return Math.round(Number(match[1]) * unit);
+}
+
+/**
+ * Reads a size: a number of bytes, or a number with `KiB`, `MiB` or `GiB`.
+ * @returns bytes
+ */
+export function size(value: string, what: string): number {
+  const match = /^(\d+(?:\.\d+)?)(KiB|MiB|GiB)?$/.exec(value.trim());
+  if (!match) throw new ConfigError(`${what} must be a size such as 512KiB, 128MiB or 2GiB; got "${value}"`);
+  const unit = match[2] ? { KiB: 1024, MiB: MIB, GiB: 1024 * MIB }[match[2]]! : 1;
+  return Math.round(Number(match[1]) * unit);
+}
+
+export function text(value: string): string {
+  return value;
+}
+
+export function list(value: string): string[] {
+  return value
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
+}
+
+/** Reads hosts, by commas; an IPv6 address may have its brackets. */
+function hosts(value: string, what: string): string[] {
+  return list(value).map((item) => {
+    const host = canonicalHost(item);
+    if (host === undefined) {
+      throw new ConfigError(
+        `${what} must be names or addresses without a port, by commas, such as agents.internal,10.0.0.7; got "${item}"`,
+      );
+    }
+    return host;
+  });
+}
+
+export function hostsOrNone(value: string, what: string): string[] {
+  return value.trim() === 'none' ? [] : hosts(value, what);
+}
+
+export function certificateNames(value: string, what: string): string[] {
+  return list(value).map((item) => {
+    const name = certificateName(item);
+    if (name === undefined) {
+      throw new ConfigError(
+        `${what} must be names or addresses without a port, by commas, such as box.local,*.agents.example.com,10.0.0.7; got "${item}"`,
+      );
+    }
+    return name;
+  });
+}
+
+export function domains(value: string, what: string): CustomDomain[] {
+  return parseDomains(list(value), (fault) => {
+    throw new ConfigError(
+      `${what} must be hosts and what they stand for, by commas, such as chat.example.com=hello/Default; ${fault}`,
+    );
+  });
+}
+
+export function networks(value: string, what: string): string[] {
+  return list(value).map((item) => {
+    if (parseNetwork(item)) return item;
+    throw new ConfigError(
+      `${what} must be addresses or blocks of them, by commas, such as 10.0.0.0/8,fd00::/8; got "${item}"`,
+    );
+  });
+}
+
+/** Reads absolute paths, by commas. A slash at the end says nothing. */
+export function folders(value: string, what: string): string[] {
+  return list(value).map((item) => {
+    const path = withoutLastSlash(item);
+    if (!posix.isAbsolute(path) || path === '/' || posix.normalize(path) !== path) {
+      throw new ConfigError(
+        `${what} must be absolute paths of directories, by commas, such as /mnt/models,/mnt/shared; got "${item}"`,
+      );
+    }
+    return path;
+  });
+}
+
+export function httpUrl(value: string, what: string): string {
+  if (!URL.canParse(value) || !/^https?:$/.test(new URL(value).protocol)) {
+    throw new ConfigError(`${what} must be an http or https URL; got "${value}"`);
+  }
+  return value.replace(/\/+$/, '');
+}
+
+/** The value is not shown: who puts a password into a URL, does it here. */
+export function storeUrl(value: string, what: string): string {
+  const url = URL.canParse(value) ? new URL(value) : undefined;
+  if (!url || !/^https?:$/.test(url.protocol) || url.search !== '' || url.hash !== '')
+    throw new ConfigError(`${what} must be an http or https URL such as https://store.example:9000`);
+  if (url.username !== '' || url.password !== '')
+    throw new ConfigError(`${what} must have no user or password in it; use RUNSTEAD_S3_ACCESS_KEY_ID`);
+  return value.replace(/\/+$/, '');
+}
+
+export function yesOrNo(value: string, what: string): boolean {
+  return oneOf('yes', 'no')(value, what) === 'yes';
+}
+
+/** Reads a whole number within a range. */
+export function whole(min: number, max: number) {
+  return (value: string, what: string): number => {
+    const number = Number(value);
+    if (!/^\d+$/.test(value.trim()) || number < min || number > max) {
+      throw new ConfigError(`${what} must be a whole number from ${min} to ${max}; got "${value}"`);
+    }
+    return number;
+  };
+}
+
+/** Reads one of the words given. */
+export function oneOf<T extends string>(...words: T[]) {
+  return (value: string, what: string): T => {
+    if (!(words as string[]).includes(value)) {
+      throw new ConfigError(`${what} must be one of ${words.join(', ')}; got "${value}"`);
+    }
+    return value as T;
+  };
+}
+
+/** It stands unquoted in `Credential=…/…,` (contract: signing). */
+export function accessKeyId(value: string, what: string): string {
+  if (/^[A-Za-z0-9_.-]{1,128}$/.test(value)) return value;
+  // Not repeated: it may be the secret, set in the wrong place.
+  throw new ConfigError(
+    `${what} must have 1 to 128 letters, digits, "_", "." and "-"; what it was set to has ${value.length} characters, and others among them`,
+  );
+}
