@@ -2,6 +2,7 @@ import { RunsteadError } from '@runstead/contract';
 import type { UpMessage } from '../feed/messages.ts';
 import { chooseVersion, type Destination, findEndpoint, isOpenTo, pickInstance } from './choose.ts';
 import { DemandReport } from './demand.ts';
+import type { HangUpSignal } from './hang-up.ts';
 import { type Instance, type InstanceSet, isChoosable, keyOf } from './instances.ts';
 import type { RouteTable } from './route-table.ts';
 import type { GatewaySettings } from './settings.ts';
@@ -9,6 +10,11 @@ import type { GatewaySettings } from './settings.ts';
 /** One slot of one instance, held for the duration of a call. */
 export interface Lease {
   readonly instance: Readonly<Instance>;
+  /**
+   * Set by whoever uses the lease: its instance is about to be stopped, and what is still open has to end now.
+   * @param reason one sentence for the client
+   */
+  onCut?: ((reason: string) => void) | undefined;
   /** Gives the slot back; more than once is harmless. */
   release(): void;
 }
@@ -75,7 +81,7 @@ export class Admission {
    */
   admit(
     destination: Destination,
-    signal: AbortSignal,
+    signal: HangUpSignal,
     turn: 'first' | 'again' = 'first',
   ): Lease | Promise<Lease> {
     if (signal.aborted) throw new ClientGone();
@@ -149,7 +155,7 @@ export class Admission {
     }
   }
 
-  #join(line: Line, destination: Destination, signal: AbortSignal, turn: 'first' | 'again'): Promise<Lease> {
+  #join(line: Line, destination: Destination, signal: HangUpSignal, turn: 'first' | 'again'): Promise<Lease> {
     return new Promise<Lease>((resolve, reject) => {
       const leave = () => {
         clearTimeout(timer);

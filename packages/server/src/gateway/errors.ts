@@ -17,6 +17,8 @@ export interface ErrorContext {
   dataPlane: boolean;
   /** Known once the host and origin were checked. */
   crossOrigin: string | undefined;
+  /** Further fields, as names and values by turns. */
+  extras?: readonly string[];
   log: Log;
 }
 
@@ -27,7 +29,7 @@ export function answerError(response: ServerResponse, thrown: unknown, context: 
     if (!response.writableEnded) response.destroy();
     return;
   }
-  const { requestId, dataPlane, crossOrigin } = context;
+  const { requestId, dataPlane, crossOrigin, extras = [] } = context;
   const body = Buffer.from(
     JSON.stringify(dataPlane ? dataPlaneError(error) : errorEnvelope(error, requestId)),
   );
@@ -37,7 +39,7 @@ export function answerError(response: ServerResponse, thrown: unknown, context: 
     'content-length',
     String(body.length),
     ...(error.retryAfterSeconds === undefined ? [] : ['retry-after', String(error.retryAfterSeconds)]),
-    ...platformFields({ requestId, status: error.status, origin: 'platform', crossOrigin }),
+    ...platformFields({ requestId, status: error.status, origin: 'platform', crossOrigin, extras }),
   ]);
   response.end(body);
 }

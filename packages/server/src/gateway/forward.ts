@@ -51,6 +51,7 @@ export async function forward(
             requestId: call.id,
             origin: 'agent',
             crossOrigin: call.crossOrigin,
+            extras: call.answerExtras,
           });
         },
       });

@@ -69,6 +69,7 @@ export async function handleRequest(
       requestId: call.id,
       dataPlane: isDataPlane(head.target, domain),
       crossOrigin: call.crossOrigin,
+      extras: call.answerExtras,
       log: parts.log,
     });
     discardRest(request);
@@ -146,7 +147,13 @@ function openCall(parts: GatewayParts, request: IncomingMessage, response: Serve
   // A client that hangs up is noticed on its connection, for every call on it.
   request.on('error', () => {});
   response.on('error', () => {});
-  return { id: newRequestId(), startedMs: performance.now(), signal: open.signal, crossOrigin: undefined };
+  return {
+    id: newRequestId(),
+    startedMs: performance.now(),
+    signal: open.signal,
+    crossOrigin: undefined,
+    answerExtras: [],
+  };
 }
 
 function answerPreflight(call: Call, head: RequestHead, caller: Caller, response: ServerResponse): void {

@@ -120,6 +120,8 @@ export interface Answer {
   origin: 'agent' | 'platform';
   /** The allowed page that asked, if it is not the gateway's own. */
   crossOrigin: string | undefined;
+  /** What the platform has to say of the call besides, as names and values by turns. */
+  extras?: readonly string[];
 }
 
 /** The fields of an answer as the client gets them. */
@@ -142,8 +144,8 @@ export function answerFields(answer: Answer): string[] {
 
 /** What every answer carries. */
 export function platformFields(answer: Omit<Answer, 'fields'>): string[] {
-  const { requestId, status, origin, crossOrigin } = answer;
-  const sent = [REQUEST_ID_HEADER, requestId];
+  const { requestId, status, origin, crossOrigin, extras = [] } = answer;
+  const sent = [REQUEST_ID_HEADER, requestId, ...extras];
   const isError = status !== 101 && (status < 200 || status > 299);
   if (isError) sent.push(ERROR_ORIGIN_HEADER, origin);
   if (crossOrigin !== undefined) {

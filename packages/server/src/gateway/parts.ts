@@ -46,6 +46,8 @@ export interface Call {
   signal: AbortSignal;
   /** The allowed foreign page that calls; known once host and origin were checked. */
   crossOrigin: string | undefined;
+  /** Further fields of the answer, names and values by turns: what the steps before forwarding have to say of the call. */
+  answerExtras: string[];
 }
 
 /** A call that was let in. */

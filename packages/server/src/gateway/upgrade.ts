@@ -64,6 +64,7 @@ export async function handleUpgrade(
     startedMs: performance.now(),
     signal: open.signal,
     crossOrigin: undefined,
+    answerExtras: [],
   };
   // Read from the start, since only reading shows that a client hung up while it waits.
   const waiting = collectEarly(client, early);
@@ -88,6 +89,7 @@ export async function handleUpgrade(
       requestId: call.id,
       dataPlane: isDataPlane(head.target, domain),
       crossOrigin: call.crossOrigin,
+      extras: call.answerExtras,
       log: parts.log,
     });
   }
@@ -135,6 +137,7 @@ async function pass(
             requestId: call.id,
             origin: 'agent',
             crossOrigin: call.crossOrigin,
+            extras: call.answerExtras,
           }),
         );
         await piped(answer, response, call.signal);
