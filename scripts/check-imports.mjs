@@ -22,6 +22,7 @@ const PACKAGES = {
 const ROOMS = {
   domain: [],
   observe: [],
+  http: [],
   feed: ['auth'],
   auth: [],
   tls: ['domain'],
@@ -31,7 +32,7 @@ const ROOMS = {
   api: ['auth', 'domain', 'store', 'artifacts', 'observe'],
   reconcile: ['domain', 'store', 'drivers', 'feed', 'artifacts', 'observe'],
   // Its own process: never the store, never a driver.
-  gateway: ['feed', 'auth', 'domain', 'observe', 'tls', 'config.ts'],
+  gateway: ['feed', 'auth', 'domain', 'http', 'observe', 'tls', 'config.ts'],
 };
 
 /** Only these may know a concrete store or driver. */
