@@ -1,14 +1,5 @@
 import { readlinkSync } from 'node:fs';
-import type { RequestOptions } from 'node:http';
-import { connect, type NetConnectOpts, type Socket } from 'node:net';
 import type { SocketLink } from '../feed/messages.ts';
-import type { Instance } from './instances.ts';
-
-/** What a request needs to get a connection to an instance. */
-export interface Dial extends RequestOptions {
-  /** Aborted when nobody waits for the connection any more; one that was made is not touched. */
-  unwanted?: AbortSignal;
-}
 
 /** Somebody took the connection of whom nothing proves that it is the instance. Nothing was sent. */
 export class UnprovenListener extends Error {
@@ -21,35 +12,19 @@ export class UnprovenListener extends Error {
   }
 }
 
-/** Node's form of making a connection: answers through the callback alone, once. */
-export type Connect = (options: Dial, callback: (error: Error | null, socket: Socket) => void) => undefined;
-
 /**
- * Makes new connections to an instance, handed over only when it certainly is the instance that took them.
+ * Says whether it certainly is the instance that took a connection which was just made to it.
  *
  * A port that its agent has let go of may be anybody's a moment later, before any route says so. But while the agent's
  * own listening socket is open, the kernel gives no connection to another. So it is looked at after the connection
  * was made and before the first byte: a socket that was open before and is open still was so in between.
  */
-export function connectTo(instance: Readonly<Instance>): Connect {
-  return (options, callback) => {
-    const { unwanted } = options;
-    const socket = connect(options as NetConnectOpts);
-    const settle = (error: Error | null) => {
-      unwanted?.removeEventListener('abort', onUnwanted);
-      socket.removeListener('error', settle);
-      if (error) socket.destroy();
-      callback(error, socket);
-    };
-    const onUnwanted = () => settle(new Error('the connection is not wanted any more'));
-    socket.once('error', settle);
-    socket.once('connect', () => {
-      if (!socket.destroyed) settle(isProven(instance.links) ? null : new UnprovenListener(instance));
-    });
-    if (unwanted?.aborted) onUnwanted();
-    else unwanted?.addEventListener('abort', onUnwanted);
-    return undefined;
-  };
+export function whoTook(instance: {
+  host: string;
+  port: number;
+  links: readonly SocketLink[] | undefined;
+}): UnprovenListener | undefined {
+  return isProven(instance.links) ? undefined : new UnprovenListener(instance);
 }
 
 /** Whether it has to be asked who listens there: nobody did, or perhaps somebody else. */

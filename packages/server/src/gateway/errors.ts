@@ -1,5 +1,4 @@
-import { type ServerResponse, STATUS_CODES } from 'node:http';
-import type { Socket } from 'node:net';
+import { STATUS_CODES } from 'node:http';
 import {
   type DataPlaneError,
   type ErrorCode,
@@ -7,8 +6,12 @@ import {
   errorTable,
   RunsteadError,
 } from '@runstead/contract';
+import type { Malformed } from '../http/malformed.ts';
 import type { Log } from '../observe/log.ts';
 import { newRequestId } from '../observe/request-id.ts';
+import type { ClientConnection } from './client-connection.ts';
+import { dateNow } from './date-now.ts';
+import { type Exchange, lines } from './exchange.ts';
 import { platformFields } from './headers.ts';
 
 export interface ErrorContext {
@@ -22,26 +25,33 @@ export interface ErrorContext {
   log: Log;
 }
 
-/** Tells the client of an error; once an answer has begun, only cutting it off can. */
-export function answerError(response: ServerResponse, thrown: unknown, context: ErrorContext): void {
+/**
+ * Tells the client of an error; once an answer has begun, only cutting it off can.
+ * @returns what was told
+ */
+export function answerError(exchange: Exchange, thrown: unknown, context: ErrorContext): RunsteadError {
   const error = asRunsteadError(thrown, context);
-  if (response.headersSent) {
-    if (!response.writableEnded) response.destroy();
-    return;
+  if (exchange.begun) {
+    exchange.cutOff();
+    return error;
   }
   const { requestId, dataPlane, crossOrigin, extras = [] } = context;
-  const body = Buffer.from(
-    JSON.stringify(dataPlane ? dataPlaneError(error) : errorEnvelope(error, requestId)),
+  const body = JSON.stringify(dataPlane ? dataPlaneError(error) : errorEnvelope(error, requestId));
+  exchange.answer(
+    error.status,
+    [
+      'content-type',
+      'application/json; charset=utf-8',
+      'content-length',
+      String(Buffer.byteLength(body)),
+      'date',
+      dateNow(),
+      ...(error.retryAfterSeconds === undefined ? [] : ['retry-after', String(error.retryAfterSeconds)]),
+      ...platformFields({ requestId, status: error.status, origin: 'platform', crossOrigin, extras }),
+    ],
+    body,
   );
-  response.writeHead(error.status, [
-    'content-type',
-    'application/json; charset=utf-8',
-    'content-length',
-    String(body.length),
-    ...(error.retryAfterSeconds === undefined ? [] : ['retry-after', String(error.retryAfterSeconds)]),
-    ...platformFields({ requestId, status: error.status, origin: 'platform', crossOrigin, extras }),
-  ]);
-  response.end(body);
+  return error;
 }
 
 function asRunsteadError(thrown: unknown, { requestId, log }: ErrorContext): RunsteadError {
@@ -76,36 +86,22 @@ function errorType(code: ErrorCode): string {
   return TYPE_BY_STATUS[status] ?? 'invalid_request_error';
 }
 
-const STATUS_BY_PARSER_CODE: Record<string, [status: number, message: string]> = {
-  HPE_HEADER_OVERFLOW: [431, 'The fields of the request are too long'],
-  ERR_HTTP_REQUEST_TIMEOUT: [408, 'The fields of the request did not arrive in time'],
-};
-
-/**
- * Answers bytes that are not HTTP and closes. There is no request, hence no path and no `ServerResponse`.
- * @param open calls open on the connection: writing now would put these bytes into the middle of their answers
- */
-export function answerMalformed(error: NodeJS.ErrnoException, socket: Socket, open: number): void {
-  if (open > 0 || !socket.writable || error.code === 'ECONNRESET') {
-    socket.destroy();
-    return;
-  }
-  const [status, message] = STATUS_BY_PARSER_CODE[error.code ?? ''] ?? [
-    400,
-    `The request is not valid HTTP (${error.code ?? error.message})`,
-  ];
+/** Answers bytes that are no request, and closes: there is no path, hence the shape of the control plane. */
+export function answerMalformed(connection: ClientConnection, { status, reason }: Malformed): void {
   const requestId = newRequestId();
-  const body = JSON.stringify(errorEnvelope(new RunsteadError('ERR_BAD_REQUEST', message), requestId));
+  const body = JSON.stringify(errorEnvelope(new RunsteadError('ERR_BAD_REQUEST', reason), requestId));
   const fields = [
     'content-type',
     'application/json; charset=utf-8',
     'content-length',
     String(Buffer.byteLength(body)),
+    'date',
+    dateNow(),
     'connection',
     'close',
     ...platformFields({ requestId, status, origin: 'platform', crossOrigin: undefined }),
   ];
-  let head = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n`;
-  for (let at = 0; at < fields.length; at += 2) head += `${fields[at]}: ${fields[at + 1]}\r\n`;
-  socket.end(`${head}\r\n${body}`, () => socket.destroy());
+  connection.endWith(
+    Buffer.from(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines(fields)}\r\n${body}`),
+  );
 }

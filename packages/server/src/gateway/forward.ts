@@ -1,67 +1,77 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isIPv6 } from 'node:net';
 import { RunsteadError } from '@runstead/contract';
+import type { ResponseHead } from '../http/response-head.ts';
 import type { Lease } from './admit.ts';
 import { isListenerInDoubt } from './connect.ts';
+import { type Exchange, lines } from './exchange.ts';
 import { agentRequestFields, answerFields } from './headers.ts';
-import type { Instance } from './instances.ts';
 import type { Call, GatewayParts, Invocation } from './parts.ts';
 import { isStaleConnection, type Outcome, relay } from './relay.ts';
 import { type RequestBody, tooLarge } from './request-body.ts';
-import type { RequestHead } from './request-head.ts';
+import { fieldValues, type RequestHead } from './request-head.ts';
+import { splice } from './splice.ts';
 
 /** A call may meet instances that are just going away; more than this many in a row is not that any more. */
 const MAX_REFUSALS = 3;
+/** How often a call that may be repeated is, after instances died over it. */
+const MAX_DEATHS = 2;
 
 /**
  * Has an agent answer a call and gives its slot back.
+ * @param upgradeTo the protocol that the client wants to go on in; undefined: none
  * @throws RunsteadError ERR_AGENT_UNREACHABLE, ERR_PAYLOAD_TOO_LARGE, ERR_UNAVAILABLE, and whatever `admit` throws;
  * always before anything was sent to the client
  */
 export async function forward(
   parts: GatewayParts,
   call: Call,
-  message: { head: RequestHead; request: IncomingMessage; response: ServerResponse; body: RequestBody },
+  exchange: Exchange,
   invocation: Invocation,
-): Promise<{ instance: Readonly<Instance>; outcome: Outcome }> {
-  const { head, request, response, body } = message;
+  upgradeTo: string | undefined,
+): Promise<Outcome> {
+  const { head } = exchange;
+  const { record } = call;
+  const { body } = invocation;
   let { lease } = invocation;
-  // A body that cannot be sent twice must not meet a connection which was closed while idle.
-  let pooled = body.kind === 'whole';
+  const framing =
+    upgradeTo === undefined ? body.framing : ['connection', 'Upgrade', 'upgrade', upgradeTo, ...body.framing];
+  // A body that cannot be sent twice, and an upgrade, must not meet a connection which was closed while idle.
+  let mayReuse = body.kind === 'whole' && upgradeTo === undefined;
   let refusals = 0;
+  let deaths = 0;
   try {
     for (;;) {
+      record.instanceId = lease.instance.id;
+      record.version = lease.instance.version;
+      lease.onCut = (reason) => exchange.onCut?.(reason);
       const outcome = await relay({
-        request,
-        response,
+        exchange,
+        pool: parts.pools.of(lease.instance),
+        mayReuse,
+        head: `${head.method} ${invocation.rest} HTTP/1.1\r\n${lines(agentFields(call, head, invocation, lease, framing))}\r\n`,
+        method: head.method,
         body,
-        signal: call.signal,
-        dial: {
-          ...addressOf(lease),
-          ...(pooled ? parts.pools.kept(lease.instance) : parts.pools.own(lease.instance)),
-          method: head.method,
-          path: invocation.rest,
-          headers: agentFields(call, head, invocation, lease, body.framing),
-        },
-        answerFields: (answer) => {
-          if (parts.connections.stopping) response.shouldKeepAlive = false;
-          return answerFields({
-            fields: answer.rawHeaders,
-            status: answer.statusCode ?? 502,
-            requestId: call.id,
-            origin: 'agent',
-            crossOrigin: call.crossOrigin,
-            extras: call.answerExtras,
-          });
-        },
+        watch: parts.watch,
+        record,
+        mayUpgrade: upgradeTo !== undefined,
+        answerFields: (answer) => fieldsFor(call, answer),
       });
       switch (outcome.kind) {
         case 'answered':
         case 'client-gone':
-          return { instance: lease.instance, outcome };
+          return outcome;
+        case 'upgraded': {
+          const { answer, connection, first } = outcome;
+          const spliced = splice({ exchange, connection, first, head: switchingProtocols(call, answer) });
+          lease.onCut = spliced.cut;
+          await spliced.over;
+          return outcome;
+        }
         case 'too-large':
-          if (response.headersSent) return { instance: lease.instance, outcome };
+          if (exchange.begun) return outcome;
           throw tooLarge(parts.settings.bodyLimitBytes, 'more came');
+        case 'stopped':
+          throw new RunsteadError('ERR_UNAVAILABLE', outcome.reason, { retryAfterSeconds: 1 });
         // Nothing was sent, so any request may be repeated, elsewhere: this instance is not there.
         case 'not-connected': {
           if (isOwnShortage(outcome.error)) throw shortage(outcome.error);
@@ -71,20 +81,59 @@ export async function forward(
           lease = await parts.admission.admit(invocation.destination, call.signal, 'again');
           break;
         }
-        // No byte of an answer reached the client. Only if the connection had been closed while it was idle, and the
-        // whole body is still at hand, is the request sent again, over a new connection; so it happens once.
+        // No byte of an answer reached the client. If the connection had been closed while it was idle, and the whole
+        // body is still at hand, the request is sent again over a new connection, once.
         case 'broken':
-          if (!pooled || !isStaleConnection(outcome, head.method, body)) throw unreachable(outcome.error);
-          pooled = false;
+          if (mayReuse && isStaleConnection(outcome, head.method, body)) {
+            mayReuse = false;
+            break;
+          }
+          // The instance died over it: only what may be done twice is, by whichever instance has its turn.
+          if (!isReplayable(head, body) || !isDeath(outcome.error) || ++deaths > MAX_DEATHS) {
+            throw unreachable(outcome.error);
+          }
+          mayReuse = false;
+          lease.release();
+          lease = await parts.admission.admit(invocation.destination, call.signal, 'again');
       }
     }
   } finally {
+    lease.onCut = undefined;
     lease.release();
   }
 }
 
+/** Whether a request may be answered twice: by its method, or because its sender says that it counts once. */
+function isReplayable({ method, fields }: RequestHead, body: RequestBody): boolean {
+  if (body.kind !== 'whole') return false;
+  if (method === 'GET' || method === 'HEAD') return true;
+  return fieldValues(fields, 'idempotency-key').some((key) => key !== '');
+}
+
+/** Whether a connection broke because whoever was to answer is gone; an answer that cannot be read is its answer. */
+function isDeath({ code }: NodeJS.ErrnoException): boolean {
+  return code === 'ECONNRESET' || code === 'EPIPE';
+}
+
+function fieldsFor(call: Call, answer: ResponseHead): string[] {
+  return answerFields({
+    fields: answer.section.fields,
+    status: answer.status,
+    requestId: call.id,
+    origin: 'agent',
+    crossOrigin: call.crossOrigin,
+    extras: call.answerExtras,
+  });
+}
+
+function switchingProtocols(call: Call, answer: ResponseHead): string {
+  const fields = fieldsFor(call, answer);
+  fields.push('connection', 'Upgrade', 'upgrade', answer.section.upgrade ?? '');
+  return `HTTP/1.1 101 Switching Protocols\r\n${lines(fields)}\r\n`;
+}
+
 /** The fields of a call as its instance gets them. */
-export function agentFields(
+function agentFields(
   call: Call,
   head: RequestHead,
   invocation: Invocation,
@@ -104,16 +153,12 @@ export function agentFields(
   });
 }
 
-export function addressOf(lease: Lease): { host: string; port: number } {
-  return { host: lease.instance.host, port: lease.instance.port };
-}
-
 /** Whether a connection could not be made for want of something of ours; the instance is not to blame. */
-export function isOwnShortage(error: NodeJS.ErrnoException): boolean {
+function isOwnShortage(error: NodeJS.ErrnoException): boolean {
   return ['EMFILE', 'ENFILE', 'ENOMEM', 'ENOBUFS', 'EADDRNOTAVAIL', 'EAGAIN'].includes(error.code ?? '');
 }
 
-export function shortage(error: NodeJS.ErrnoException): RunsteadError {
+function shortage(error: NodeJS.ErrnoException): RunsteadError {
   return new RunsteadError(
     'ERR_UNAVAILABLE',
     `The gateway has no connection left to reach the agent (${error.code})`,
@@ -121,14 +166,15 @@ export function shortage(error: NodeJS.ErrnoException): RunsteadError {
   );
 }
 
-export function unreachable(error: NodeJS.ErrnoException): RunsteadError {
+function unreachable(error: NodeJS.ErrnoException): RunsteadError {
   return new RunsteadError('ERR_AGENT_UNREACHABLE', `The agent ${describeBreak(error)}`, { cause: error });
 }
 
 function describeBreak(error: NodeJS.ErrnoException): string {
-  const code = error.code ?? '';
   if (error.syscall === 'connect') return `could not be reached (${error.message})`;
-  if (code.startsWith('HPE_')) return `answered with something that is not valid HTTP (${code})`;
-  if (error.message === 'socket hang up') return 'closed the connection before it answered';
+  if (error.code === 'ERR_ANSWER_MALFORMED')
+    return `answered with something that is not valid HTTP: ${error.message}`;
+  if (error.code === 'ETIMEDOUT') return `did not answer: ${error.message}`;
+  if (error.message === 'the connection was closed') return 'closed the connection before it answered';
   return `broke off before it answered (${error.message})`;
 }

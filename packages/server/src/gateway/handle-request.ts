@@ -1,109 +1,131 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { RunsteadError } from '@runstead/contract';
 import { isPrivateCall } from '../domain/private-access.ts';
 import type { RuntimeRoute } from '../feed/messages.ts';
 import { newRequestId } from '../observe/request-id.ts';
-import { ClientGone } from './admit.ts';
+import { ClientGone, type Lease } from './admit.ts';
+import { newCallRecord } from './call-record.ts';
 import { chooseVersion } from './choose.ts';
 import { passToControl } from './control-proxy.ts';
 import { authenticate } from './credentials.ts';
+import { dateNow } from './date-now.ts';
 import { domainOf } from './domains.ts';
 import { answerError } from './errors.ts';
+import type { Exchange } from './exchange.ts';
 import { forward } from './forward.ts';
 import { platformFields } from './headers.ts';
 import { type Caller, checkHost, isPreflight, preflightFields, withoutPort } from './host-check.ts';
 import type { Call, GatewayParts, Invocation } from './parts.ts';
-import { discardRest, type RequestBody, takeBody } from './request-body.ts';
-import { fieldValues, type RequestHead, readHead } from './request-head.ts';
+import { takeBody } from './request-body.ts';
+import { fieldValues, type RequestHead } from './request-head.ts';
 import { isDataPlane, type Resolved, resolve } from './resolve.ts';
+import { upgradeWanted } from './upgrade.ts';
 
 /**
  * Start here: what happens to a request, step by step (docs/request-path.md). Every step before forwarding takes
  * plain values. Does not throw.
  */
-export async function handleRequest(
-  parts: GatewayParts,
-  request: IncomingMessage,
-  response: ServerResponse,
-): Promise<void> {
-  const head = readHead(request);
-  const call = openCall(parts, request, response);
+export async function handleRequest(parts: GatewayParts, exchange: Exchange): Promise<void> {
+  const { head } = exchange;
+  const call = openCall(exchange);
+  const { record } = call;
   const domain = domainOf(parts.domains, head.fields);
+  const upgradeTo = upgradeWanted(exchange);
+  // Declined, it would leave both ends in doubt about what the next bytes are.
+  if (upgradeTo !== undefined) exchange.closeAfter();
   try {
     const caller = checkHost(parts.hostPolicy, head);
     call.crossOrigin = caller.crossOrigin;
-    if (isPreflight(head, caller)) return answerPreflight(call, head, caller, response);
+    if (isPreflight(head, caller)) return answerPreflight(call, exchange, caller);
 
     const target = resolve(head.target, domain);
     if (target.kind === 'bad-path') throw new RunsteadError('ERR_BAD_REQUEST', target.reason);
-    if (target.kind === 'health') return answerHealth(parts, call, head, response);
-    if (target.kind === 'control') return await passToControl(parts, call, head, request, response);
+    if (upgradeTo !== undefined && target.kind !== 'invocation') {
+      throw new RunsteadError('ERR_NOT_FOUND', `Nothing to upgrade to: ${head.target} does not exist`);
+    }
+    if (target.kind === 'health') return answerHealth(parts, call, exchange);
+    if (target.kind === 'control') return await passToControl(parts, call, exchange);
 
-    let body: RequestBody | undefined;
-    const invocation = await letIn(parts, call, head, caller, target, async () => {
-      body = await takeBody(request, head, parts.settings.bodyLimitBytes);
-    });
-    const { instance, outcome } = await forward(
-      parts,
-      call,
-      { head, request, response, body: body! },
-      invocation,
-    );
-    parts.log.debug(
-      {
-        requestId: call.id,
-        agentRuntimeId: instance.runtimeId,
-        version: instance.version,
-        instanceId: instance.id,
-        keyId: invocation.principal.keyId,
-        outcome: outcome.kind,
-        status: outcome.kind === 'answered' ? outcome.status : undefined,
-        durationMs: Math.round(performance.now() - call.startedMs),
-      },
-      'call',
-    );
+    const invocation = await letIn(parts, call, exchange, caller, target);
+    const outcome = await forward(parts, call, exchange, invocation, upgradeTo);
+    record.outcome =
+      outcome.kind === 'client-gone'
+        ? 'client-gone'
+        : outcome.kind === 'answered' && outcome.whole
+          ? 'answered'
+          : 'cut';
+    if (outcome.kind === 'answered') record.status = outcome.status;
+    if (outcome.kind === 'upgraded') {
+      record.outcome = 'answered';
+      record.status = 101;
+    }
   } catch (error) {
-    if (error instanceof ClientGone) return;
-    if (parts.connections.stopping) response.shouldKeepAlive = false;
-    answerError(response, error, {
+    if (error instanceof ClientGone) {
+      record.outcome = 'client-gone';
+      return;
+    }
+    const told = answerError(exchange, error, {
       requestId: call.id,
       dataPlane: isDataPlane(head.target, domain),
       crossOrigin: call.crossOrigin,
       extras: call.answerExtras,
       log: parts.log,
     });
-    discardRest(request);
+    record.status = told.status;
+    record.errorCode = told.code;
+  } finally {
+    account(parts, call, exchange);
   }
 }
 
+/** What is known of a call when it is over. */
+function account(parts: GatewayParts, call: Call, exchange: Exchange): void {
+  const { record } = call;
+  record.totalMs = performance.now() - call.startedMs;
+  record.bytesIn = exchange.body.received;
+  record.bytesOut = exchange.sent;
+  if (record.runtimeId !== undefined && parts.log.isLevelEnabled('debug')) parts.log.debug(record, 'call');
+}
+
 /**
- * The steps that calls and upgrades share: authenticate → choose version → admit.
- * @param prepare done before a version is chosen and a slot taken: what takes the client's time must not take an
- * instance's, and routes may change meanwhile
+ * Authenticate → choose version → admit.
  * @throws RunsteadError and ClientGone, as the steps do
  */
-export async function letIn(
+async function letIn(
   parts: GatewayParts,
   call: Call,
-  head: RequestHead,
+  exchange: Exchange,
   caller: Caller,
   target: Extract<Resolved, { kind: 'invocation' }>,
-  prepare?: () => Promise<void>,
 ): Promise<Invocation> {
   if (!parts.table.installed) await routesKnown(parts);
+  const { head } = exchange;
   const identify = (runtime: RuntimeRoute | undefined) =>
     authenticate(parts.door, { ...head, host: withoutPort(caller.host) }, runtime);
   const before = parts.table.byName(target.runtimeName);
   let principal = identify(before);
-  await prepare?.();
+  // Before a version is chosen and a slot taken: what takes the client's time must not take an instance's.
+  const taken = takeBody(exchange, parts.settings.bodyLimitBytes);
+  const body = taken instanceof Promise ? await taken : taken;
   const runtime = parts.table.byName(target.runtimeName);
   // Meanwhile the name may have gone to another runtime, or this one to another workspace or credential.
   if (runtime !== before) principal = identify(runtime);
   const { runtimeName, endpointName } = target;
   const names = { runtimeName, endpointName, isPrivate: isPrivate(parts, head, caller) };
   const destination = chooseVersion(runtime, names, parts.random());
-  const lease = await parts.admission.admit(destination, call.signal);
-  return { destination, principal, lease, rest: target.rest, host: caller.host };
+  const { record } = call;
+  record.runtimeId = destination.runtimeId;
+  record.runtimeName = runtimeName;
+  record.endpointName = endpointName;
+  record.version = destination.version;
+  if (principal.keyId !== undefined) record.keyId = principal.keyId;
+  const admitted = parts.admission.admit(destination, call.signal);
+  let lease: Lease;
+  if (admitted instanceof Promise) {
+    const sinceMs = performance.now();
+    lease = await admitted;
+    record.queueMs = performance.now() - sinceMs;
+  } else lease = admitted;
+  return { destination, principal, lease, body, rest: target.rest, host: caller.host };
 }
 
 /** What proxies say of themselves. None has to, so that its absence proves nothing. */
@@ -141,46 +163,54 @@ async function routesKnown(parts: GatewayParts): Promise<void> {
   }
 }
 
-function openCall(parts: GatewayParts, request: IncomingMessage, response: ServerResponse): Call {
-  const open = parts.connections.beginCall(request.socket);
-  response.once('close', () => open.end());
-  // A client that hangs up is noticed on its connection, for every call on it.
-  request.on('error', () => {});
-  response.on('error', () => {});
+function openCall({ head, hangUp }: Exchange): Call {
+  const id = newRequestId();
   return {
-    id: newRequestId(),
+    id,
     startedMs: performance.now(),
-    signal: open.signal,
+    signal: hangUp,
     crossOrigin: undefined,
     answerExtras: [],
+    record: newCallRecord(id, head.method),
   };
 }
 
-function answerPreflight(call: Call, head: RequestHead, caller: Caller, response: ServerResponse): void {
-  response.writeHead(204, [
-    ...preflightFields(head, caller.crossOrigin!),
-    ...platformFields({ requestId: call.id, status: 204, origin: 'platform', crossOrigin: undefined }),
-  ]);
-  response.end();
+function answerPreflight(call: Call, exchange: Exchange, caller: Caller): void {
+  exchange.answer(
+    204,
+    [
+      'date',
+      dateNow(),
+      ...preflightFields(exchange.head, caller.crossOrigin!),
+      ...platformFields({ requestId: call.id, status: 204, origin: 'platform', crossOrigin: undefined }),
+    ],
+    '',
+  );
 }
 
-function answerHealth(parts: GatewayParts, call: Call, head: RequestHead, response: ServerResponse): void {
-  if (head.method !== 'GET' && head.method !== 'HEAD') {
-    throw new RunsteadError('ERR_METHOD_NOT_ALLOWED', `${head.method} is not allowed here; use GET or HEAD`);
+function answerHealth(parts: GatewayParts, call: Call, exchange: Exchange): void {
+  const { method } = exchange.head;
+  if (method !== 'GET' && method !== 'HEAD') {
+    throw new RunsteadError('ERR_METHOD_NOT_ALLOWED', `${method} is not allowed here; use GET or HEAD`);
   }
   if (!parts.isFeedOpen()) throw new RunsteadError('ERR_UNAVAILABLE', 'The control process is gone');
   const body = '{"status":"ok"}';
-  response.writeHead(200, [
-    'content-type',
-    'application/json; charset=utf-8',
-    'content-length',
-    String(body.length),
-    ...platformFields({
-      requestId: call.id,
-      status: 200,
-      origin: 'platform',
-      crossOrigin: call.crossOrigin,
-    }),
-  ]);
-  response.end(body);
+  exchange.answer(
+    200,
+    [
+      'content-type',
+      'application/json; charset=utf-8',
+      'content-length',
+      String(body.length),
+      'date',
+      dateNow(),
+      ...platformFields({
+        requestId: call.id,
+        status: 200,
+        origin: 'platform',
+        crossOrigin: call.crossOrigin,
+      }),
+    ],
+    body,
+  );
 }

@@ -1,14 +1,18 @@
-import type { Agent } from 'node:http';
 import type { PrivateAccess } from '../domain/private-access.ts';
 import type { Log } from '../observe/log.ts';
 import type { Admission, Lease } from './admit.ts';
 import type { AgentPools } from './agent-pools.ts';
 import type { BulkPace } from './bulk-pace.ts';
+import type { CallRecord } from './call-record.ts';
 import type { Destination } from './choose.ts';
+import type { ConnectionPool } from './connection-pool.ts';
 import type { Connections } from './connections.ts';
 import type { Door, Principal } from './credentials.ts';
 import type { DomainMap } from './domains.ts';
+import type { HangUpSignal } from './hang-up.ts';
 import type { HostPolicy } from './host-check.ts';
+import type { RelayWatch } from './relay.ts';
+import type { RequestBody } from './request-body.ts';
 import type { RouteTable } from './route-table.ts';
 import type { GatewaySettings } from './settings.ts';
 
@@ -29,7 +33,9 @@ export interface GatewayParts {
   /** For large uploads to the control plane. */
   bulkPace: BulkPace;
   pools: AgentPools;
-  control: { socketPath: string; agent: Agent };
+  /** Of the control process. */
+  control: ConnectionPool;
+  watch: RelayWatch;
   /** False once the control process is gone. */
   isFeedOpen: () => boolean;
   /** In [0,1). */
@@ -43,11 +49,12 @@ export interface Call {
   id: string;
   startedMs: number;
   /** Aborted when the client hangs up. */
-  signal: AbortSignal;
+  signal: HangUpSignal;
   /** The allowed foreign page that calls; known once host and origin were checked. */
   crossOrigin: string | undefined;
   /** Further fields of the answer, names and values by turns: what the steps before forwarding have to say of the call. */
   answerExtras: string[];
+  record: CallRecord;
 }
 
 /** A call that was let in. */
@@ -55,6 +62,7 @@ export interface Invocation {
   destination: Destination;
   principal: Principal;
   lease: Lease;
+  body: RequestBody;
   /** Path and query for the agent. */
   rest: string;
   /** The Host field as the client sent it. */

@@ -1,237 +1,450 @@
-import { type IncomingMessage, type ServerResponse, request as sendRequest } from 'node:http';
+import { ChunkedReader } from '../http/chunked-reader.ts';
+import { CHUNKED, UNTIL_CLOSE } from '../http/fields.ts';
+import { Malformed } from '../http/malformed.ts';
+import { type ResponseHead, readResponseHead } from '../http/response-head.ts';
 import type { BulkPace } from './bulk-pace.ts';
-import type { Dial } from './connect.ts';
-import { discardRest, type RequestBody } from './request-body.ts';
+import type { CallRecord } from './call-record.ts';
+import type { CoarseClock, Ticked } from './coarse-clock.ts';
+import type { Connection, ConnectionPool, ConnectionUser } from './connection-pool.ts';
+import type { Exchange } from './exchange.ts';
+import type { BodySink } from './incoming-body.ts';
+import type { RequestBody } from './request-body.ts';
 
-export interface Exchange {
-  request: IncomingMessage;
-  response: ServerResponse;
-  /** Where to send and what to say: address, agent, method, path, fields. */
-  dial: Dial;
+export interface RelayOptions {
+  exchange: Exchange;
+  /** Of the server that is to answer. */
+  pool: ConnectionPool;
+  /** Whether the request may ride a kept connection, which the server may have closed meanwhile. */
+  mayReuse: boolean;
+  /** The request's head as the server gets it, to its last byte. */
+  head: string;
+  method: string;
   body: RequestBody;
-  /** Aborted when the client hangs up. */
-  signal: AbortSignal;
   /** How long a piece of a streamed body has to wait; default: none does. */
   pace?: BulkPace;
-  /** The fields of the answer for the client. */
-  answerFields: (answer: IncomingMessage) => string[];
+  watch: RelayWatch;
+  record: CallRecord;
+  /** Whether the server may answer 101; what is left is then the caller's. */
+  mayUpgrade?: boolean;
+  /** The fields of the answer for the client, without those that frame it, except for Content-Length. */
+  answerFields: (answer: ResponseHead) => string[];
+  /** Written when an answer that has begun is cut off: what an event stream is told at its end. */
+  lastWords?: (answer: ResponseHead, reason: string) => string;
 }
 
 /** How one attempt to have a request answered ended. */
 export type Outcome =
   /** The answer's head went to the client. `whole`: so did all the rest; otherwise the client was cut off. */
   | { kind: 'answered'; status: number; whole: boolean }
+  /** 101: both connections are the caller's, and so are the bytes behind the head. */
+  | { kind: 'upgraded'; answer: ResponseHead; connection: Connection; first: Buffer }
   | { kind: 'client-gone' }
   /** The connection was never made: nothing was sent, nor taken from a streamed body. */
   | { kind: 'not-connected'; error: NodeJS.ErrnoException }
   /** Broken off after something may have been sent and before anything reached the client. */
   | { kind: 'broken'; error: NodeJS.ErrnoException; reused: boolean; afterMs: number }
   /** A streamed body went past its limit before the answer began. */
-  | { kind: 'too-large' };
+  | { kind: 'too-large' }
+  /** We were told to end it before the answer had begun. */
+  | { kind: 'stopped'; reason: string };
 
 /**
  * Has one request answered by one server, streaming both ways with backpressure. Resolves when the server is done
  * with it; the client may still be reading what is left. Does not throw.
  */
-export function relay(exchange: Exchange): Promise<Outcome> {
-  const { request, response, body, signal } = exchange;
-  return new Promise((resolve) => {
-    const startedMs = performance.now();
-    let connected = false;
-    let settled = false;
-    const dial: Dial = { ...exchange.dial, unwanted: signal };
-    const upstream = sendRequest(dial);
+export function relay(options: RelayOptions): Promise<Outcome> {
+  return new Promise((resolve) => new Relay(options, resolve).start());
+}
 
-    const settle = (outcome: Outcome) => {
-      if (settled) return;
-      settled = true;
-      signal.removeEventListener('abort', onGone);
-      resolve(outcome);
-    };
-    const onGone = () => {
-      settle({ kind: 'client-gone' });
-      upstream.destroy();
-    };
-    const onBroken = (error: NodeJS.ErrnoException) => {
-      stopFeeding();
-      if (!connected) settle({ kind: 'not-connected', error });
+/** Ends exchanges whose servers have fallen silent. */
+export class RelayWatch implements Ticked {
+  readonly clock: CoarseClock;
+  readonly #silenceMs: number;
+  readonly #open = new Set<Relay>();
+
+  /** @param silenceMs how long a server may say nothing */
+  constructor(clock: CoarseClock, silenceMs: number) {
+    this.clock = clock;
+    this.#silenceMs = silenceMs;
+  }
+
+  add(relay: Relay): void {
+    this.#open.add(relay);
+  }
+
+  delete(relay: Relay): void {
+    this.#open.delete(relay);
+  }
+
+  tick(nowMs: number): void {
+    for (const relay of this.#open) {
+      if (nowMs - relay.heardMs > this.#silenceMs) relay.silent(this.#silenceMs);
+    }
+  }
+}
+
+/** Text and bytes up to this size go out as one. */
+const TEXT_BYTES = 16 * 1024;
+
+class Relay implements ConnectionUser, BodySink {
+  /** When the server was heard last, or had nothing to say. */
+  heardMs: number;
+  readonly #options: RelayOptions;
+  readonly #resolve: (outcome: Outcome) => void;
+  readonly #startedMs = performance.now();
+  #connection: Connection | undefined = undefined;
+  #isReused = false;
+  #isSettled = false;
+  #answer: ResponseHead | undefined = undefined;
+  /** What came of a head that is not whole yet. */
+  #headPart: Buffer | undefined = undefined;
+  /** Bytes of the answer's body that are still to come, when their number is known. */
+  #left = 0;
+  #chunked: ChunkedReader | undefined = undefined;
+  #isRequestSent = false;
+  /** Pieces of the request's body that have not been passed on yet. */
+  readonly #waiting: Buffer[] = [];
+  #hasBodyEnded = false;
+  #isFeeding = false;
+
+  constructor(options: RelayOptions, resolve: (outcome: Outcome) => void) {
+    this.#options = options;
+    this.#resolve = resolve;
+    this.heardMs = options.watch.clock.nowMs;
+  }
+
+  start(): void {
+    const { exchange, pool, mayReuse } = this.#options;
+    if (exchange.hangUp.aborted) {
+      this.#settle({ kind: 'client-gone' });
+      return;
+    }
+    const kept = mayReuse ? pool.take() : undefined;
+    if (kept) {
+      exchange.hangUp.addEventListener('abort', this.#onGone);
+      this.#send(kept, true);
+      return;
+    }
+    pool.connect(exchange.hangUp, (error, connection) => {
+      if (exchange.hangUp.aborted) this.#settle({ kind: 'client-gone' });
+      else if (error) this.#settle({ kind: 'not-connected', error });
       else {
-        const afterMs = performance.now() - startedMs;
-        settle({ kind: 'broken', error, reused: upstream.reusedSocket, afterMs });
-      }
-    };
-    let stopFeeding = () => {};
-    const feed = () => {
-      connected = true;
-      if (body.kind === 'stream') {
-        stopFeeding = pump(body.source, body.limitBytes, upstream, exchange.pace, () => {
-          // Once the answer has begun there is no way to say it, only to cut off.
-          if (response.headersSent) response.destroy();
-          settle({ kind: 'too-large' });
-          upstream.destroy();
-        });
-      }
-    };
-
-    if (signal.aborted) {
-      onGone();
-      upstream.on('error', () => {});
-      return;
-    }
-    signal.addEventListener('abort', onGone);
-    upstream.on('error', onBroken);
-    const onClosed = () => onBroken(new Error('the connection was closed'));
-    upstream.on('close', onClosed);
-    upstream.on('socket', (socket) => {
-      if (socket.connecting) socket.once('connect', feed);
-      else feed();
-    });
-    upstream.on('continue', () => {
-      if (!response.headersSent) response.writeContinue();
-    });
-    upstream.on('information', ({ statusCode, headers }) => {
-      if (response.headersSent) return;
-      if (statusCode === 102) response.writeProcessing();
-      if (statusCode === 103 && headers.link) response.writeEarlyHints({ link: headers.link });
-    });
-    upstream.on('response', (answer) => {
-      upstream.removeListener('error', onBroken);
-      upstream.removeListener('close', onClosed);
-      // What becomes of the answer tells the rest; an error in sending what nobody waits for does not matter.
-      upstream.on('error', () => {});
-      if (settled) {
-        upstream.destroy();
+        exchange.hangUp.addEventListener('abort', this.#onGone);
+        this.#send(connection, false);
         return;
       }
-      const status = answer.statusCode ?? 502;
-      try {
-        response.writeHead(status, answer.statusMessage, exchange.answerFields(answer));
-      } catch (error) {
-        settle({
-          kind: 'broken',
-          error: error as Error,
-          reused: false,
-          afterMs: performance.now() - startedMs,
-        });
-        upstream.destroy();
-        return;
-      }
-      sendHead(response);
-
-      // An early refusal: what is still to come is not wanted, and sending it on could only break the answer off.
-      if (status >= 400 && body.kind === 'stream' && !request.complete) {
-        stopFeeding();
-        discardRest(request);
-      }
-      let ended = false;
-      answer.on('end', () => {
-        ended = true;
-        if (body.kind === 'stream' && !upstream.writableEnded) {
-          stopFeeding();
-          discardRest(request);
-          upstream.destroy();
-        }
-        // A tick later Node has put the connection back, so that the next call finds it.
-        process.nextTick(settle, { kind: 'answered', status, whole: true });
-      });
-      answer.on('error', () => {});
-      answer.on('close', () => {
-        if (ended) return;
-        stopFeeding();
-        cutOff(request, response);
-        settle({ kind: 'answered', status, whole: false });
-      });
-      answer.pipe(response);
+      connection.socket.destroy();
     });
+  }
 
-    if (body.kind === 'whole') upstream.end(body.bytes);
-    else upstream.flushHeaders();
-  });
-}
-
-/**
- * Sends an answer's head before the first byte of its body is there (event streams), but in one packet with it if
- * both have come.
- */
-function sendHead(response: ServerResponse): void {
-  // The connection, not the answer: in Node 22.23 and 24.21 a corked answer that ends sends its last chunk before the others.
-  // One that waits its turn on the connection has none yet.
-  const { socket } = response;
-  socket?.cork();
-  response.flushHeaders();
-  if (socket) setImmediate(() => socket.uncork());
-}
-
-/**
- * Ends an answer so that nobody takes it for a whole one: a chunked or counted body stays short of its end. An
- * HTTP/1.0 client has only the connection's end to go by, so that one must be a reset.
- */
-function cutOff(request: IncomingMessage, response: ServerResponse): void {
-  if (request.httpVersion === '1.0') request.socket.resetAndDestroy();
-  response.destroy();
-}
-
-/**
- * Passes a body on chunk by chunk, never holding more than one that the receiver has not taken.
- *
- * Each chunk waits until everything that had arrived was read. A server that refuses early and closes makes the next
- * write fail, and a failed write makes Node drop the connection with the refusal unread; so that is looked for first.
- * @returns stops it; the source is then paused
- */
-function pump(
-  source: IncomingMessage,
-  limitBytes: number,
-  sink: NodeJS.WritableStream,
-  pace: BulkPace | undefined,
-  onTooLarge: () => void,
-): () => void {
-  let seen = 0;
-  let stopped = false;
-  let ended = false;
-  /** Between a chunk's coming and its being passed on; the end may come meanwhile, although the source is paused. */
-  let holding = false;
-  const onData = (chunk: Buffer) => {
-    seen += chunk.length;
-    if (seen > limitBytes) {
-      stop();
-      onTooLarge();
+  #send(connection: Connection, isReused: boolean): void {
+    const { exchange, head, body, record, watch } = this.#options;
+    this.#connection = connection;
+    this.#isReused = isReused;
+    connection.user = this;
+    watch.add(this);
+    exchange.onCut = (reason) => this.#cut(reason);
+    record.connectMs = isReused ? 0 : performance.now() - this.#startedMs;
+    const { socket } = connection;
+    if (body.kind === 'whole') {
+      this.#isRequestSent = true;
+      const { bytes } = body;
+      if (head.length + bytes.length <= TEXT_BYTES) {
+        socket.write(bytes.length === 0 ? head : head + bytes.toString('latin1'), 'latin1');
+      } else {
+        socket.cork();
+        socket.write(head, 'latin1');
+        socket.write(bytes);
+        socket.uncork();
+      }
       return;
     }
-    source.pause();
-    holding = true;
-    const delayMs = pace?.delayMs(chunk.length, seen) ?? 0;
-    const passOn = () => {
-      holding = false;
-      if (stopped) return;
-      const taken = sink.write(chunk);
-      if (ended) sink.end();
-      else if (taken) source.resume();
+    socket.write(head, 'latin1');
+    this.#isFeeding = true;
+    body.source.takeBy(this);
+  }
+
+  // The request's body
+
+  /**
+   * A piece waits until everything that had arrived was read. A server that refuses early and closes makes the next
+   * write fail, and a failed write ends the connection with the refusal unread; so that is looked for first.
+   */
+  take(bytes: Buffer): boolean {
+    const { body } = this.#options;
+    if (body.kind !== 'stream' || !this.#isFeeding) return true;
+    const { source, limitBytes } = body;
+    if (source.received > limitBytes) {
+      this.#tooLarge();
+      return true;
+    }
+    this.#waiting.push(bytes);
+    if (this.#waiting.length === 1) this.#schedule(bytes);
+    return false;
+  }
+
+  #schedule(bytes: Buffer): void {
+    const { body, pace } = this.#options;
+    const received = body.kind === 'stream' ? body.source.received : 0;
+    const delayMs = pace?.delayMs(bytes.length, received) ?? 0;
+    if (delayMs > 0) setTimeout(() => this.#passOn(bytes), delayMs);
+    else setImmediate(() => this.#passOn(bytes));
+  }
+
+  end(): void {
+    this.#hasBodyEnded = true;
+    if (this.#waiting.length === 0) this.#endRequest();
+  }
+
+  /** The client is gone, or sent what cannot be read: what is told of it elsewhere. The server must not take it for whole. */
+  broken(): void {
+    this.#isFeeding = false;
+    this.#onGone();
+  }
+
+  #passOn(bytes: Buffer): void {
+    if (!this.#isFeeding) return;
+    const { body } = this.#options;
+    const { socket } = this.#connection!;
+    let taken: boolean;
+    if (body.kind === 'stream' && body.source.length === CHUNKED) {
+      socket.cork();
+      socket.write(`${bytes.length.toString(16)}\r\n`, 'latin1');
+      socket.write(bytes);
+      taken = socket.write('\r\n', 'latin1');
+      socket.uncork();
+    } else {
+      taken = socket.write(bytes);
+    }
+    this.heardMs = this.#options.watch.clock.nowMs;
+    this.#waiting.shift();
+    const next = this.#waiting[0];
+    if (next) this.#schedule(next);
+    else if (this.#hasBodyEnded) this.#endRequest();
+    else if (taken && body.kind === 'stream') body.source.resume();
+  }
+
+  #endRequest(): void {
+    const { body } = this.#options;
+    this.#isFeeding = false;
+    this.#isRequestSent = true;
+    if (body.kind === 'stream' && body.source.length === CHUNKED) {
+      this.#connection?.socket.write('0\r\n\r\n', 'latin1');
+    }
+  }
+
+  #stopFeeding(): void {
+    const { body } = this.#options;
+    if (!this.#isFeeding) return;
+    this.#isFeeding = false;
+    if (body.kind === 'stream') body.source.letGo();
+  }
+
+  #tooLarge(): void {
+    const { exchange } = this.#options;
+    this.#stopFeeding();
+    // Once the answer has begun there is no way to say it, only to cut off.
+    if (exchange.begun) exchange.cutOff();
+    this.#settle({ kind: 'too-large' });
+    this.#connection?.socket.destroy();
+  }
+
+  // The answer
+
+  onBytes(bytes: Buffer, size: number): boolean {
+    const { exchange, watch } = this.#options;
+    this.heardMs = watch.clock.nowMs;
+    let source = bytes;
+    let end = size;
+    let at = 0;
+    if (this.#headPart) {
+      source = Buffer.concat([this.#headPart, bytes.subarray(0, size)]);
+      end = source.length;
+      this.#headPart = undefined;
+    }
+    while (!this.#answer) {
+      const head = readResponseHead(source, at, end, this.#options.method);
+      if (head === undefined) {
+        this.#headPart = Buffer.from(source.subarray(at, end));
+        return true;
+      }
+      if (head instanceof Malformed) {
+        this.#breakOff(answerError(head.reason));
+        return false;
+      }
+      at = head.end;
+      if (head.status >= 200) this.#begin(head);
+      else if (head.status !== 101) this.#inform(head);
+      else return this.#switch(head, Buffer.from(source.subarray(at, end)));
+      if (at === end && !this.#answer) return true;
+    }
+    at = this.#readBody(source, at, end);
+    if (this.#isSettled) return false;
+    if (this.#isWhole(this.#answer)) {
+      this.#finish(at === end);
+      return true;
+    }
+    if (exchange.flush()) return true;
+    exchange.onDrain = () => {
+      this.heardMs = watch.clock.nowMs;
+      this.#connection?.resume();
     };
-    if (delayMs > 0) setTimeout(passOn, delayMs);
-    else setImmediate(passOn);
+    return false;
+  }
+
+  onEnd(): void {
+    const answer = this.#answer;
+    if (!answer) this.#breakOff(connectionClosed());
+    else if (answer.length === UNTIL_CLOSE) this.#finish(false);
+    else this.#breakOff(connectionClosed());
+  }
+
+  onDrain(): void {
+    const { body } = this.#options;
+    this.heardMs = this.#options.watch.clock.nowMs;
+    if (this.#isFeeding && this.#waiting.length === 0 && body.kind === 'stream') body.source.resume();
+  }
+
+  onClose(error: NodeJS.ErrnoException | undefined): void {
+    this.#breakOff(error ?? connectionClosed());
+  }
+
+  /** The server has said nothing for too long. While the client does not read, it is not the server that is silent. */
+  silent(silenceMs: number): void {
+    if (!this.#options.exchange.isTaking) return;
+    this.#breakOff(
+      Object.assign(new Error(`it said nothing for ${silenceMs / 1000} s`), { code: 'ETIMEDOUT' }),
+    );
+  }
+
+  #begin(head: ResponseHead): void {
+    const { exchange, record, body } = this.#options;
+    this.#answer = head;
+    record.firstByteMs = performance.now() - this.#startedMs;
+    if (head.length === CHUNKED) this.#chunked = new ChunkedReader();
+    else this.#left = head.length;
+    exchange.begin(head.status, head.reason, this.#options.answerFields(head), head.length);
+    // An early refusal: what is still to come is not wanted, and sending it on could only break the answer off.
+    if (head.status >= 400 && body.kind === 'stream' && !this.#isRequestSent) {
+      this.#stopFeeding();
+      body.source.drop();
+    }
+  }
+
+  #inform({ status, section }: ResponseHead): void {
+    const { exchange } = this.#options;
+    if (status === 100) exchange.inform(100);
+    if (status === 102) exchange.inform(102);
+    if (status !== 103) return;
+    const links = section.fields.filter((_, at) => section.names[at >> 1] === 'link');
+    if (links.length > 0) exchange.inform(103, links);
+  }
+
+  #switch(answer: ResponseHead, first: Buffer): boolean {
+    if (!this.#options.mayUpgrade) {
+      this.#breakOff(answerError('it switched protocols unasked'));
+      return false;
+    }
+    const connection = this.#connection!;
+    this.#settle({ kind: 'upgraded', answer, connection, first });
+    // Nothing more is read before somebody has taken the connection.
+    return false;
+  }
+
+  #readBody(source: Buffer, from: number, end: number): number {
+    const { exchange } = this.#options;
+    const reader = this.#chunked;
+    if (reader) {
+      const at = reader.read(source, from, end);
+      const { runs } = reader;
+      for (let run = 0; run < runs.length; run += 2) exchange.write(source, runs[run]!, runs[run + 1]!);
+      if (reader.fault) this.#breakOff(answerError(reader.fault.reason));
+      return at;
+    }
+    if (this.#left === UNTIL_CLOSE) {
+      exchange.write(source, from, end);
+      return end;
+    }
+    const to = Math.min(end, from + this.#left);
+    exchange.write(source, from, to);
+    this.#left -= to - from;
+    return to;
+  }
+
+  #isWhole(answer: ResponseHead): boolean {
+    return answer.length === CHUNKED
+      ? this.#chunked!.done
+      : answer.length !== UNTIL_CLOSE && this.#left === 0;
+  }
+
+  /** @param inStep nothing came behind the answer */
+  #finish(inStep: boolean): void {
+    const { exchange, pool, watch } = this.#options;
+    const answer = this.#answer!;
+    const connection = this.#connection!;
+    this.#stopFeeding();
+    this.#settle({ kind: 'answered', status: answer.status, whole: true });
+    if (inStep && answer.keepAlive && this.#isRequestSent) pool.give(connection, watch.clock.nowMs);
+    else connection.socket.destroy();
+    exchange.end();
+  }
+
+  /** The connection ended, or has to, before the answer was whole. */
+  #breakOff(error: NodeJS.ErrnoException): void {
+    if (this.#isSettled) return;
+    const { exchange } = this.#options;
+    const answer = this.#answer;
+    this.#stopFeeding();
+    if (answer) {
+      exchange.cutOff(
+        this.#options.lastWords?.(answer, 'The agent broke off before its answer was whole') ?? '',
+      );
+      this.#settle({ kind: 'answered', status: answer.status, whole: false });
+    } else {
+      const afterMs = performance.now() - this.#startedMs;
+      this.#settle({ kind: 'broken', error, reused: this.#isReused, afterMs });
+    }
+    this.#connection?.socket.destroy();
+  }
+
+  #cut(reason: string): void {
+    if (this.#isSettled) return;
+    const { exchange, lastWords } = this.#options;
+    const answer = this.#answer;
+    this.#stopFeeding();
+    if (answer) {
+      exchange.cutOff(lastWords?.(answer, reason) ?? '');
+      this.#settle({ kind: 'answered', status: answer.status, whole: false });
+    } else {
+      this.#settle({ kind: 'stopped', reason });
+    }
+    this.#connection?.socket.destroy();
+  }
+
+  readonly #onGone = (): void => {
+    if (this.#isSettled) return;
+    this.#isFeeding = false;
+    this.#settle({ kind: 'client-gone' });
+    this.#connection?.socket.destroy();
   };
-  const onDrain = () => {
-    if (!holding) source.resume();
-  };
-  const onEnd = () => {
-    ended = true;
-    if (!holding) sink.end();
-  };
-  const stop = () => {
-    if (stopped) return;
-    stopped = true;
-    source.removeListener('data', onData);
-    source.removeListener('end', onEnd);
-    sink.removeListener('drain', onDrain);
-    source.pause();
-  };
-  source.on('data', onData);
-  source.on('end', onEnd);
-  // The client hanging up is seen on its connection; without a listener it would be thrown.
-  source.on('error', () => {});
-  sink.on('drain', onDrain);
-  source.resume();
-  return stop;
+
+  #settle(outcome: Outcome): void {
+    if (this.#isSettled) return;
+    this.#isSettled = true;
+    const { exchange, watch } = this.#options;
+    exchange.hangUp.removeEventListener('abort', this.#onGone);
+    exchange.onCut = undefined;
+    watch.delete(this);
+    this.#resolve(outcome);
+  }
+}
+
+function connectionClosed(): NodeJS.ErrnoException {
+  return Object.assign(new Error('the connection was closed'), { code: 'ECONNRESET' });
+}
+
+function answerError(reason: string): NodeJS.ErrnoException {
+  return Object.assign(new Error(reason), { code: 'ERR_ANSWER_MALFORMED' });
 }
 
 /** Methods that may be repeated whatever became of the first attempt (RFC 9110 section 9.2.2). */

@@ -1,67 +1,54 @@
-import type { IncomingMessage } from 'node:http';
 import { RunsteadError } from '@runstead/contract';
+import { CHUNKED } from '../http/fields.ts';
 import { ClientGone } from './admit.ts';
-import { fieldValues, type RequestHead } from './request-head.ts';
-
-/**
- * Bodies up to this size are read before the call is let in: they can be sent a second time, and a client that
- * trickles its request holds no slot meanwhile. Larger ones, and those of unknown length, are streamed once.
- */
-export const KEPT_BODY_BYTES = 64 * 1024;
+import { type Exchange, KEPT_BODY_BYTES } from './exchange.ts';
+import type { IncomingBody } from './incoming-body.ts';
 
 export type RequestBody =
+  /** All of it is here, and can be sent a second time. */
   | { kind: 'whole'; bytes: Buffer; framing: readonly string[] }
-  | { kind: 'stream'; source: IncomingMessage; limitBytes: number; framing: readonly string[] };
+  /** Sent on as it comes, once. */
+  | { kind: 'stream'; source: IncomingBody; limitBytes: number; framing: readonly string[] };
 
 /** Methods whose requests are expected to have a body, so that its absence is stated (RFC 9110 section 8.6). */
 const WITH_BODY = new Set(['POST', 'PUT', 'PATCH']);
-const NOTHING = Buffer.alloc(0);
-/**
- * Said although a streamed body's connection is not used again: a server that is told of a close makes it as soon as
- * it has refused early, and the unread upload then turns it into a reset.
- */
-const KEPT = ['connection', 'keep-alive'];
+const NOTHING: RequestBody = { kind: 'whole', bytes: Buffer.alloc(0), framing: [] };
+const STATED_NOTHING: RequestBody = { ...NOTHING, framing: ['content-length', '0'] } as RequestBody;
 
 /**
- * Decides how a body is passed on, and reads it if it is small.
+ * Decides how a body is passed on, and waits for it if it is small.
  * @param limitBytes Infinity for none
- * @throws RunsteadError ERR_PAYLOAD_TOO_LARGE by the stated length, ERR_BAD_REQUEST; ClientGone
+ * @throws RunsteadError ERR_PAYLOAD_TOO_LARGE by the stated length; ClientGone
  */
-export async function takeBody(
-  request: IncomingMessage,
-  head: RequestHead,
-  limitBytes: number,
-): Promise<RequestBody> {
-  const codings = fieldValues(head.fields, 'transfer-encoding');
-  if (codings.length > 0) {
-    // Node undoes `chunked` only; any other coding would be passed on undeclared.
-    if (codings.length > 1 || codings[0]!.trim().toLowerCase() !== 'chunked') {
-      throw new RunsteadError(
-        'ERR_BAD_REQUEST',
-        `Transfer-Encoding must be chunked; got "${codings.join(', ')}"`,
-      );
-    }
-    return {
-      kind: 'stream',
-      source: request,
-      limitBytes,
-      framing: ['transfer-encoding', 'chunked', ...KEPT],
-    };
-  }
-  const stated = fieldValues(head.fields, 'content-length')[0];
-  const length = Number(stated ?? 0);
+export function takeBody(exchange: Exchange, limitBytes: number): RequestBody | Promise<RequestBody> {
+  const { body, wire } = exchange;
+  const { length } = body;
   if (length > limitBytes) throw tooLarge(limitBytes, `${length} bytes are announced`);
   if (length === 0) {
-    const said = stated !== undefined || WITH_BODY.has(head.method);
-    return { kind: 'whole', bytes: NOTHING, framing: said ? ['content-length', '0'] : [] };
+    const isStated = wire.section.contentLength !== undefined || WITH_BODY.has(wire.method);
+    return isStated ? STATED_NOTHING : NOTHING;
   }
-  const framing = ['content-length', String(length)];
+  // One that has come already can be sent on with its length, however it came.
+  if (body.isComplete && body.received <= Math.min(KEPT_BODY_BYTES, limitBytes)) return wholeOf(body);
+  if (length === CHUNKED) {
+    return { kind: 'stream', source: body, limitBytes, framing: ['transfer-encoding', 'chunked'] };
+  }
   // Whoever expects "100 Continue" sends nothing before the agent has said it.
-  const expects = fieldValues(head.fields, 'expect').length > 0;
-  if (length > KEPT_BODY_BYTES || expects) {
-    return { kind: 'stream', source: request, limitBytes, framing: [...framing, ...KEPT] };
+  if (length > KEPT_BODY_BYTES || wire.section.expect !== undefined) {
+    return { kind: 'stream', source: body, limitBytes, framing: ['content-length', String(length)] };
   }
-  return { kind: 'whole', bytes: await readWhole(request), framing };
+  return new Promise((resolve, reject) => {
+    const onGone = () => reject(new ClientGone());
+    exchange.hangUp.addEventListener('abort', onGone);
+    exchange.afterBody = () => {
+      exchange.hangUp.removeEventListener('abort', onGone);
+      resolve(wholeOf(body));
+    };
+  });
+}
+
+function wholeOf(body: IncomingBody): RequestBody {
+  return { kind: 'whole', bytes: body.whole(), framing: ['content-length', String(body.received)] };
 }
 
 export function tooLarge(limitBytes: number, seen: string): RunsteadError {
@@ -69,28 +56,4 @@ export function tooLarge(limitBytes: number, seen: string): RunsteadError {
     'ERR_PAYLOAD_TOO_LARGE',
     `The request body may have at most ${limitBytes} bytes; ${seen}`,
   );
-}
-
-function readWhole(request: IncomingMessage): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    request.on('data', (chunk: Buffer) => chunks.push(chunk));
-    request.once('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)));
-    request.once('error', () => reject(new ClientGone()));
-  });
-}
-
-/** How long the rest of a body that nobody wants is read. */
-const DISCARD_MS = 10_000;
-
-/**
- * Reads away what is left of a body whose request has been answered. Closing at once would make the client's kernel
- * report a reset, and many clients then never look at the answer (RFC 9112 section 9.6).
- */
-export function discardRest(request: IncomingMessage): void {
-  if (request.complete || request.destroyed) return;
-  const timer = setTimeout(() => request.socket.destroy(), DISCARD_MS).unref();
-  request.once('close', () => clearTimeout(timer));
-  request.on('error', () => {});
-  request.resume();
 }

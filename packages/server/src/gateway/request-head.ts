@@ -1,5 +1,4 @@
-import type { IncomingMessage } from 'node:http';
-import type { TLSSocket } from 'node:tls';
+import type { RequestHead as WireHead } from '../http/request-head.ts';
 
 /** A request without its body, as plain values: what the steps before forwarding may know of it. */
 export interface RequestHead {
@@ -16,23 +15,27 @@ export interface RequestHead {
   secure: boolean;
 }
 
-export function readHead(request: IncomingMessage): RequestHead {
-  return {
-    method: request.method ?? 'GET',
-    target: request.url ?? '/',
-    fields: request.rawHeaders,
-    peer: request.socket.remoteAddress ?? 'unknown',
-    local: request.socket.localAddress ?? 'unknown',
-    secure: (request.socket as Partial<TLSSocket>).encrypted === true,
-  };
+/** The ends of a connection. */
+export type Ends = Pick<RequestHead, 'peer' | 'local' | 'secure'>;
+
+export function describeHead(
+  { method, target, section }: WireHead,
+  { peer, local, secure }: Ends,
+): RequestHead {
+  return { method, target, fields: section.fields, peer, local, secure };
 }
 
 /** All values of a field, in order. @param name in lower case */
 export function fieldValues(fields: readonly string[], name: string): string[] {
-  const values: string[] = [];
+  let values: string[] | undefined;
   for (let at = 0; at < fields.length; at += 2) {
     const field = fields[at]!;
-    if (field.length === name.length && field.toLowerCase() === name) values.push(fields[at + 1]!);
+    if (field.length !== name.length || (field !== name && field.toLowerCase() !== name)) continue;
+    if (values) values.push(fields[at + 1]!);
+    else values = [fields[at + 1]!];
   }
-  return values;
+  return values ?? NO_VALUES;
 }
+
+const NO_VALUES: string[] = [];
+Object.freeze(NO_VALUES);

@@ -1,28 +1,31 @@
 import { once } from 'node:events';
-import { Agent, type IncomingMessage } from 'node:http';
 import type { AddressInfo, Server, Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
 import { KeyRing } from '../auth/key-ring.ts';
 import { privateAccess } from '../domain/private-access.ts';
 import type { DownMessage } from '../feed/messages.ts';
 import type { GatewayEnd } from '../feed/port.ts';
 import type { Log } from '../observe/log.ts';
 import { Admission } from './admit.ts';
-import { AgentPools, KEEP_ALIVE } from './agent-pools.ts';
+import { AgentPools } from './agent-pools.ts';
 import { BulkPace } from './bulk-pace.ts';
 import { certificateNow, followCertificate } from './certificate.ts';
+import { CLIENT_TIMES, ClientConnection, type ClientTimes } from './client-connection.ts';
+import { CoarseClock } from './coarse-clock.ts';
+import { ConnectionPool } from './connection-pool.ts';
 import { Connections } from './connections.ts';
 import { reportUsage } from './demand.ts';
 import { answerMalformed } from './errors.ts';
+import type { Exchange } from './exchange.ts';
 import { handleRequest } from './handle-request.ts';
 import { Handshakes } from './handshakes.ts';
 import { hostPolicy } from './host-check.ts';
 import { InstanceSet } from './instances.ts';
 import { plainServer, tlsServer } from './listeners.ts';
 import type { GatewayParts } from './parts.ts';
+import { RelayWatch } from './relay.ts';
 import { RouteTable } from './route-table.ts';
 import type { GatewaySettings, TlsSettings } from './settings.ts';
-import { handleUpgrade } from './upgrade.ts';
 
 export interface RunningGateway {
   /** As bound, with the real port when 0 was asked for. */
@@ -46,8 +49,12 @@ export interface GatewayOptions {
   random?: () => number;
   /** How often the certificate's files are looked at, and how long a handshake may take, in ms. */
   tlsTimes?: { lookMs?: number; handshakeMs?: number };
+  /** How long clients may take, how long agents may say nothing, and how finely that is looked at, in ms. */
+  times?: Partial<ClientTimes> & { agentSilenceMs?: number; tickMs?: number };
 }
 
+/** How long an agent may say nothing in the middle of a call: longer than any model is known to think. */
+const AGENT_SILENCE_MS = 15 * 60_000;
 /** What open calls get when the control process is lost: as long as those of a deleted runtime. */
 const LOST_FEED_GRACE_MS = 10_000;
 /** A predecessor that is just leaving holds the address a little longer. */
@@ -83,7 +90,10 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
   });
   const connections = new Connections();
   const handshakes = new Handshakes();
-  const controlAgent = new Agent(KEEP_ALIVE);
+  const clock = new CoarseClock(options.times?.tickMs);
+  const watch = new RelayWatch(clock, options.times?.agentSilenceMs ?? AGENT_SILENCE_MS);
+  const controlPool = new ConnectionPool({ path: options.controlSocket });
+  for (const ticked of [connections, pools, controlPool, watch]) clock.add(ticked);
   let feedOpen = true;
   let sayRoutesKnown = () => {};
 
@@ -100,45 +110,35 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     admission,
     bulkPace: new BulkPace(() => admission.isBusy, now),
     pools,
-    control: { socketPath: options.controlSocket, agent: controlAgent },
+    control: controlPool,
+    watch,
     isFeedOpen: () => feedOpen,
     random,
     log,
   };
+  const times = { ...CLIENT_TIMES, ...options.times };
   /** Takes the calls of a listener. */
-  const serve = (server: ReturnType<typeof plainServer> | ReturnType<typeof tlsServer>, host: string) => {
+  const takeCalls = (host: string, isSecure: boolean) => {
     const parts: GatewayParts = { ...shared, hostPolicy: hostPolicy(settings, host) };
-    const onRequest = (request: IncomingMessage, response: Parameters<typeof handleRequest>[2]) =>
-      void handleRequest(parts, request, response);
-    server.on('request', onRequest);
-    // Without these Node would say "100 Continue", or refuse, before the agent was asked.
-    server.on('checkContinue', onRequest);
-    server.on('checkExpectation', onRequest);
-    server.on('upgrade', (request: IncomingMessage, socket: Duplex, early: Buffer) => {
-      void handleUpgrade(parts, request, socket as Socket, early);
-    });
-    server.on('clientError', (error: NodeJS.ErrnoException, stream: Duplex) => {
-      const socket = stream as Socket;
-      if (connections.has(socket)) answerMalformed(error, socket, connections.openCalls(socket));
-      // A handshake that failed: there is nobody who could read an answer.
-      else socket.destroy();
-    });
+    const service = {
+      serve: (exchange: Exchange) => void handleRequest(parts, exchange),
+      refuse: answerMalformed,
+    };
+    const onClose = (connection: ClientConnection) => connections.delete(connection);
+    return (socket: Socket) =>
+      connections.add(new ClientConnection(socket, isSecure, { clock, times, service, onClose }));
   };
-  const servePlain = () => {
-    const server = plainServer();
-    server.on('connection', (socket) => connections.add(socket as Socket));
-    serve(server, settings.host);
-    return server;
-  };
+  const servePlain = () => plainServer().on('connection', takeCalls(settings.host, false));
   const serveTls = (tls: TlsSettings) => {
     const server = tlsServer(loadOrExplain(tls), options.tlsTimes?.handshakeMs);
-    server.on('connection', (socket) => handshakes.begin(socket as Socket));
-    // Before Node's own listener, which may already read a request.
-    server.prependListener('secureConnection', (socket: Socket) => {
+    const takeCall = takeCalls(tls.host, true);
+    server.on('connection', (socket) => handshakes.begin(socket));
+    server.on('secureConnection', (socket: TLSSocket) => {
       handshakes.done(socket);
-      connections.add(socket);
+      takeCall(socket);
     });
-    serve(server, tls.host);
+    // A handshake that failed: there is nobody who could read an answer.
+    server.on('tlsClientError', (_error, socket) => socket.destroy());
     return server;
   };
   const { plain, secure } = await bind(settings, servePlain, serveTls).catch((error: Error) => {
@@ -162,7 +162,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
 
   /** Stops listening at once, gives open calls their time, cuts what is left. Only the first call counts. */
   const stop = (graceMs: number, reason: string): Promise<void> => {
-    if (graceMs === 0) connections.cut();
+    if (graceMs === 0) connections.destroy();
     stopped ??= (async () => {
       plain.server.close();
       secure?.server.close();
@@ -170,12 +170,13 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
       handshakes.cut();
       connections.stop();
       admission.close(reason);
-      const timer = setTimeout(() => connections.cut(), graceMs);
+      const timer = setTimeout(() => connections.cut(reason), graceMs);
       await connections.empty();
       clearTimeout(timer);
       stopUsage();
       pools.close();
-      controlAgent.destroy();
+      controlPool.close();
+      clock.stop();
     })();
     return stopped;
   };

@@ -1,8 +1,7 @@
 import { once } from 'node:events';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { connectTo } from './connect.ts';
-import type { Instance } from './instances.ts';
+import { type Connection, ConnectionPool } from './connection-pool.ts';
 
 const server = createServer((socket) => socket.on('error', () => {}).resume());
 let address: { host: string; port: number };
@@ -13,11 +12,9 @@ beforeAll(async () => {
 });
 afterAll(() => void server.close());
 
-const instance = () => ({ ...address, links: undefined }) as Instance;
-
 function outcomes(signal: AbortSignal) {
-  const all: { error: Error | null; destroyed: boolean }[] = [];
-  connectTo(instance())({ ...address, unwanted: signal }, (error, socket) => {
+  const all: { error: Error | undefined; destroyed: boolean }[] = [];
+  new ConnectionPool(address).connect(signal, (error, { socket }) => {
     all.push({ error, destroyed: socket.destroyed });
     socket.destroy();
   });
@@ -46,9 +43,9 @@ test('a connection that nobody wants any more is given up while it is being made
 test('one that was made is not touched', async () => {
   const controller = new AbortController();
   const made: boolean[] = [];
-  const socket = await new Promise<Socket>((resolve, reject) => {
-    connectTo(instance())({ ...address, unwanted: controller.signal }, (error, it) => {
-      made.push(error === null);
+  const { socket } = await new Promise<Connection>((resolve, reject) => {
+    new ConnectionPool(address).connect(controller.signal, (error, it) => {
+      made.push(error === undefined);
       if (error) reject(error);
       else resolve(it);
     });

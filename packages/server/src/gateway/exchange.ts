@@ -1,0 +1,262 @@
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+import { CHUNKED, UNTIL_CLOSE } from '../http/fields.ts';
+import type { RequestHead as WireHead } from '../http/request-head.ts';
+import { HangUp } from './hang-up.ts';
+import { type BodySource, IncomingBody } from './incoming-body.ts';
+import { describeHead, type Ends, type RequestHead } from './request-head.ts';
+
+/**
+ * Bodies up to this size are held until the call is let in: they can be sent a second time, and a client that trickles
+ * its request holds no slot meanwhile. Larger ones, and those of unknown length, are streamed once.
+ */
+export const KEPT_BODY_BYTES = 64 * 1024;
+
+/**
+ * Text up to this size is handed to the kernel from a buffer on the stack, and kept only if that does not take it; larger
+ * pieces are copied once and kept until they are sent.
+ */
+const TEXT_BYTES = 16 * 1024;
+
+/** What an exchange needs of its connection. */
+export interface ExchangeConnection extends BodySource {
+  readonly socket: Socket;
+  readonly ends: Ends;
+  /** No further request will be read. */
+  readonly isStopping: boolean;
+  /** Hands the connection over: from now on it carries no requests. @returns what has been sent ahead */
+  takeOver(user: RawUser): Buffer | undefined;
+  /** The answer has gone out, or never will. */
+  answered(exchange: Exchange, keepAlive: boolean): void;
+  /** The answer's bytes have to wait for the client to read. */
+  readerIsSlow(): void;
+}
+
+/** Who takes the connection over after an upgrade. */
+export interface RawUser {
+  onBytes(bytes: Buffer): void;
+  onEnd(): void;
+  onDrain(): void;
+  onClose(): void;
+}
+
+/** One request on a client's connection, and the answer to it. */
+export class Exchange {
+  readonly wire: WireHead;
+  readonly head: RequestHead;
+  readonly body: IncomingBody;
+  readonly hangUp = new HangUp();
+  /** Called when the client has read what was sent. */
+  onDrain: (() => void) | undefined = undefined;
+  /** Called when the connection is about to be ended although the exchange is open. */
+  onCut: ((reason: string) => void) | undefined = undefined;
+  /** Called when all of the body has come. */
+  afterBody: (() => void) | undefined = undefined;
+  /** Called once, when nothing more happens here. */
+  onOver: (() => void) | undefined = undefined;
+  /** Bytes of the answer's body. */
+  sent = 0;
+  readonly #connection: ExchangeConnection;
+  #keepAlive: boolean;
+  /** Not written yet. */
+  #text = '';
+  /** The answer's head has gone out, or is about to. */
+  #begun = false;
+  #isOver = false;
+  /** How the answer's body is framed: bytes that are still to come, or `CHUNKED` or `UNTIL_CLOSE`. */
+  #left = 0;
+  #isHead: boolean;
+  #isTaking = true;
+
+  constructor(connection: ExchangeConnection, wire: WireHead) {
+    this.#connection = connection;
+    this.wire = wire;
+    this.head = describeHead(wire, connection.ends);
+    this.body = new IncomingBody(wire.length, connection, KEPT_BODY_BYTES);
+    this.#keepAlive = wire.keepAlive;
+    this.#isHead = wire.method === 'HEAD';
+  }
+
+  get begun(): boolean {
+    return this.#begun;
+  }
+
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /** Whether what was sent last has been taken; if not, `onDrain` tells when. */
+  get isTaking(): boolean {
+    return this.#isTaking;
+  }
+
+  /** After this answer the connection ends. */
+  closeAfter(): void {
+    this.#keepAlive = false;
+  }
+
+  /** An answer of ours that goes before the real one (RFC 9110 section 15.2): `100` or `103`. HTTP/1.0 knows none. */
+  inform(status: number, fields: readonly string[] = []): void {
+    if (this.#begun || this.#isOver || this.wire.minor === 0) return;
+    this.#connection.socket.write(
+      `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines(fields)}\r\n`,
+      'latin1',
+    );
+  }
+
+  /**
+   * Begins the answer; it goes out with the first of its body, or by `flush`.
+   * @param fields names and values by turns, without those that frame the message, except for Content-Length
+   * @param length of the body in bytes, `CHUNKED`, or `UNTIL_CLOSE`; the two are the same to the client
+   */
+  begin(status: number, reason: string, fields: readonly string[], length: number): void {
+    this.#begun = true;
+    const { minor } = this.wire;
+    let text = `HTTP/1.1 ${status} ${reason}\r\n${lines(fields)}`;
+    if (this.#isHead) this.#left = 0;
+    else if (length >= 0) this.#left = length;
+    else if (minor === 1) {
+      this.#left = CHUNKED;
+      text += 'transfer-encoding: chunked\r\n';
+    } else {
+      this.#left = UNTIL_CLOSE;
+      this.#keepAlive = false;
+    }
+    if (this.#connection.isStopping) this.#keepAlive = false;
+    if (!this.#keepAlive) text += 'connection: close\r\n';
+    else if (minor === 0) text += 'connection: keep-alive\r\n';
+    this.#text = `${text}\r\n`;
+  }
+
+  /** Sends bytes of the body. They may be overwritten as soon as this returns. */
+  write(source: Buffer, from: number, to: number): void {
+    const size = to - from;
+    if (size === 0 || this.#isHead || this.#isOver) return;
+    this.sent += size;
+    const isChunked = this.#left === CHUNKED;
+    if (isChunked) this.#text += `${size.toString(16)}\r\n`;
+    else if (this.#left > 0) this.#left -= size;
+    if (this.#text.length + size <= TEXT_BYTES) {
+      this.#text += source.toString('latin1', from, to);
+    } else {
+      this.flush();
+      const copy = Buffer.allocUnsafeSlow(size);
+      source.copy(copy, 0, from, to);
+      this.#note(this.#connection.socket.write(copy));
+    }
+    if (isChunked) this.#text += '\r\n';
+  }
+
+  /** Writes what has been gathered. @returns whether the client takes more */
+  flush(): boolean {
+    if (this.#text !== '') {
+      const text = this.#text;
+      this.#text = '';
+      this.#note(this.#connection.socket.write(text, 'latin1'));
+    }
+    return this.#isTaking;
+  }
+
+  /** Ends the answer: all of the body has been written. */
+  end(): void {
+    if (this.#isOver) return;
+    if (this.#left === CHUNKED) this.#text += '0\r\n\r\n';
+    this.flush();
+    this.#finish();
+    this.#connection.answered(this, this.#keepAlive);
+  }
+
+  /** A whole answer at once. @param body in UTF-8 */
+  answer(status: number, fields: readonly string[], body: string): void {
+    if (this.#begun || this.#isOver) return;
+    const bytes = Buffer.from(body);
+    this.begin(status, STATUS_CODES[status] ?? '', fields, bytes.length);
+    this.write(bytes, 0, bytes.length);
+    this.end();
+  }
+
+  /**
+   * Ends an answer so that nobody takes it for a whole one: a chunked or counted body stays short of its end. An
+   * HTTP/1.0 client has only the connection's end to go by, so that one must be a reset.
+   * @param last written first, where the framing lets it be told from the whole
+   */
+  cutOff(last = ''): void {
+    if (this.#isOver) return;
+    if (last !== '' && this.#left === CHUNKED) {
+      const bytes = Buffer.from(last);
+      this.write(bytes, 0, bytes.length);
+    }
+    this.flush();
+    this.#finish();
+    const { socket } = this.#connection;
+    if (this.#left === UNTIL_CLOSE) socket.resetAndDestroy();
+    else if (last !== '') socket.destroySoon();
+    else socket.destroy();
+  }
+
+  /** Hands the connection over (an upgrade); its head is written first. @returns what the client sent ahead */
+  takeOver(head: string, user: RawUser): Buffer | undefined {
+    this.#begun = true;
+    this.#isOver = true;
+    this.#connection.socket.write(head, 'latin1');
+    return this.#connection.takeOver(user);
+  }
+
+  /** For whoever took the connection over. */
+  get socket() {
+    return this.#connection.socket;
+  }
+
+  /** The client has read what was sent. */
+  drained(): void {
+    this.#isTaking = true;
+    this.onDrain?.();
+  }
+
+  /** All of the body has come. */
+  bodyCame(): void {
+    const then = this.afterBody;
+    this.afterBody = undefined;
+    then?.();
+  }
+
+  /** Somebody else answers on the connection, or nobody does. */
+  abandon(): void {
+    if (this.#isOver) return;
+    this.#finish();
+    this.hangUp.abort();
+  }
+
+  /** The client is gone. */
+  clientClosed(): void {
+    if (this.#isOver) {
+      this.hangUp.abort();
+      return;
+    }
+    this.body.stop();
+    this.#finish();
+    this.hangUp.abort();
+  }
+
+  #finish(): void {
+    this.#isOver = true;
+    this.onDrain = undefined;
+    this.onCut = undefined;
+    const over = this.onOver;
+    this.onOver = undefined;
+    over?.();
+  }
+
+  #note(taken: boolean): void {
+    if (taken || !this.#isTaking) return;
+    this.#isTaking = false;
+    this.#connection.readerIsSlow();
+  }
+}
+
+/** Fields as they are written. */
+export function lines(fields: readonly string[]): string {
+  let text = '';
+  for (let at = 0; at < fields.length; at += 2) text += `${fields[at]}: ${fields[at + 1]}\r\n`;
+  return text;
+}
