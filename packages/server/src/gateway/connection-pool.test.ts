@@ -14,7 +14,7 @@ afterAll(() => void server.close());
 
 function outcomes(signal: AbortSignal) {
   const all: { error: Error | undefined; destroyed: boolean }[] = [];
-  new ConnectionPool(address).connect(signal, (error, { socket }) => {
+  new ConnectionPool(address, 60_000).connect(signal, (error, { socket }) => {
     all.push({ error, destroyed: socket.destroyed });
     socket.destroy();
   });
@@ -44,7 +44,7 @@ test('one that was made is not touched', async () => {
   const controller = new AbortController();
   const made: boolean[] = [];
   const { socket } = await new Promise<Connection>((resolve, reject) => {
-    new ConnectionPool(address).connect(controller.signal, (error, it) => {
+    new ConnectionPool(address, 60_000).connect(controller.signal, (error, it) => {
       made.push(error === undefined);
       if (error) reject(error);
       else resolve(it);

@@ -25,6 +25,8 @@ export interface ConnectionUser {
   /** What was written has been taken. */
   onDrain(): void;
   onClose(error: NodeJS.ErrnoException | undefined): void;
+  /** Looked at now and then. @param silenceMs how long the other end may say nothing */
+  tick?(nowMs: number, silenceMs: number): void;
 }
 
 /** A connection to a server, used for one request after the other. */
@@ -75,12 +77,24 @@ export class ConnectionPool {
   readonly #address: NetConnectOpts;
   readonly #prove: () => Error | undefined;
   readonly #idle: Connection[] = [];
+  /** All of them, idle or in use. */
+  readonly #open = new Set<Connection>();
+  readonly #silenceMs: number;
   #isClosed = false;
 
-  /** @param prove looks, when a connection has been made, who took it; an error leaves it unused */
-  constructor(address: NetConnectOpts, prove: () => Error | undefined = () => undefined) {
+  /**
+   * @param silenceMs how long the server may say nothing while it is to answer
+   * @param prove looks, when a connection has been made, who took it; an error leaves it unused
+   */
+  constructor(address: NetConnectOpts, silenceMs: number, prove: () => Error | undefined = () => undefined) {
     this.#address = address;
+    this.#silenceMs = silenceMs;
     this.#prove = prove;
+  }
+
+  /** Whether no connection is left, idle or in use. */
+  get isEmpty(): boolean {
+    return this.#open.size === 0;
   }
 
   /** The most recently used one, which is the least likely to have been closed. */
@@ -98,6 +112,8 @@ export class ConnectionPool {
   ): void {
     const connection = new Connection(this.#address, (idle) => this.#drop(idle));
     const { socket } = connection;
+    this.#open.add(connection);
+    socket.once('close', () => this.#open.delete(connection));
     let settled = false;
     const settle = (error?: Error) => {
       if (settled) return;
@@ -155,6 +171,7 @@ export class ConnectionPool {
     while (this.#idle.length > 0 && nowMs - this.#idle[0]!.idleSinceMs > IDLE_MS) {
       this.#idle.shift()!.socket.destroy();
     }
+    for (const { user } of this.#open) user?.tick?.(nowMs, this.#silenceMs);
   }
 
   #drop(connection: Connection): void {

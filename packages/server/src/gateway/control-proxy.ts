@@ -29,7 +29,7 @@ export async function passToControl(parts: GatewayParts, call: Call, exchange: E
       method: head.method,
       body,
       pace: parts.bulkPace,
-      watch: parts.watch,
+      clock: parts.clock,
       record: call.record,
       answerFields: (answer) =>
         answerFields({

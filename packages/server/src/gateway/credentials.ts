@@ -43,7 +43,7 @@ const PLATFORM_BEARER = /^\s*bearer\s+(rsk_.*?)\s*$/is;
 const CREDENTIAL_BEARER = /^\s*bearer\s+(rck_.*?)\s*$/is;
 const ANY_BEARER = /^\s*bearer\s+(\S.*?)\s*$/is;
 /** Never the agent's, whatever else was sent. */
-const ALWAYS_CONSUMED = [SIGNATURE_FIELD, TOKEN_FIELD, 'x-acs-security-token'];
+const ALWAYS_CONSUMED: ReadonlySet<string> = new Set([SIGNATURE_FIELD, TOKEN_FIELD, 'x-acs-security-token']);
 
 /**
  * Tells who calls a runtime, and whether it may (contract: data plane). A credential of a scheme that is the platform's
@@ -53,7 +53,7 @@ const ALWAYS_CONSUMED = [SIGNATURE_FIELD, TOKEN_FIELD, 'x-acs-security-token'];
  * @throws RunsteadError AccessDenied, InvalidAccessKeyId.NotFound, SignatureDoesNotMatch; ERR_NOT_FOUND for a runtime in a workspace that the key does not reach; ERR_BAD_REQUEST for a field sent twice
  */
 export function authenticate(door: Door, call: CallHead, runtime: RuntimeRoute | undefined): Principal {
-  const consumed = new Set([...ALWAYS_CONSUMED, ...fieldsWithSecrets(call.fields)]);
+  const consumed = fieldsWithSecrets(call.fields);
   const signed = signer(door, call);
   if (!signed && needsSignature(call.host)) {
     throw new RunsteadError(
@@ -62,17 +62,20 @@ export function authenticate(door: Door, call: CallHead, runtime: RuntimeRoute |
     );
   }
   const tokenHolder = holderOfToken(door, call, runtime);
-  const bearer = holderOfApiKey(door, call, consumed);
+  const bearer = holderOfApiKey(door, call);
   // What one of them may not, another does not make up for.
-  const platform = [signed, tokenHolder, bearer].filter((key) => key !== undefined);
-  for (const key of platform) {
-    if (runtime && !reaches(key.workspaces, runtime.workspaceId)) throw noSuchRuntime(runtime.name);
+  const key = signed ?? tokenHolder ?? bearer;
+  if (key) {
+    for (const presented of [signed, tokenHolder, bearer]) {
+      const isForeign = presented && runtime && !reaches(presented.workspaces, runtime.workspaceId);
+      if (isForeign) throw noSuchRuntime(runtime.name);
+    }
+    return { keyId: key.id, consumed };
   }
-  const [key] = platform;
-  if (key) return { keyId: key.id, consumed };
   if (!runtime) return { keyId: undefined, consumed };
   if (runtime.credentialName !== undefined) {
-    return { keyId: credentialOf(door, call, runtime, runtime.credentialName, consumed), consumed };
+    const { keyId, header } = credentialOf(door, call, runtime, runtime.credentialName);
+    return { keyId, consumed: consumed.has(header) ? consumed : new Set([...consumed, header]) };
   }
   requireNoBadCredential(door, call);
   if (door.anonymousCalls) return { keyId: undefined, consumed };
@@ -82,17 +85,28 @@ export function authenticate(door: Door, call: CallHead, runtime: RuntimeRoute |
   );
 }
 
-/** Fields, in lower case and with hyphens, in which something of the platform's was sent, whether it is needed here or not. */
-function fieldsWithSecrets(fields: readonly string[]): string[] {
-  const names: string[] = [];
+/**
+ * Fields, in lower case and with hyphens, that stop here: those that are never the agent's, and those in which something
+ * of the platform's was sent, whether it is needed here or not. Nearly always the former alone, which cost no set of
+ * their own.
+ */
+function fieldsWithSecrets(fields: readonly string[]): ReadonlySet<string> {
+  let found: Set<string> | undefined;
   for (let at = 0; at < fields.length; at += 2) {
-    const name = fields[at]!.toLowerCase().replaceAll('_', '-');
-    const value = fields[at + 1]!;
-    const isOurs =
-      ANY_KEY.test(value) || (name === 'authorization' && (SIGNED.test(value) || isKeyAsPassword(value)));
-    if (isOurs) names.push(name);
+    if (!isSecret(fields[at]!, fields[at + 1]!)) continue;
+    found ??= new Set(ALWAYS_CONSUMED);
+    found.add(fields[at]!.toLowerCase().replaceAll('_', '-'));
   }
-  return names;
+  return found ?? ALWAYS_CONSUMED;
+}
+
+const AUTHORIZATION = 'authorization';
+
+function isSecret(spelled: string, value: string): boolean {
+  // What every key has in it, looked for first: most values need no more than this.
+  if ((value.includes('k_') || value.includes('K_')) && ANY_KEY.test(value)) return true;
+  if (spelled.length !== AUTHORIZATION.length || spelled.toLowerCase() !== AUTHORIZATION) return false;
+  return SIGNED.test(value) || isKeyAsPassword(value);
 }
 
 /** Browsers that have shown the API's reference send its password to all paths beside it (RFC 7617 section 2.2). */
@@ -125,8 +139,8 @@ function requireNoBadCredential({ keys }: Door, { fields }: CallHead): void {
 
 /** `123-ram.agentrun-data.…`: the cloud takes only signed calls on such hosts, and so do we (contract: access modes). */
 function needsSignature(host: string): boolean {
-  const [label = '', ...domain] = host.split('.');
-  return domain.length > 0 && label.toLowerCase().endsWith('-ram');
+  const dot = host.indexOf('.');
+  return dot > 3 && host.slice(dot - 4, dot).toLowerCase() === '-ram';
 }
 
 function signer({ keys, now }: Door, call: CallHead): PlatformKey | undefined {
@@ -150,14 +164,10 @@ function holderOfToken(
   );
 }
 
-function holderOfApiKey(
-  { keys }: Door,
-  { fields }: CallHead,
-  consumed: Set<string>,
-): PlatformKey | undefined {
-  const apiKey = PLATFORM_BEARER.exec(single(fields, 'authorization') ?? '')?.[1];
+function holderOfApiKey({ keys }: Door, { fields }: CallHead): PlatformKey | undefined {
+  const value = single(fields, AUTHORIZATION);
+  const apiKey = value === undefined ? undefined : PLATFORM_BEARER.exec(value)?.[1];
   if (apiKey === undefined) return undefined;
-  consumed.add('authorization');
   const key = keys.byApiKey(apiKey);
   if (key) return key;
   throw new RunsteadError(
@@ -167,14 +177,13 @@ function holderOfApiKey(
   );
 }
 
-/** @returns the id of the credential's key that was sent */
+/** @returns the id of the credential's key that was sent, and in which field */
 function credentialOf(
   { keys }: Door,
   { fields }: CallHead,
   runtime: RuntimeRoute,
   credentialName: string,
-  consumed: Set<string>,
-): string {
+): { keyId: string; header: string } {
   let presented = false;
   for (const header of keys.credentialHeaders(credentialName)) {
     const value = single(fields, header)?.trim();
@@ -187,8 +196,7 @@ function credentialOf(
       (key.headerName ?? 'authorization') === header &&
       reaches(key.workspaces, runtime.workspaceId);
     if (!fits) continue;
-    consumed.add(header);
-    return key.id;
+    return { keyId: key.id, header };
   }
   throw new RunsteadError(
     'AccessDenied',

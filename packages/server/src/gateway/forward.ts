@@ -51,7 +51,7 @@ export async function forward(
         head: `${head.method} ${invocation.rest} HTTP/1.1\r\n${lines(agentFields(call, head, invocation, lease, framing))}\r\n`,
         method: head.method,
         body,
-        watch: parts.watch,
+        clock: parts.clock,
         record,
         mayUpgrade: upgradeTo !== undefined,
         answerFields: (answer) => fieldsFor(call, answer),

@@ -5,13 +5,13 @@ import type { AgentPools } from './agent-pools.ts';
 import type { BulkPace } from './bulk-pace.ts';
 import type { CallRecord } from './call-record.ts';
 import type { Destination } from './choose.ts';
+import type { CoarseClock } from './coarse-clock.ts';
 import type { ConnectionPool } from './connection-pool.ts';
 import type { Connections } from './connections.ts';
 import type { Door, Principal } from './credentials.ts';
 import type { DomainMap } from './domains.ts';
 import type { HangUpSignal } from './hang-up.ts';
 import type { HostPolicy } from './host-check.ts';
-import type { RelayWatch } from './relay.ts';
 import type { RequestBody } from './request-body.ts';
 import type { RouteTable } from './route-table.ts';
 import type { GatewaySettings } from './settings.ts';
@@ -35,7 +35,7 @@ export interface GatewayParts {
   pools: AgentPools;
   /** Of the control process. */
   control: ConnectionPool;
-  watch: RelayWatch;
+  clock: CoarseClock;
   /** False once the control process is gone. */
   isFeedOpen: () => boolean;
   /** In [0,1). */

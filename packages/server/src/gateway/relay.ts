@@ -4,7 +4,7 @@ import { Malformed } from '../http/malformed.ts';
 import { type ResponseHead, readResponseHead } from '../http/response-head.ts';
 import type { BulkPace } from './bulk-pace.ts';
 import type { CallRecord } from './call-record.ts';
-import type { CoarseClock, Ticked } from './coarse-clock.ts';
+import type { CoarseClock } from './coarse-clock.ts';
 import type { Connection, ConnectionPool, ConnectionUser } from './connection-pool.ts';
 import type { Exchange } from './exchange.ts';
 import type { BodySink } from './incoming-body.ts';
@@ -22,7 +22,7 @@ export interface RelayOptions {
   body: RequestBody;
   /** How long a piece of a streamed body has to wait; default: none does. */
   pace?: BulkPace;
-  watch: RelayWatch;
+  clock: CoarseClock;
   record: CallRecord;
   /** Whether the server may answer 101; what is left is then the caller's. */
   mayUpgrade?: boolean;
@@ -56,33 +56,6 @@ export function relay(options: RelayOptions): Promise<Outcome> {
   return new Promise((resolve) => new Relay(options, resolve).start());
 }
 
-/** Ends exchanges whose servers have fallen silent. */
-export class RelayWatch implements Ticked {
-  readonly clock: CoarseClock;
-  readonly #silenceMs: number;
-  readonly #open = new Set<Relay>();
-
-  /** @param silenceMs how long a server may say nothing */
-  constructor(clock: CoarseClock, silenceMs: number) {
-    this.clock = clock;
-    this.#silenceMs = silenceMs;
-  }
-
-  add(relay: Relay): void {
-    this.#open.add(relay);
-  }
-
-  delete(relay: Relay): void {
-    this.#open.delete(relay);
-  }
-
-  tick(nowMs: number): void {
-    for (const relay of this.#open) {
-      if (nowMs - relay.heardMs > this.#silenceMs) relay.silent(this.#silenceMs);
-    }
-  }
-}
-
 /** Text and bytes up to this size go out as one. */
 const TEXT_BYTES = 16 * 1024;
 
@@ -110,7 +83,7 @@ class Relay implements ConnectionUser, BodySink {
   constructor(options: RelayOptions, resolve: (outcome: Outcome) => void) {
     this.#options = options;
     this.#resolve = resolve;
-    this.heardMs = options.watch.clock.nowMs;
+    this.heardMs = options.clock.nowMs;
   }
 
   start(): void {
@@ -138,11 +111,10 @@ class Relay implements ConnectionUser, BodySink {
   }
 
   #send(connection: Connection, isReused: boolean): void {
-    const { exchange, head, body, record, watch } = this.#options;
+    const { exchange, head, body, record } = this.#options;
     this.#connection = connection;
     this.#isReused = isReused;
     connection.user = this;
-    watch.add(this);
     exchange.onCut = (reason) => this.#cut(reason);
     record.connectMs = isReused ? 0 : performance.now() - this.#startedMs;
     const { socket } = connection;
@@ -216,7 +188,7 @@ class Relay implements ConnectionUser, BodySink {
     } else {
       taken = socket.write(bytes);
     }
-    this.heardMs = this.#options.watch.clock.nowMs;
+    this.heardMs = this.#options.clock.nowMs;
     this.#waiting.shift();
     const next = this.#waiting[0];
     if (next) this.#schedule(next);
@@ -252,8 +224,8 @@ class Relay implements ConnectionUser, BodySink {
   // The answer
 
   onBytes(bytes: Buffer, size: number): boolean {
-    const { exchange, watch } = this.#options;
-    this.heardMs = watch.clock.nowMs;
+    const { exchange, clock } = this.#options;
+    this.heardMs = clock.nowMs;
     let source = bytes;
     let end = size;
     let at = 0;
@@ -286,7 +258,7 @@ class Relay implements ConnectionUser, BodySink {
     }
     if (exchange.flush()) return true;
     exchange.onDrain = () => {
-      this.heardMs = watch.clock.nowMs;
+      this.heardMs = clock.nowMs;
       this.#connection?.resume();
     };
     return false;
@@ -301,7 +273,7 @@ class Relay implements ConnectionUser, BodySink {
 
   onDrain(): void {
     const { body } = this.#options;
-    this.heardMs = this.#options.watch.clock.nowMs;
+    this.heardMs = this.#options.clock.nowMs;
     if (this.#isFeeding && this.#waiting.length === 0 && body.kind === 'stream') body.source.resume();
   }
 
@@ -309,9 +281,9 @@ class Relay implements ConnectionUser, BodySink {
     this.#breakOff(error ?? connectionClosed());
   }
 
-  /** The server has said nothing for too long. While the client does not read, it is not the server that is silent. */
-  silent(silenceMs: number): void {
-    if (!this.#options.exchange.isTaking) return;
+  /** While the client does not read, it is not the server that is silent. */
+  tick(nowMs: number, silenceMs: number): void {
+    if (nowMs - this.heardMs <= silenceMs || !this.#options.exchange.isTaking) return;
     this.#breakOff(
       Object.assign(new Error(`it said nothing for ${silenceMs / 1000} s`), { code: 'ETIMEDOUT' }),
     );
@@ -379,12 +351,12 @@ class Relay implements ConnectionUser, BodySink {
 
   /** @param inStep nothing came behind the answer */
   #finish(inStep: boolean): void {
-    const { exchange, pool, watch } = this.#options;
+    const { exchange, pool, clock } = this.#options;
     const answer = this.#answer!;
     const connection = this.#connection!;
     this.#stopFeeding();
     this.#settle({ kind: 'answered', status: answer.status, whole: true });
-    if (inStep && answer.keepAlive && this.#isRequestSent) pool.give(connection, watch.clock.nowMs);
+    if (inStep && answer.keepAlive && this.#isRequestSent) pool.give(connection, clock.nowMs);
     else connection.socket.destroy();
     exchange.end();
   }
@@ -431,10 +403,9 @@ class Relay implements ConnectionUser, BodySink {
   #settle(outcome: Outcome): void {
     if (this.#isSettled) return;
     this.#isSettled = true;
-    const { exchange, watch } = this.#options;
+    const { exchange } = this.#options;
     exchange.hangUp.removeEventListener('abort', this.#onGone);
     exchange.onCut = undefined;
-    watch.delete(this);
     this.#resolve(outcome);
   }
 }

@@ -23,7 +23,6 @@ import { hostPolicy } from './host-check.ts';
 import { InstanceSet } from './instances.ts';
 import { plainServer, tlsServer } from './listeners.ts';
 import type { GatewayParts } from './parts.ts';
-import { RelayWatch } from './relay.ts';
 import { RouteTable } from './route-table.ts';
 import type { GatewaySettings, TlsSettings } from './settings.ts';
 
@@ -72,7 +71,8 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
 
   const table = new RouteTable();
   const keys = new KeyRing();
-  const pools = new AgentPools();
+  const silenceMs = options.times?.agentSilenceMs ?? AGENT_SILENCE_MS;
+  const pools = new AgentPools(silenceMs);
   const instances = new InstanceSet(
     {
       drained: (instanceId) => feed.send({ type: 'drained', instanceId }),
@@ -91,9 +91,8 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
   const connections = new Connections();
   const handshakes = new Handshakes();
   const clock = new CoarseClock(options.times?.tickMs);
-  const watch = new RelayWatch(clock, options.times?.agentSilenceMs ?? AGENT_SILENCE_MS);
-  const controlPool = new ConnectionPool({ path: options.controlSocket });
-  for (const ticked of [connections, pools, controlPool, watch]) clock.add(ticked);
+  const controlPool = new ConnectionPool({ path: options.controlSocket }, silenceMs);
+  for (const ticked of [connections, pools, controlPool]) clock.add(ticked);
   let feedOpen = true;
   let sayRoutesKnown = () => {};
 
@@ -111,7 +110,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     bulkPace: new BulkPace(() => admission.isBusy, now),
     pools,
     control: controlPool,
-    watch,
+    clock,
     isFeedOpen: () => feedOpen,
     random,
     log,
