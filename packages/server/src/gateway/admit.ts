@@ -10,11 +10,8 @@ import type { GatewaySettings } from './settings.ts';
 /** One slot of one instance, held for the duration of a call. */
 export interface Lease {
   readonly instance: Readonly<Instance>;
-  /**
-   * Set by whoever uses the lease: its instance is about to be stopped, and what is still open has to end now.
-   * @param reason one sentence for the client
-   */
-  onCut?: ((reason: string) => void) | undefined;
+  /** Whoever uses the lease: told when its instance is about to be stopped, and what is still open has to end now. */
+  holder?: { cut(reason: string): void } | undefined;
   /** Gives the slot back; more than once is harmless. */
   release(): void;
 }

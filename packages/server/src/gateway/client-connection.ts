@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { Malformed } from '../http/malformed.ts';
 import { readRequestHead } from '../http/request-head.ts';
 import type { CoarseClock } from './coarse-clock.ts';
+import { ConnectionMemory } from './connection-memory.ts';
 import { Exchange, type ExchangeConnection, type RawUser } from './exchange.ts';
 import type { Ends } from './request-head.ts';
 
@@ -50,6 +51,7 @@ type Waits = 'first' | 'head' | 'body' | 'reader' | 'discard' | 'linger' | 'busy
 export class ClientConnection implements ExchangeConnection {
   readonly socket: Socket;
   readonly ends: Ends;
+  readonly memory = new ConnectionMemory();
   readonly #clock: CoarseClock;
   readonly #times: ClientTimes;
   readonly #service: Service;
@@ -112,7 +114,7 @@ export class ClientConnection implements ExchangeConnection {
 
   /** Ends it whatever is open; event streams are told why. */
   cut(reason: string): void {
-    this.#exchange?.onCut?.(reason);
+    this.#exchange?.answerer?.cut(reason);
     this.socket.destroySoon();
     // Who does not read what is still to be sent keeps it only a moment longer.
     this.#waitFor('linger');

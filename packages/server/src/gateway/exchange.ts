@@ -2,6 +2,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { CHUNKED, UNTIL_CLOSE } from '../http/fields.ts';
 import type { RequestHead as WireHead } from '../http/request-head.ts';
+import type { ConnectionMemory } from './connection-memory.ts';
 import { HangUp } from './hang-up.ts';
 import { type BodySource, IncomingBody } from './incoming-body.ts';
 import { describeHead, type Ends, type RequestHead } from './request-head.ts';
@@ -22,6 +23,7 @@ const TEXT_BYTES = 16 * 1024;
 export interface ExchangeConnection extends BodySource {
   readonly socket: Socket;
   readonly ends: Ends;
+  readonly memory: ConnectionMemory;
   /** No further request will be read. */
   readonly isStopping: boolean;
   /** Hands the connection over: from now on it carries no requests. @returns what has been sent ahead */
@@ -40,20 +42,27 @@ export interface RawUser {
   onClose(): void;
 }
 
+/** Whoever is having a request answered. */
+export interface Answerer {
+  /** The client has read what was sent. */
+  onClientDrain(): void;
+  /** The client is gone. */
+  onGone(): void;
+  /** The exchange has to end now, although it is open. @param reason one sentence for the client */
+  cut(reason: string): void;
+}
+
 /** One request on a client's connection, and the answer to it. */
 export class Exchange {
   readonly wire: WireHead;
   readonly head: RequestHead;
   readonly body: IncomingBody;
+  readonly memory: ConnectionMemory;
   readonly hangUp = new HangUp();
-  /** Called when the client has read what was sent. */
-  onDrain: (() => void) | undefined = undefined;
-  /** Called when the connection is about to be ended although the exchange is open. */
-  onCut: ((reason: string) => void) | undefined = undefined;
+  /** Whoever is having it answered. */
+  answerer: Answerer | undefined = undefined;
   /** Called when all of the body has come. */
   afterBody: (() => void) | undefined = undefined;
-  /** Called once, when nothing more happens here. */
-  onOver: (() => void) | undefined = undefined;
   /** Bytes of the answer's body. */
   sent = 0;
   readonly #connection: ExchangeConnection;
@@ -71,6 +80,7 @@ export class Exchange {
   constructor(connection: ExchangeConnection, wire: WireHead) {
     this.#connection = connection;
     this.wire = wire;
+    this.memory = connection.memory;
     this.head = describeHead(wire, connection.ends);
     this.body = new IncomingBody(wire.length, connection, KEPT_BODY_BYTES);
     this.#keepAlive = wire.keepAlive;
@@ -85,7 +95,7 @@ export class Exchange {
     return this.#isOver;
   }
 
-  /** Whether what was sent last has been taken; if not, `onDrain` tells when. */
+  /** Whether what was sent last has been taken; if not, the answerer hears when it is. */
   get isTaking(): boolean {
     return this.#isTaking;
   }
@@ -210,7 +220,12 @@ export class Exchange {
   /** The client has read what was sent. */
   drained(): void {
     this.#isTaking = true;
-    this.onDrain?.();
+    this.answerer?.onClientDrain();
+  }
+
+  /** It has to end now, although it is open. @param reason one sentence for the client */
+  cut(reason: string): void {
+    this.answerer?.cut(reason);
   }
 
   /** All of the body has come. */
@@ -223,7 +238,9 @@ export class Exchange {
   /** Somebody else answers on the connection, or nobody does. */
   abandon(): void {
     if (this.#isOver) return;
+    const { answerer } = this;
     this.#finish();
+    answerer?.onGone();
     this.hangUp.abort();
   }
 
@@ -234,17 +251,15 @@ export class Exchange {
       return;
     }
     this.body.stop();
+    const { answerer } = this;
     this.#finish();
+    answerer?.onGone();
     this.hangUp.abort();
   }
 
   #finish(): void {
     this.#isOver = true;
-    this.onDrain = undefined;
-    this.onCut = undefined;
-    const over = this.onOver;
-    this.onOver = undefined;
-    over?.();
+    this.answerer = undefined;
   }
 
   #note(taken: boolean): void {

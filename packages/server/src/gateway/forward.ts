@@ -43,7 +43,7 @@ export async function forward(
     for (;;) {
       record.instanceId = lease.instance.id;
       record.version = lease.instance.version;
-      lease.onCut = (reason) => exchange.onCut?.(reason);
+      lease.holder = exchange;
       const outcome = await relay({
         exchange,
         pool: parts.pools.of(lease.instance),
@@ -63,7 +63,7 @@ export async function forward(
         case 'upgraded': {
           const { answer, connection, first } = outcome;
           const spliced = splice({ exchange, connection, first, head: switchingProtocols(call, answer) });
-          lease.onCut = spliced.cut;
+          lease.holder = spliced;
           await spliced.over;
           return outcome;
         }
@@ -98,7 +98,6 @@ export async function forward(
       }
     }
   } finally {
-    lease.onCut = undefined;
     lease.release();
   }
 }

@@ -1,6 +1,4 @@
 import { RunsteadError } from '@runstead/contract';
-import { isPrivateCall } from '../domain/private-access.ts';
-import type { RuntimeRoute } from '../feed/messages.ts';
 import { newRequestId } from '../observe/request-id.ts';
 import { ClientGone, type Lease } from './admit.ts';
 import { newCallRecord } from './call-record.ts';
@@ -13,11 +11,10 @@ import { answerError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
 import { forward } from './forward.ts';
 import { platformFields } from './headers.ts';
-import { type Caller, checkHost, isPreflight, preflightFields, withoutPort } from './host-check.ts';
+import { type Caller, isPreflight, preflightFields } from './host-check.ts';
 import type { Call, GatewayParts, Invocation } from './parts.ts';
 import { takeBody } from './request-body.ts';
-import { fieldValues, type RequestHead } from './request-head.ts';
-import { isDataPlane, type Resolved, resolve } from './resolve.ts';
+import { isDataPlane, type Resolved } from './resolve.ts';
 import { upgradeWanted } from './upgrade.ts';
 
 /**
@@ -25,7 +22,7 @@ import { upgradeWanted } from './upgrade.ts';
  * plain values. Does not throw.
  */
 export async function handleRequest(parts: GatewayParts, exchange: Exchange): Promise<void> {
-  const { head } = exchange;
+  const { head, memory } = exchange;
   const call = openCall(exchange);
   const { record } = call;
   const domain = domainOf(parts.domains, head.fields);
@@ -33,11 +30,11 @@ export async function handleRequest(parts: GatewayParts, exchange: Exchange): Pr
   // Declined, it would leave both ends in doubt about what the next bytes are.
   if (upgradeTo !== undefined) exchange.closeAfter();
   try {
-    const caller = checkHost(parts.hostPolicy, head);
+    const caller = memory.callerOf(parts.hostPolicy, head, exchange.wire.section.host);
     call.crossOrigin = caller.crossOrigin;
     if (isPreflight(head, caller)) return answerPreflight(call, exchange, caller);
 
-    const target = resolve(head.target, domain);
+    const target = memory.resolve(head.target, domain);
     if (target.kind === 'bad-path') throw new RunsteadError('ERR_BAD_REQUEST', target.reason);
     if (upgradeTo !== undefined && target.kind !== 'invocation') {
       throw new RunsteadError('ERR_NOT_FOUND', `Nothing to upgrade to: ${head.target} does not exist`);
@@ -98,19 +95,19 @@ async function letIn(
   target: Extract<Resolved, { kind: 'invocation' }>,
 ): Promise<Invocation> {
   if (!parts.table.installed) await routesKnown(parts);
-  const { head } = exchange;
-  const identify = (runtime: RuntimeRoute | undefined) =>
-    authenticate(parts.door, { ...head, host: withoutPort(caller.host) }, runtime);
+  const { head, memory } = exchange;
+  const { method, fields } = head;
+  const said = { method, target: head.target, fields, host: caller.hostname };
   const before = parts.table.byName(target.runtimeName);
-  let principal = identify(before);
+  let principal = authenticate(parts.door, said, before);
   // Before a version is chosen and a slot taken: what takes the client's time must not take an instance's.
   const taken = takeBody(exchange, parts.settings.bodyLimitBytes);
   const body = taken instanceof Promise ? await taken : taken;
   const runtime = parts.table.byName(target.runtimeName);
   // Meanwhile the name may have gone to another runtime, or this one to another workspace or credential.
-  if (runtime !== before) principal = identify(runtime);
+  if (runtime !== before) principal = authenticate(parts.door, said, runtime);
   const { runtimeName, endpointName } = target;
-  const names = { runtimeName, endpointName, isPrivate: isPrivate(parts, head, caller) };
+  const names = { runtimeName, endpointName, isPrivate: memory.isPrivate(parts.privateAccess, head, caller) };
   const destination = chooseVersion(runtime, names, parts.random());
   const { record } = call;
   record.runtimeId = destination.runtimeId;
@@ -126,18 +123,6 @@ async function letIn(
     record.queueMs = performance.now() - sinceMs;
   } else lease = admitted;
   return { destination, principal, lease, body, rest: target.rest, host: caller.host };
-}
-
-/** What proxies say of themselves. None has to, so that its absence proves nothing. */
-const PASSED_ON = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip'];
-
-function isPrivate(
-  { privateAccess }: GatewayParts,
-  { fields, peer }: RequestHead,
-  { host }: Caller,
-): boolean {
-  const isPassedOn = PASSED_ON.some((name) => fieldValues(fields, name).length > 0);
-  return isPrivateCall(privateAccess, { host: withoutPort(host), peer, isPassedOn });
 }
 
 /** A gateway that has just started listens before it knows its routes; nothing may be called unknown until then. */

@@ -54,16 +54,58 @@ export interface AgentRequest {
   framing: readonly string[];
 }
 
+/** What is done with a field by its name alone, worked out once for each spelling. */
+interface Rule {
+  /** In lower case. */
+  name: string;
+  /** With hyphens for underscores: servers that read one as the other see this name. */
+  canonical: string;
+  toAgent: boolean;
+  toControl: boolean;
+  /** From an agent, and from the control process. */
+  fromAgent: boolean;
+  fromControl: boolean;
+}
+
+const rules = new Map<string, Rule>();
+/** Strangers can invent names; the rules of what is beyond this many are worked out every time. */
+const MOST_RULES = 2000;
+
+function ruleOf(spelled: string): Rule {
+  return rules.get(spelled) ?? newRule(spelled);
+}
+
+function newRule(spelled: string): Rule {
+  const name = spelled.toLowerCase();
+  const canonical = name.replaceAll('_', '-');
+  const isEndToEnd = !HOP_BY_HOP.has(name);
+  const isOurs = name === REQUEST_ID_HEADER || name === ERROR_ORIGIN_HEADER;
+  const rule: Rule = {
+    name,
+    canonical,
+    toAgent: isEndToEnd && name !== 'host' && name !== FRAMING && !isPlatformField(canonical),
+    toControl:
+      isEndToEnd &&
+      name !== FRAMING &&
+      !canonical.startsWith('x-runstead-') &&
+      canonical !== REQUEST_ID_HEADER,
+    fromAgent: isEndToEnd && !isOurs && !name.startsWith('x-runstead-') && !HOST_WIDE.has(name),
+    fromControl: isEndToEnd && !isOurs,
+  };
+  if (rules.size < MOST_RULES && spelled.length <= 64) rules.set(spelled, rule);
+  return rule;
+}
+
 /** The fields of a request as an agent gets them. */
 export function agentRequestFields(request: AgentRequest): string[] {
-  const named = namedByConnection(request.fields);
+  const { fields, consumed } = request;
+  const named = namedByConnection(fields);
   const sent: string[] = ['host', request.agentHost];
-  eachField(request.fields, (name, value, spelled) => {
-    if (HOP_BY_HOP.has(name) || named.has(name) || name === 'host' || name === FRAMING) return;
-    if (request.consumed.has(name.replaceAll('_', '-'))) return;
-    if (isPlatformField(name)) return;
-    sent.push(spelled, value);
-  });
+  for (let at = 0; at < fields.length; at += 2) {
+    const { name, canonical, toAgent } = ruleOf(fields[at]!);
+    if (!toAgent || consumed.has(canonical) || named?.has(name)) continue;
+    sent.push(fields[at]!, fields[at + 1]!);
+  }
   sent.push(
     'x-forwarded-for',
     request.peer,
@@ -73,17 +115,13 @@ export function agentRequestFields(request: AgentRequest): string[] {
     request.host,
     REQUEST_ID_HEADER,
     request.requestId,
-    ...request.framing,
   );
+  for (const part of request.framing) sent.push(part);
   return sent;
 }
 
-/**
- * Fields that only the platform sets. CGI-like servers read `_` as `-`, so a copy spelled with it would reach the
- * agent's code under the same name.
- */
-function isPlatformField(name: string): boolean {
-  const canonical = name.replaceAll('_', '-');
+/** Fields that only the platform sets. @param canonical in lower case, with hyphens */
+function isPlatformField(canonical: string): boolean {
   return (
     canonical.startsWith('x-fc-') ||
     canonical.startsWith('x-runstead-') ||
@@ -100,14 +138,14 @@ export function controlRequestFields(request: {
   peer: string;
   framing: readonly string[];
 }): string[] {
-  const named = namedByConnection(request.fields);
+  const { fields } = request;
+  const named = namedByConnection(fields);
   const sent: string[] = [];
-  eachField(request.fields, (name, value, spelled) => {
-    if (HOP_BY_HOP.has(name) || named.has(name) || name === FRAMING) return;
-    const canonical = name.replaceAll('_', '-');
-    if (canonical.startsWith('x-runstead-') || canonical === REQUEST_ID_HEADER) return;
-    sent.push(spelled, value);
-  });
+  for (let at = 0; at < fields.length; at += 2) {
+    const { name, toControl } = ruleOf(fields[at]!);
+    if (!toControl || named?.has(name)) continue;
+    sent.push(fields[at]!, fields[at + 1]!);
+  }
   sent.push(REQUEST_ID_HEADER, request.requestId, PEER_HEADER, request.peer, ...request.framing);
   return sent;
 }
@@ -126,26 +164,33 @@ export interface Answer {
 
 /** The fields of an answer as the client gets them. */
 export function answerFields(answer: Answer): string[] {
-  const { status, origin, crossOrigin } = answer;
-  const named = namedByConnection(answer.fields);
+  const { fields, status, origin, crossOrigin } = answer;
+  const named = namedByConnection(fields);
   const sent: string[] = [];
-  eachField(answer.fields, (name, value, spelled) => {
-    if (HOP_BY_HOP.has(name) || named.has(name)) return;
-    if (name === REQUEST_ID_HEADER || name === ERROR_ORIGIN_HEADER) return;
-    if (origin === 'agent' && (name.startsWith('x-runstead-') || HOST_WIDE.has(name))) return;
-    if (crossOrigin !== undefined && name === 'access-control-allow-origin') return;
-    // RFC 9110 section 8.6: none of these has content, and a length there would be taken for the next answer's start.
-    if (name === FRAMING && (status < 200 || status === 204)) return;
-    sent.push(spelled, value);
-  });
-  sent.push(...platformFields(answer));
+  // RFC 9110 section 8.6: none of these has content, and a length there would be taken for the next answer's start.
+  const isBodiless = status < 200 || status === 204;
+  for (let at = 0; at < fields.length; at += 2) {
+    const rule = ruleOf(fields[at]!);
+    if (!(origin === 'agent' ? rule.fromAgent : rule.fromControl) || named?.has(rule.name)) continue;
+    if (isBodiless && rule.name === FRAMING) continue;
+    if (crossOrigin !== undefined && rule.name === 'access-control-allow-origin') continue;
+    sent.push(fields[at]!, fields[at + 1]!);
+  }
+  addPlatformFields(sent, answer);
   return sent;
 }
 
 /** What every answer carries. */
 export function platformFields(answer: Omit<Answer, 'fields'>): string[] {
-  const { requestId, status, origin, crossOrigin, extras = [] } = answer;
-  const sent = [REQUEST_ID_HEADER, requestId, ...extras];
+  const sent: string[] = [];
+  addPlatformFields(sent, answer);
+  return sent;
+}
+
+function addPlatformFields(sent: string[], answer: Omit<Answer, 'fields'>): void {
+  const { requestId, status, origin, crossOrigin, extras } = answer;
+  sent.push(REQUEST_ID_HEADER, requestId);
+  if (extras) for (const part of extras) sent.push(part);
   const isError = status !== 101 && (status < 200 || status > 299);
   if (isError) sent.push(ERROR_ORIGIN_HEADER, origin);
   if (crossOrigin !== undefined) {
@@ -158,28 +203,25 @@ export function platformFields(answer: Omit<Answer, 'fields'>): string[] {
       'Origin',
     );
   }
-  return sent;
 }
 
-function eachField(
-  fields: readonly string[],
-  visit: (name: string, value: string, spelled: string) => void,
-): void {
+/** Names that `Connection` declares to be about this connection only; undefined: it names none. */
+function namedByConnection(fields: readonly string[]): Set<string> | undefined {
+  let named: Set<string> | undefined;
   for (let at = 0; at < fields.length; at += 2) {
     const spelled = fields[at]!;
-    visit(spelled.toLowerCase(), fields[at + 1]!, spelled);
+    if (spelled.length !== CONNECTION.length || spelled.toLowerCase() !== CONNECTION) continue;
+    for (const option of fields[at + 1]!.split(',')) {
+      const name = option.trim().toLowerCase();
+      // Whoever names these would have us drop what the next hop needs to find the end of the message or its host.
+      if (ABOUT_CONNECTION.has(name) || name === 'host' || name === FRAMING) continue;
+      named ??= new Set();
+      named.add(name);
+    }
   }
-}
-
-/** Names that `Connection` declares to be about this connection only. */
-function namedByConnection(fields: readonly string[]): Set<string> {
-  const named = new Set<string>();
-  eachField(fields, (name, value) => {
-    if (name !== 'connection') return;
-    for (const option of value.split(',')) named.add(option.trim().toLowerCase());
-  });
-  // Whoever names these would have us drop what the next hop needs to find the end of the message or its host.
-  named.delete('host');
-  named.delete(FRAMING);
   return named;
 }
+
+const CONNECTION = 'connection';
+/** Options that name no field, and fields that are dropped anyway. */
+const ABOUT_CONNECTION = new Set(['', 'close', ...HOP_BY_HOP]);

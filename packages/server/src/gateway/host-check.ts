@@ -19,6 +19,8 @@ export interface HostPolicy {
 export interface Caller {
   /** The Host field's value. */
   host: string;
+  /** The same without a port. */
+  hostname: string;
   /** The origin of an allowed page that is not the gateway's own: it gets our CORS fields. */
   crossOrigin: string | undefined;
 }
@@ -80,7 +82,8 @@ export function checkHost(policy: HostPolicy, head: RequestHead): Caller {
     );
   }
   const origins = fieldValues(head.fields, 'origin');
-  if (origins.length === 0) return { host, crossOrigin: undefined };
+  const hostname = withoutPort(host);
+  if (origins.length === 0) return { host, hostname, crossOrigin: undefined };
 
   const origin = origins.length === 1 ? originOf(origins[0]!) : undefined;
   if (origin !== undefined) {
@@ -91,9 +94,9 @@ export function checkHost(policy: HostPolicy, head: RequestHead): Caller {
       policy.publicOrigin,
     ];
     if (own.includes(origin)) {
-      return { host, crossOrigin: undefined };
+      return { host, hostname, crossOrigin: undefined };
     }
-    if (policy.origins.has(origin)) return { host, crossOrigin: origins[0]! };
+    if (policy.origins.has(origin)) return { host, hostname, crossOrigin: origins[0]! };
   }
   throw new RunsteadError(
     'Forbidden',

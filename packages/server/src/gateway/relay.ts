@@ -6,7 +6,7 @@ import type { BulkPace } from './bulk-pace.ts';
 import type { CallRecord } from './call-record.ts';
 import type { CoarseClock } from './coarse-clock.ts';
 import type { Connection, ConnectionPool, ConnectionUser } from './connection-pool.ts';
-import type { Exchange } from './exchange.ts';
+import type { Answerer, Exchange } from './exchange.ts';
 import type { BodySink } from './incoming-body.ts';
 import type { RequestBody } from './request-body.ts';
 
@@ -59,7 +59,7 @@ export function relay(options: RelayOptions): Promise<Outcome> {
 /** Text and bytes up to this size go out as one. */
 const TEXT_BYTES = 16 * 1024;
 
-class Relay implements ConnectionUser, BodySink {
+class Relay implements ConnectionUser, BodySink, Answerer {
   /** When the server was heard last, or had nothing to say. */
   heardMs: number;
   readonly #options: RelayOptions;
@@ -94,7 +94,6 @@ class Relay implements ConnectionUser, BodySink {
     }
     const kept = mayReuse ? pool.take() : undefined;
     if (kept) {
-      exchange.hangUp.addEventListener('abort', this.#onGone);
       this.#send(kept, true);
       return;
     }
@@ -102,7 +101,6 @@ class Relay implements ConnectionUser, BodySink {
       if (exchange.hangUp.aborted) this.#settle({ kind: 'client-gone' });
       else if (error) this.#settle({ kind: 'not-connected', error });
       else {
-        exchange.hangUp.addEventListener('abort', this.#onGone);
         this.#send(connection, false);
         return;
       }
@@ -115,7 +113,7 @@ class Relay implements ConnectionUser, BodySink {
     this.#connection = connection;
     this.#isReused = isReused;
     connection.user = this;
-    exchange.onCut = (reason) => this.#cut(reason);
+    exchange.answerer = this;
     record.connectMs = isReused ? 0 : performance.now() - this.#startedMs;
     const { socket } = connection;
     if (body.kind === 'whole') {
@@ -171,7 +169,7 @@ class Relay implements ConnectionUser, BodySink {
   /** The client is gone, or sent what cannot be read: what is told of it elsewhere. The server must not take it for whole. */
   broken(): void {
     this.#isFeeding = false;
-    this.#onGone();
+    this.onGone();
   }
 
   #passOn(bytes: Buffer): void {
@@ -257,10 +255,6 @@ class Relay implements ConnectionUser, BodySink {
       return true;
     }
     if (exchange.flush()) return true;
-    exchange.onDrain = () => {
-      this.heardMs = clock.nowMs;
-      this.#connection?.resume();
-    };
     return false;
   }
 
@@ -275,6 +269,11 @@ class Relay implements ConnectionUser, BodySink {
     const { body } = this.#options;
     this.heardMs = this.#options.clock.nowMs;
     if (this.#isFeeding && this.#waiting.length === 0 && body.kind === 'stream') body.source.resume();
+  }
+
+  onClientDrain(): void {
+    this.heardMs = this.#options.clock.nowMs;
+    this.#connection?.resume();
   }
 
   onClose(error: NodeJS.ErrnoException | undefined): void {
@@ -379,7 +378,7 @@ class Relay implements ConnectionUser, BodySink {
     this.#connection?.socket.destroy();
   }
 
-  #cut(reason: string): void {
+  cut(reason: string): void {
     if (this.#isSettled) return;
     const { exchange, lastWords } = this.#options;
     const answer = this.#answer;
@@ -393,19 +392,18 @@ class Relay implements ConnectionUser, BodySink {
     this.#connection?.socket.destroy();
   }
 
-  readonly #onGone = (): void => {
+  onGone(): void {
     if (this.#isSettled) return;
     this.#isFeeding = false;
     this.#settle({ kind: 'client-gone' });
     this.#connection?.socket.destroy();
-  };
+  }
 
   #settle(outcome: Outcome): void {
     if (this.#isSettled) return;
     this.#isSettled = true;
     const { exchange } = this.#options;
-    exchange.hangUp.removeEventListener('abort', this.#onGone);
-    exchange.onCut = undefined;
+    if (exchange.answerer === this) exchange.answerer = undefined;
     this.#resolve(outcome);
   }
 }
