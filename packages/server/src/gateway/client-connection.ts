@@ -4,6 +4,7 @@ import { readRequestHead } from '../http/request-head.ts';
 import type { CoarseClock } from './coarse-clock.ts';
 import { ConnectionMemory } from './connection-memory.ts';
 import { Exchange, type ExchangeConnection, type RawUser } from './exchange.ts';
+import { type Sender, sendSoon } from './outbox.ts';
 import type { Ends } from './request-head.ts';
 
 /** How long clients may take, in ms. */
@@ -48,7 +49,7 @@ type Waits = 'first' | 'head' | 'body' | 'reader' | 'discard' | 'linger' | 'busy
  * A client's connection: reads one request after the other, strictly, and has each answered before the next is begun
  * (what is sent ahead waits). Bytes that are no request end it.
  */
-export class ClientConnection implements ExchangeConnection {
+export class ClientConnection implements ExchangeConnection, Sender {
   readonly socket: Socket;
   readonly ends: Ends;
   readonly memory = new ConnectionMemory();
@@ -58,6 +59,8 @@ export class ClientConnection implements ExchangeConnection {
   readonly #onClose: (connection: ClientConnection) => void;
   #exchange: Exchange | undefined = undefined;
   #raw: RawUser | undefined = undefined;
+  /** To be written in this turn. */
+  #text = '';
   /** Not read yet: the beginning of a head, or what was sent ahead. */
   #ahead: Buffer | undefined = undefined;
   #afterDrain: (() => void) | undefined = undefined;
@@ -114,7 +117,8 @@ export class ClientConnection implements ExchangeConnection {
 
   /** Ends it whatever is open; event streams are told why. */
   cut(reason: string): void {
-    this.#exchange?.answerer?.cut(reason);
+    this.#exchange?.cut(reason);
+    this.sendNow();
     this.socket.destroySoon();
     // Who does not read what is still to be sent keeps it only a moment longer.
     this.#waitFor('linger');
@@ -122,6 +126,7 @@ export class ClientConnection implements ExchangeConnection {
 
   /** Hands the connection over: from now on it carries no requests. @returns what has been sent ahead */
   takeOver(user: RawUser): Buffer | undefined {
+    this.sendNow();
     const ahead = this.#ahead;
     this.#ahead = undefined;
     this.#raw = user;
@@ -144,11 +149,6 @@ export class ClientConnection implements ExchangeConnection {
     if (this.#exchange && !this.#exchange.body.isComplete) this.#waitFor('body');
   }
 
-  /** The answer's bytes have to wait for the client to read. */
-  readerIsSlow(): void {
-    this.#waitFor('reader');
-  }
-
   /** To be called by an exchange whose answer has gone out, or never will. */
   answered(exchange: Exchange, keepAlive: boolean): void {
     if (exchange !== this.#exchange) return;
@@ -163,9 +163,27 @@ export class ClientConnection implements ExchangeConnection {
     this.#over(exchange, keepAlive && !exchange.body.fault);
   }
 
+  /** Writes at the end of this turn. @param text in Latin-1 */
+  write(text: string): void {
+    if (this.#text === '') sendSoon(this);
+    this.#text += text;
+  }
+
+  writeBytes(bytes: Buffer): void {
+    this.sendNow();
+    if (!this.socket.write(bytes)) this.#readerIsSlow();
+  }
+
+  sendNow(): void {
+    if (this.#text === '') return;
+    const text = this.#text;
+    this.#text = '';
+    if (!this.socket.destroyed && !this.socket.write(text, 'latin1')) this.#readerIsSlow();
+  }
+
   /** Writes a last answer and closes. */
   endWith(bytes: Buffer): void {
-    this.socket.write(bytes);
+    this.writeBytes(bytes);
     this.#end();
   }
 
@@ -211,6 +229,12 @@ export class ClientConnection implements ExchangeConnection {
     if (this.#waits === 'linger') return;
     this.#waits = what;
     this.#sinceMs = this.#clock.nowMs;
+  }
+
+  /** What was written has to wait for the client to read. */
+  #readerIsSlow(): void {
+    if (this.#waits !== 'first') this.#waitFor('reader');
+    this.#exchange?.clientIsSlow();
   }
 
   #onData(bytes: Buffer): void {
@@ -313,6 +337,7 @@ export class ClientConnection implements ExchangeConnection {
     this.#isEnding = true;
     this.#ahead = undefined;
     this.#waitFor('linger');
+    this.sendNow();
     this.socket.end();
     if (this.#isPaused) this.resume();
     if (this.socket.readableEnded) this.socket.destroySoon();

@@ -1,5 +1,6 @@
-import { connect, type NetConnectOpts, type Socket } from 'node:net';
+import { connect, isIPv6, type NetConnectOpts, type Socket } from 'node:net';
 import type { HangUpSignal } from './hang-up.ts';
+import { type Sender, sendSoon } from './outbox.ts';
 
 /** Servers of agents commonly close idle connections after 5 s; well before that a kept one is still good. */
 const IDLE_MS = 2000;
@@ -30,7 +31,7 @@ export interface ConnectionUser {
 }
 
 /** A connection to a server, used for one request after the other. */
-export class Connection {
+export class Connection implements Sender {
   readonly socket: Socket;
   /** Undefined while it lies idle. */
   user: ConnectionUser | undefined = undefined;
@@ -39,6 +40,8 @@ export class Connection {
   idleSinceMs = 0;
   readonly #onIdleEvent: (connection: Connection) => void;
   #error: NodeJS.ErrnoException | undefined = undefined;
+  /** To be written in this turn. */
+  #text = '';
 
   constructor(address: NetConnectOpts, onIdleEvent: (connection: Connection) => void) {
     this.#onIdleEvent = onIdleEvent;
@@ -64,6 +67,19 @@ export class Connection {
     this.socket.resume();
   }
 
+  /** Writes at the end of this turn of the event loop. @param text in Latin-1 */
+  write(text: string): void {
+    if (this.#text === '') sendSoon(this);
+    this.#text += text;
+  }
+
+  sendNow(): void {
+    if (this.#text === '') return;
+    const text = this.#text;
+    this.#text = '';
+    if (!this.socket.destroyed) this.socket.write(text, 'latin1');
+  }
+
   #onRead(size: number): boolean {
     if (this.user) return this.user.onBytes(SHARED, size);
     // Nothing was asked: whatever it is would be taken for the next request's answer.
@@ -74,6 +90,8 @@ export class Connection {
 
 /** Connections to one server that are kept for its next request. */
 export class ConnectionPool {
+  /** What Host says to the server; of no meaning on a unix socket. */
+  readonly authority: string;
   readonly #address: NetConnectOpts;
   readonly #prove: () => Error | undefined;
   readonly #idle: Connection[] = [];
@@ -87,6 +105,7 @@ export class ConnectionPool {
    * @param prove looks, when a connection has been made, who took it; an error leaves it unused
    */
   constructor(address: NetConnectOpts, silenceMs: number, prove: () => Error | undefined = () => undefined) {
+    this.authority = authorityOf(address);
     this.#address = address;
     this.#silenceMs = silenceMs;
     this.#prove = prove;
@@ -183,4 +202,10 @@ export class ConnectionPool {
 
 function connectError(code: string, message: string): NodeJS.ErrnoException {
   return Object.assign(new Error(message), { code, syscall: 'connect' });
+}
+
+function authorityOf(address: NetConnectOpts): string {
+  if (!('port' in address)) return '';
+  const { host = 'localhost', port } = address;
+  return `${isIPv6(host) ? `[${host}]` : host}:${port}`;
 }

@@ -31,6 +31,7 @@ export async function passToControl(parts: GatewayParts, call: Call, exchange: E
       pace: parts.bulkPace,
       clock: parts.clock,
       record: call.record,
+      startedMs: call.startedMs,
       answerFields: (answer) =>
         answerFields({
           fields: answer.section.fields,

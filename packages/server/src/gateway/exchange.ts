@@ -30,8 +30,11 @@ export interface ExchangeConnection extends BodySource {
   takeOver(user: RawUser): Buffer | undefined;
   /** The answer has gone out, or never will. */
   answered(exchange: Exchange, keepAlive: boolean): void;
-  /** The answer's bytes have to wait for the client to read. */
-  readerIsSlow(): void;
+  /** Writes at the end of this turn of the event loop. @param text in Latin-1 */
+  write(text: string): void;
+  /** Writes at once, behind what is to be written. */
+  writeBytes(bytes: Buffer): void;
+  sendNow(): void;
 }
 
 /** Who takes the connection over after an upgrade. */
@@ -44,7 +47,9 @@ export interface RawUser {
 
 /** Whoever is having a request answered. */
 export interface Answerer {
-  /** The client has read what was sent. */
+  /** The client does not read as fast as it is sent to. */
+  onClientSlow(): void;
+  /** It has read what was sent. */
   onClientDrain(): void;
   /** The client is gone. */
   onGone(): void;
@@ -108,10 +113,7 @@ export class Exchange {
   /** An answer of ours that goes before the real one (RFC 9110 section 15.2): `100` or `103`. HTTP/1.0 knows none. */
   inform(status: number, fields: readonly string[] = []): void {
     if (this.#begun || this.#isOver || this.wire.minor === 0) return;
-    this.#connection.socket.write(
-      `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines(fields)}\r\n`,
-      'latin1',
-    );
+    this.#connection.write(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines(fields)}\r\n`);
   }
 
   /**
@@ -152,19 +154,17 @@ export class Exchange {
       this.flush();
       const copy = Buffer.allocUnsafeSlow(size);
       source.copy(copy, 0, from, to);
-      this.#note(this.#connection.socket.write(copy));
+      this.#connection.writeBytes(copy);
     }
     if (isChunked) this.#text += '\r\n';
   }
 
-  /** Writes what has been gathered. @returns whether the client takes more */
-  flush(): boolean {
-    if (this.#text !== '') {
-      const text = this.#text;
-      this.#text = '';
-      this.#note(this.#connection.socket.write(text, 'latin1'));
-    }
-    return this.#isTaking;
+  /** Writes what has been gathered, at the end of this turn. */
+  flush(): void {
+    if (this.#text === '') return;
+    const text = this.#text;
+    this.#text = '';
+    this.#connection.write(text);
   }
 
   /** Ends the answer: all of the body has been written. */
@@ -198,6 +198,7 @@ export class Exchange {
     }
     this.flush();
     this.#finish();
+    this.#connection.sendNow();
     const { socket } = this.#connection;
     if (this.#left === UNTIL_CLOSE) socket.resetAndDestroy();
     else if (last !== '') socket.destroySoon();
@@ -208,7 +209,7 @@ export class Exchange {
   takeOver(head: string, user: RawUser): Buffer | undefined {
     this.#begun = true;
     this.#isOver = true;
-    this.#connection.socket.write(head, 'latin1');
+    this.#connection.write(head);
     return this.#connection.takeOver(user);
   }
 
@@ -217,7 +218,14 @@ export class Exchange {
     return this.#connection.socket;
   }
 
-  /** The client has read what was sent. */
+  /** The client does not read as fast as it is sent to. */
+  clientIsSlow(): void {
+    if (!this.#isTaking) return;
+    this.#isTaking = false;
+    this.answerer?.onClientSlow();
+  }
+
+  /** It has read what was sent. */
   drained(): void {
     this.#isTaking = true;
     this.answerer?.onClientDrain();
@@ -260,12 +268,6 @@ export class Exchange {
   #finish(): void {
     this.#isOver = true;
     this.answerer = undefined;
-  }
-
-  #note(taken: boolean): void {
-    if (taken || !this.#isTaking) return;
-    this.#isTaking = false;
-    this.#connection.readerIsSlow();
   }
 }
 

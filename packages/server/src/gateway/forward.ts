@@ -1,7 +1,5 @@
-import { isIPv6 } from 'node:net';
 import { RunsteadError } from '@runstead/contract';
 import type { ResponseHead } from '../http/response-head.ts';
-import type { Lease } from './admit.ts';
 import { isListenerInDoubt } from './connect.ts';
 import { type Exchange, lines } from './exchange.ts';
 import { agentRequestFields, answerFields } from './headers.ts';
@@ -44,15 +42,17 @@ export async function forward(
       record.instanceId = lease.instance.id;
       record.version = lease.instance.version;
       lease.holder = exchange;
+      const pool = parts.pools.of(lease.instance);
       const outcome = await relay({
         exchange,
-        pool: parts.pools.of(lease.instance),
+        pool,
         mayReuse,
-        head: `${head.method} ${invocation.rest} HTTP/1.1\r\n${lines(agentFields(call, head, invocation, lease, framing))}\r\n`,
+        head: `${head.method} ${invocation.rest} HTTP/1.1\r\n${lines(agentFields(call, head, invocation, pool.authority, framing))}\r\n`,
         method: head.method,
         body,
         clock: parts.clock,
         record,
+        startedMs: call.startedMs,
         mayUpgrade: upgradeTo !== undefined,
         answerFields: (answer) => fieldsFor(call, answer),
       });
@@ -136,17 +136,16 @@ function agentFields(
   call: Call,
   head: RequestHead,
   invocation: Invocation,
-  lease: Lease,
+  agentHost: string,
   framing: readonly string[],
 ): string[] {
-  const { host, port } = lease.instance;
   return agentRequestFields({
     fields: head.fields,
     requestId: call.id,
     peer: head.peer,
     secure: head.secure,
     host: invocation.host,
-    agentHost: `${isIPv6(host) ? `[${host}]` : host}:${port}`,
+    agentHost,
     consumed: invocation.principal.consumed,
     framing,
   });

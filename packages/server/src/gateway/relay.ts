@@ -24,6 +24,8 @@ export interface RelayOptions {
   pace?: BulkPace;
   clock: CoarseClock;
   record: CallRecord;
+  /** When the call began, on the monotonic clock. */
+  startedMs: number;
   /** Whether the server may answer 101; what is left is then the caller's. */
   mayUpgrade?: boolean;
   /** The fields of the answer for the client, without those that frame it, except for Content-Length. */
@@ -64,7 +66,8 @@ class Relay implements ConnectionUser, BodySink, Answerer {
   heardMs: number;
   readonly #options: RelayOptions;
   readonly #resolve: (outcome: Outcome) => void;
-  readonly #startedMs = performance.now();
+  /** When the request went out, on the monotonic clock. */
+  #sentMs = 0;
   #connection: Connection | undefined = undefined;
   #isReused = false;
   #isSettled = false;
@@ -114,13 +117,14 @@ class Relay implements ConnectionUser, BodySink, Answerer {
     this.#isReused = isReused;
     connection.user = this;
     exchange.answerer = this;
-    record.connectMs = isReused ? 0 : performance.now() - this.#startedMs;
+    this.#sentMs = performance.now();
+    record.connectMs = this.#sentMs - this.#options.startedMs;
     const { socket } = connection;
     if (body.kind === 'whole') {
       this.#isRequestSent = true;
       const { bytes } = body;
       if (head.length + bytes.length <= TEXT_BYTES) {
-        socket.write(bytes.length === 0 ? head : head + bytes.toString('latin1'), 'latin1');
+        connection.write(bytes.length === 0 ? head : head + bytes.toString('latin1'));
       } else {
         socket.cork();
         socket.write(head, 'latin1');
@@ -129,7 +133,7 @@ class Relay implements ConnectionUser, BodySink, Answerer {
       }
       return;
     }
-    socket.write(head, 'latin1');
+    connection.write(head);
     this.#isFeeding = true;
     body.source.takeBy(this);
   }
@@ -175,7 +179,9 @@ class Relay implements ConnectionUser, BodySink, Answerer {
   #passOn(bytes: Buffer): void {
     if (!this.#isFeeding) return;
     const { body } = this.#options;
-    const { socket } = this.#connection!;
+    const connection = this.#connection!;
+    const { socket } = connection;
+    connection.sendNow();
     let taken: boolean;
     if (body.kind === 'stream' && body.source.length === CHUNKED) {
       socket.cork();
@@ -199,7 +205,7 @@ class Relay implements ConnectionUser, BodySink, Answerer {
     this.#isFeeding = false;
     this.#isRequestSent = true;
     if (body.kind === 'stream' && body.source.length === CHUNKED) {
-      this.#connection?.socket.write('0\r\n\r\n', 'latin1');
+      this.#connection?.write('0\r\n\r\n');
     }
   }
 
@@ -254,8 +260,8 @@ class Relay implements ConnectionUser, BodySink, Answerer {
       this.#finish(at === end);
       return true;
     }
-    if (exchange.flush()) return true;
-    return false;
+    exchange.flush();
+    return exchange.isTaking;
   }
 
   onEnd(): void {
@@ -269,6 +275,10 @@ class Relay implements ConnectionUser, BodySink, Answerer {
     const { body } = this.#options;
     this.heardMs = this.#options.clock.nowMs;
     if (this.#isFeeding && this.#waiting.length === 0 && body.kind === 'stream') body.source.resume();
+  }
+
+  onClientSlow(): void {
+    this.#connection?.socket.pause();
   }
 
   onClientDrain(): void {
@@ -291,7 +301,7 @@ class Relay implements ConnectionUser, BodySink, Answerer {
   #begin(head: ResponseHead): void {
     const { exchange, record, body } = this.#options;
     this.#answer = head;
-    record.firstByteMs = performance.now() - this.#startedMs;
+    record.firstByteMs = performance.now() - this.#options.startedMs;
     if (head.length === CHUNKED) this.#chunked = new ChunkedReader();
     else this.#left = head.length;
     exchange.begin(head.status, head.reason, this.#options.answerFields(head), head.length);
@@ -372,7 +382,7 @@ class Relay implements ConnectionUser, BodySink, Answerer {
       );
       this.#settle({ kind: 'answered', status: answer.status, whole: false });
     } else {
-      const afterMs = performance.now() - this.#startedMs;
+      const afterMs = performance.now() - this.#sentMs;
       this.#settle({ kind: 'broken', error, reused: this.#isReused, afterMs });
     }
     this.#connection?.socket.destroy();
