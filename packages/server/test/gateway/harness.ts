@@ -86,6 +86,7 @@ export interface TestGatewayOptions {
   controlSocket?: string;
   random?: () => number;
   tlsTimes?: GatewayOptions['tlsTimes'];
+  times?: GatewayOptions['times'];
   runtimes?: RuntimeRoute[];
   keys?: KeyRoute[];
 }
@@ -100,6 +101,7 @@ export async function startTestGateway(options: TestGatewayOptions = {}): Promis
     log: faultLog(),
     ...(options.random ? { random: options.random } : {}),
     ...(options.tlsTimes ? { tlsTimes: options.tlsTimes } : {}),
+    ...(options.times ? { times: options.times } : {}),
     settings: { ...SETTINGS, ...options.settings },
   });
   closeAtEnd(() => running.close());
