@@ -1,9 +1,7 @@
-import { FORBIDDEN, readFields } from './fields.ts';
-import { excerpt, Malformed } from './malformed.ts';
+import { EXTENSION_BYTES, HEAD_FIELDS, TRAILER_BYTES } from './limits.ts';
+import { Malformed } from './malformed.ts';
+import { COLON, CR, LF, nameOf, SEMICOLON, TEXT_BYTE, TOKEN_BYTE } from './octets.ts';
 
-/** For each message, all its chunks together. */
-const EXTENSION_BYTES = 4 * 1024;
-const TRAILER_BYTES = 16 * 1024;
 /** Twelve hex digits are 2^48 bytes. */
 const SIZE_DIGITS = 12;
 
@@ -13,18 +11,22 @@ const NOT_TRAILERS = new Set([
   'content-length',
   'host',
   'connection',
+  'keep-alive',
   'upgrade',
   'expect',
   'te',
   'trailer',
+  'max-forwards',
   'content-encoding',
   'content-type',
   'content-range',
   'authorization',
   'proxy-authorization',
+  'proxy-connection',
   'cookie',
   'set-cookie',
 ]);
+const LONGEST_NOT_TRAILER = Math.max(...Array.from(NOT_TRAILERS, (name) => name.length));
 
 const SIZE = 0;
 const EXTENSION = 1;
@@ -32,8 +34,12 @@ const SIZE_LF = 2;
 const DATA = 3;
 const DATA_CR = 4;
 const DATA_LF = 5;
-const TRAILER = 6;
-const DONE = 7;
+const TRAILER_NAME = 6;
+const TRAILER_VALUE = 7;
+const TRAILER_LF = 8;
+const END_LF = 9;
+const DONE = 10;
+const FAULTY = 11;
 
 /** A chunk's extensions (RFC 9112 section 7.1.1), without the white space it would allow. */
 const EXTENSIONS =
@@ -48,14 +54,18 @@ export class ChunkedReader {
   readonly runs: number[] = [];
   /** Bytes of the body so far. */
   bytes = 0;
-  /** Set when the bytes cannot be read; nothing more may then be. */
+  /** Set when the bytes cannot be read; nothing more is read then, and the body is not `done`. */
   fault: Malformed | undefined = undefined;
   #state = SIZE;
   #size = 0;
   #digits = 0;
   #extension = '';
   #extensionBytes = 0;
-  #trailer = '';
+  #trailerBytes = 0;
+  #trailers = 0;
+  /** What came of the name of the trailer that is being read, as far as it is of interest. */
+  #name = '';
+  #nameBytes = 0;
 
   /** Whether the body has ended. */
   get done(): boolean {
@@ -63,54 +73,58 @@ export class ChunkedReader {
   }
 
   /**
-   * Reads on from where it was left.
-   * @returns where the body ended, or `to`
+   * Reads on from where it was left. The runs of what came before a fault are the body's, too.
+   * @returns where the body ended, or the fault is, or `to`
    */
   read(source: Buffer, from: number, to: number): number {
     const { runs } = this;
     runs.length = 0;
     let at = from;
     while (at < to) {
+      const code = source[at]!;
       switch (this.#state) {
         case SIZE: {
-          const code = source[at]!;
           const digit = hexDigit(code);
           if (digit !== -1) {
             if (++this.#digits > SIZE_DIGITS) return this.#refuse(at, 'a chunk is larger than any body');
             this.#size = this.#size * 16 + digit;
           } else if (this.#digits === 0) {
-            return this.#refuse(at, 'a chunk has no size');
-          } else if (code === 0x0d) {
+            return this.#refuse(at, `a chunk begins with ${nameOf(code)} and not with its size`);
+          } else if (code === CR) {
             this.#state = SIZE_LF;
-          } else if (code === 0x3b) {
+          } else if (code === SEMICOLON) {
             this.#extension = ';';
+            this.#extensionBytes++;
             this.#state = EXTENSION;
           } else {
-            return this.#refuse(at, "a chunk's size is no number");
+            return this.#refuse(at, `the size of a chunk is followed by ${nameOf(code)}`);
           }
           at++;
           break;
         }
         case EXTENSION: {
-          const code = source[at++]!;
-          if (++this.#extensionBytes > EXTENSION_BYTES) {
+          const begin = at;
+          while (at < to && TEXT_BYTE[source[at]!] === 1) at++;
+          this.#extensionBytes += at - begin;
+          if (this.#extensionBytes > EXTENSION_BYTES) {
             return this.#refuse(at, `chunk extensions have more than ${EXTENSION_BYTES} bytes`);
           }
-          if (code !== 0x0d) {
-            this.#extension += String.fromCharCode(code);
-          } else {
-            if (!EXTENSIONS.test(this.#extension)) {
-              return this.#refuse(at, `a chunk extension is not readable: ${excerpt(this.#extension)}`);
-            }
-            this.#extension = '';
-            this.#state = SIZE_LF;
+          this.#extension += source.toString('latin1', begin, at);
+          if (at === to) break;
+          if (source[at] !== CR) return this.#refuse(at, `a chunk extension holds ${nameOf(source[at]!)}`);
+          if (!EXTENSIONS.test(this.#extension)) {
+            return this.#refuse(at, 'a chunk extension is not of the form ;name or ;name=value');
           }
+          this.#extension = '';
+          this.#state = SIZE_LF;
+          at++;
           break;
         }
         case SIZE_LF:
-          if (source[at++] !== 0x0a) return this.#refuse(at, "a chunk's size is not followed by CRLF");
+          if (code !== LF) return this.#refuse(at, "a chunk's size is not followed by CRLF");
           this.#digits = 0;
-          this.#state = this.#size === 0 ? TRAILER : DATA;
+          this.#state = this.#size === 0 ? TRAILER_NAME : DATA;
+          at++;
           break;
         case DATA: {
           const taken = Math.min(this.#size, to - at);
@@ -122,30 +136,49 @@ export class ChunkedReader {
           break;
         }
         case DATA_CR:
-          if (source[at++] !== 0x0d) return this.#refuse(at, 'a chunk is not followed by CRLF');
+          if (code !== CR) return this.#refuse(at, 'a chunk is not followed by CRLF');
           this.#state = DATA_LF;
+          at++;
           break;
         case DATA_LF:
-          if (source[at++] !== 0x0a) return this.#refuse(at, 'a chunk is not followed by CRLF');
+          if (code !== LF) return this.#refuse(at, 'a chunk is not followed by CRLF');
           this.#state = SIZE;
+          at++;
           break;
-        case TRAILER: {
-          this.#trailer += String.fromCharCode(source[at++]!);
-          const seen = this.#trailer;
-          if (seen === '\r\n') {
-            this.#state = DONE;
-            return at;
+        case TRAILER_NAME: {
+          const begin = at;
+          while (at < to && TOKEN_BYTE[source[at]!] === 1) at++;
+          if (!this.#isTrailerRoom(at - begin)) return this.#refuseTrailers(at);
+          this.#nameBytes += at - begin;
+          // Longer names are none of those that may not come.
+          if (this.#name.length <= LONGEST_NOT_TRAILER) {
+            this.#name += source.toString('latin1', begin, Math.min(at, begin + LONGEST_NOT_TRAILER + 1));
           }
-          if (seen.length > TRAILER_BYTES)
-            return this.#refuse(at, `trailers have more than ${TRAILER_BYTES} bytes`);
-          if (seen.endsWith('\r\n\r\n')) {
-            const fault = trailerFault(seen);
-            if (fault !== undefined) return this.#refuse(at, fault);
-            this.#state = DONE;
-            return at;
-          }
+          if (at === to) break;
+          const fault = this.#trailerFault(source[at]!);
+          if (fault !== undefined) return this.#refuse(at, fault);
+          at++;
           break;
         }
+        case TRAILER_VALUE: {
+          const begin = at;
+          while (at < to && TEXT_BYTE[source[at]!] === 1) at++;
+          if (!this.#isTrailerRoom(at - begin)) return this.#refuseTrailers(at);
+          if (at === to) break;
+          if (source[at] !== CR) return this.#refuse(at, `a trailer holds ${nameOf(source[at]!)}`);
+          this.#state = TRAILER_LF;
+          at++;
+          break;
+        }
+        case TRAILER_LF:
+          if (code !== LF) return this.#refuse(at, 'a trailer is not followed by CRLF');
+          this.#state = TRAILER_NAME;
+          at++;
+          break;
+        case END_LF:
+          if (code !== LF) return this.#refuse(at, 'the end is not followed by CRLF');
+          this.#state = DONE;
+          return at + 1;
         default:
           return at;
       }
@@ -153,19 +186,38 @@ export class ChunkedReader {
     return at;
   }
 
+  /** Goes on behind the name of a trailer, or behind the last one; a string: that it cannot. */
+  #trailerFault(next: number): string | undefined {
+    if (next === CR && this.#nameBytes === 0) {
+      this.#state = END_LF;
+      return undefined;
+    }
+    if (next !== COLON || this.#nameBytes === 0)
+      return `the name of a trailer is followed by ${nameOf(next)}`;
+    if (++this.#trailers > HEAD_FIELDS) return `there are more than ${HEAD_FIELDS} trailers`;
+    // Some servers read `_` as `-`.
+    const name = this.#name.toLowerCase().replaceAll('_', '-');
+    if (NOT_TRAILERS.has(name)) return `${name} may not come behind the body`;
+    this.#name = '';
+    this.#nameBytes = 0;
+    this.#state = TRAILER_VALUE;
+    return undefined;
+  }
+
+  #isTrailerRoom(more: number): boolean {
+    this.#trailerBytes += more;
+    return this.#trailerBytes <= TRAILER_BYTES;
+  }
+
+  #refuseTrailers(at: number): number {
+    return this.#refuse(at, `trailers have more than ${TRAILER_BYTES} bytes`);
+  }
+
   #refuse(at: number, why: string): number {
     this.fault = new Malformed(400, `The chunked body is not readable: ${why}`);
-    this.#state = DONE;
+    this.#state = FAULTY;
     return at;
   }
-}
-
-function trailerFault(text: string): string | undefined {
-  if (FORBIDDEN.test(text)) return 'trailers hold control characters, or CR or LF alone';
-  const section = readFields(text, 0, text.length - 2);
-  if (section instanceof Malformed) return section.reason;
-  const bad = section.names.find((name) => NOT_TRAILERS.has(name));
-  return bad === undefined ? undefined : `${bad} may not come behind the body`;
 }
 
 function hexDigit(code: number): number {

@@ -1,18 +1,64 @@
-/** A token (RFC 9110 section 5.6.2). */
-export const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+/** What a field says of the message itself; `PLAIN`: nothing. */
+export const PLAIN = 0;
+export const HOST = 1;
+export const CONTENT_LENGTH = 2;
+export const TRANSFER_ENCODING = 3;
+export const CONNECTION = 4;
+export const EXPECT = 5;
+export const UPGRADE = 6;
+/** Read as Content-Length or Transfer-Encoding by servers that take `_` for `-`. */
+export const DISGUISED = 7;
 
-/** Names seen so far, by their spelling: the same few come with every message. */
-const known = new Map<string, string>();
+const ROLES: Readonly<Record<string, number>> = {
+  host: HOST,
+  'content-length': CONTENT_LENGTH,
+  'transfer-encoding': TRANSFER_ENCODING,
+  connection: CONNECTION,
+  expect: EXPECT,
+  upgrade: UPGRADE,
+  content_length: DISGUISED,
+  transfer_encoding: DISGUISED,
+};
+
+export interface FieldName {
+  lower: string;
+  role: number;
+}
+
+/** Names by their spelling: the same few come with every message. */
+const known = new Map<string, FieldName>();
 /** Strangers can invent names; what is beyond this many is worked out every time. */
 const MOST_KNOWN = 2000;
 const LONGEST_KNOWN = 64;
 
-/** The name of a field in lower case, always the same string for the same name; undefined: it is no token. */
-export function fieldName(spelled: string): string | undefined {
-  const name = known.get(spelled);
-  if (name !== undefined) return name;
-  if (!TOKEN.test(spelled)) return undefined;
+/** Known from the start, so that no stranger's names can keep them out. */
+const COMMON = `
+  Accept Accept-Charset Accept-Encoding Accept-Language Accept-Ranges Access-Control-Allow-Credentials
+  Access-Control-Allow-Headers Access-Control-Allow-Methods Access-Control-Allow-Origin Access-Control-Expose-Headers
+  Access-Control-Max-Age Access-Control-Request-Headers Access-Control-Request-Method Age Allow Alt-Svc Authorization
+  Cache-Control Connection Content-Disposition Content-Encoding Content-Language Content-Length Content-Location
+  Content-Range Content-Security-Policy Content-Type Cookie Date DNT ETag Expect Expires Forwarded From Host
+  Idempotency-Key If-Match If-Modified-Since If-None-Match If-Range If-Unmodified-Since Keep-Alive Last-Event-ID
+  Last-Modified Link Location Max-Forwards Mcp-Protocol-Version Mcp-Session-Id Origin Pragma Priority
+  Proxy-Authenticate Proxy-Authorization Proxy-Connection Range Referer Referrer-Policy Retry-After
+  Sec-Fetch-Dest Sec-Fetch-Mode Sec-Fetch-Site Sec-Fetch-User Sec-WebSocket-Accept Sec-WebSocket-Extensions
+  Sec-WebSocket-Key Sec-WebSocket-Protocol Sec-WebSocket-Version Server Server-Timing Set-Cookie
+  Strict-Transport-Security TE Traceparent Tracestate Trailer Transfer-Encoding Upgrade Upgrade-Insecure-Requests
+  User-Agent Vary Via WWW-Authenticate X-Accel-Buffering X-Acs-Date X-Acs-Request-Id X-AgentRun-Session-ID X-Api-Key
+  X-Content-Type-Options X-Forwarded-For X-Forwarded-Host X-Forwarded-Proto X-Frame-Options X-Powered-By X-Real-IP
+  X-Request-ID X-Requested-With`;
+
+for (const spelled of COMMON.trim().split(/\s+/)) {
+  fieldName(spelled);
+  fieldName(spelled.toLowerCase());
+}
+
+/** @param spelled a token */
+export function fieldName(spelled: string): FieldName {
+  const before = known.get(spelled);
+  if (before !== undefined) return before;
   const lower = spelled.toLowerCase();
-  if (known.size < MOST_KNOWN && spelled.length <= LONGEST_KNOWN) known.set(spelled, lower);
-  return lower;
+  const name = { lower, role: Object.hasOwn(ROLES, lower) ? ROLES[lower]! : PLAIN };
+  if (known.size < MOST_KNOWN && spelled.length <= LONGEST_KNOWN) known.set(spelled, name);
+  return name;
 }

@@ -1,17 +1,23 @@
-import { fieldName } from './field-names.ts';
+import {
+  CONNECTION,
+  CONTENT_LENGTH,
+  DISGUISED,
+  EXPECT,
+  fieldName,
+  HOST,
+  PLAIN,
+  TRANSFER_ENCODING,
+  UPGRADE,
+} from './field-names.ts';
+import { MARKS } from './head-scan.ts';
 import { excerpt, Malformed } from './malformed.ts';
-
-/** The most a head may take, and the most fields in it. */
-export const HEAD_BYTES = 64 * 1024;
-export const HEAD_FIELDS = 200;
-
-/** What no part of a head may hold: control characters, and CR or LF that are not the two together. */
-export const FORBIDDEN = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f]|\r[^\n]|[^\r]\n/;
 
 /** The length of a body of which nothing is known but that it is chunked. */
 export const CHUNKED = -1;
 /** The length of an answer's body that goes on until its connection is closed. */
 export const UNTIL_CLOSE = -2;
+
+const NONE: readonly string[] = [];
 
 /** What a head's fields say of the message itself, and all of them for who passes them on. */
 export class FieldSection {
@@ -19,50 +25,45 @@ export class FieldSection {
   readonly fields: string[] = [];
   /** The names alone, in lower case: `names[i]` belongs to `fields[2 * i]`. */
   readonly names: string[] = [];
-  /** The value of Host; undefined: there is none. */
+  /** The value of the first Host; undefined: there is none. */
   host: string | undefined = undefined;
+  /** How many Host fields there are. */
+  hosts = 0;
   /** What Connection lists, in lower case. */
   connection: readonly string[] = NONE;
+  /** Whether Connection holds something that is no list of tokens. */
+  isConnectionOdd = false;
   /** Undefined: not stated. */
   contentLength: number | undefined = undefined;
   isChunked = false;
+  /** All Expect fields, joined by commas. */
   expect: string | undefined = undefined;
+  /** All Upgrade fields, joined by commas. */
   upgrade: string | undefined = undefined;
 }
 
-const NONE: readonly string[] = [];
+/** 15 digits stay below 2^53, and are more than any body. */
+const LENGTH = /^[0-9]{1,15}$/;
 
 /**
- * Reads the lines of a head behind its first one (RFC 9112 section 5). What could be read in two ways is refused.
- * @param text begins at the first field, and has been checked for `FORBIDDEN`
- * @param end where the last line's CRLF ends
+ * Takes the fields of a head that was just scanned in one go. Framing that could be read in two ways is refused
+ * (RFC 9112 section 6).
+ * @param text the head
+ * @param count of fields
  */
-export function readFields(text: string, from: number, end: number): FieldSection | Malformed {
+export function takeFields(text: string, count: number): FieldSection | Malformed {
   const section = new FieldSection();
   const { fields, names } = section;
-  let at = from;
-  while (at < end) {
-    const lineEnd = text.indexOf('\r\n', at);
-    const colon = text.indexOf(':', at);
-    if (colon === -1 || colon > lineEnd) {
-      return new Malformed(400, `A line of the head has no colon: ${excerpt(text.slice(at, lineEnd))}`);
-    }
-    const spelled = text.slice(at, colon);
-    const name = fieldName(spelled);
-    if (name === undefined) return badName(text, at, spelled);
-    let valueFrom = colon + 1;
-    let valueTo = lineEnd;
-    while (valueFrom < valueTo && isSpace(text.charCodeAt(valueFrom))) valueFrom++;
-    while (valueTo > valueFrom && isSpace(text.charCodeAt(valueTo - 1))) valueTo--;
-    const value = text.slice(valueFrom, valueTo);
-    if (names.length === HEAD_FIELDS) {
-      return new Malformed(431, `A head may have at most ${HEAD_FIELDS} fields`);
-    }
+  for (let mark = 0; mark < 4 * count; mark += 4) {
+    const spelled = text.slice(MARKS[mark], MARKS[mark + 1]);
+    const value = text.slice(MARKS[mark + 2], MARKS[mark + 3]);
+    const { lower, role } = fieldName(spelled);
     fields.push(spelled, value);
-    names.push(name);
-    const fault = note(section, name, value);
-    if (fault !== undefined) return fault;
-    at = lineEnd + 2;
+    names.push(lower);
+    if (role !== PLAIN) {
+      const fault = note(section, role, value);
+      if (fault !== undefined) return fault;
+    }
   }
   if (section.isChunked && section.contentLength !== undefined) {
     return new Malformed(400, 'Content-Length and Transfer-Encoding may not come together');
@@ -71,56 +72,72 @@ export function readFields(text: string, from: number, end: number): FieldSectio
 }
 
 /** Takes note of a field that says something of the message itself. */
-function note(section: FieldSection, name: string, value: string): Malformed | undefined {
-  switch (name) {
-    case 'host':
-      if (section.host !== undefined) return new Malformed(400, 'Host was sent more than once');
-      section.host = value;
+function note(section: FieldSection, role: number, value: string): Malformed | undefined {
+  switch (role) {
+    case HOST:
+      if (section.hosts++ === 0) section.host = value;
       return undefined;
-    case 'content-length':
+    case CONTENT_LENGTH:
       if (section.contentLength !== undefined) {
         return new Malformed(400, 'Content-Length was sent more than once');
       }
-      // 15 digits stay below 2^53, and are more than any body.
-      if (!/^[0-9]{1,15}$/.test(value)) {
-        return new Malformed(400, `Content-Length must be a number of bytes; got ${excerpt(value)}`);
+      if (!LENGTH.test(value)) {
+        return new Malformed(
+          400,
+          `Content-Length must be one number of bytes, of at most 15 digits; got ${excerpt(value)}`,
+        );
       }
       section.contentLength = Number(value);
       return undefined;
-    case 'transfer-encoding':
+    case TRANSFER_ENCODING:
       if (section.isChunked) return new Malformed(400, 'Transfer-Encoding was sent more than once');
-      if (value.toLowerCase() !== 'chunked') {
-        return new Malformed(501, `Transfer-Encoding must be chunked; got ${excerpt(value)}`);
-      }
+      if (value !== 'chunked' && value.toLowerCase() !== 'chunked') return codingFault(value);
       section.isChunked = true;
       return undefined;
-    case 'connection': {
-      const options = value.toLowerCase().split(',');
-      section.connection = section.connection.concat(options.map((option) => option.trim()));
+    case CONNECTION:
+      noteConnection(section, value);
       return undefined;
-    }
-    case 'expect':
-      section.expect = value;
+    case EXPECT:
+      section.expect = section.expect === undefined ? value : `${section.expect}, ${value}`;
       return undefined;
-    case 'upgrade':
+    case UPGRADE:
       section.upgrade = section.upgrade === undefined ? value : `${section.upgrade}, ${value}`;
       return undefined;
+    case DISGUISED:
+      return new Malformed(
+        400,
+        'Content_Length and Transfer_Encoding are read as Content-Length and Transfer-Encoding by some servers',
+      );
     default:
       return undefined;
   }
 }
 
-function badName(text: string, at: number, spelled: string): Malformed {
-  const first = text.charCodeAt(at);
-  if (isSpace(first))
-    return new Malformed(400, 'A line of the head begins with white space (folded fields are not taken)');
-  if (spelled === '') return new Malformed(400, 'A field of the head has no name');
-  return new Malformed(
-    400,
-    `The name of a field may hold only letters, digits and !#$%&'*+-.^_\`|~; got ${excerpt(spelled)}`,
-  );
+/** A coding that is not known here is one thing (RFC 9112 section 6.1), a list that means nothing another. */
+function codingFault(value: string): Malformed {
+  const codings = value.split(',').map((coding) => coding.trim().toLowerCase());
+  const isReadable =
+    codings.every((coding) => TOKEN.test(coding)) && codings.indexOf('chunked') === codings.length - 1;
+  return isReadable
+    ? new Malformed(501, `The one Transfer-Encoding known here is chunked; got ${excerpt(value)}`)
+    : new Malformed(400, `Transfer-Encoding must be chunked; got ${excerpt(value)}`);
 }
 
-function isSpace(code: number): boolean {
-  return code === 0x20 || code === 0x09;
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+
+/** The same strings as long as it is one of these, which is nearly always. */
+const CONNECTIONS = new Map<string, readonly string[]>(
+  ['keep-alive', 'close', 'upgrade'].map((option) => [option, [option]]),
+);
+
+function noteConnection(section: FieldSection, value: string): void {
+  const lower = value.toLowerCase();
+  let options = CONNECTIONS.get(lower);
+  if (options === undefined) {
+    // Empty elements are to be passed over (RFC 9110 section 5.6.1.2).
+    const listed = lower.split(',').map((option) => option.replace(/^[ \t]+|[ \t]+$/g, ''));
+    options = listed.filter((option) => option !== '');
+    if (!options.every((option) => TOKEN.test(option))) section.isConnectionOdd = true;
+  }
+  section.connection = section.connection === NONE ? options : section.connection.concat(options);
 }

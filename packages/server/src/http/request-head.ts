@@ -1,6 +1,7 @@
-import { METHODS } from 'node:http';
-import { CHUNKED, type FieldSection, FORBIDDEN, HEAD_BYTES, readFields } from './fields.ts';
+import { CHUNKED, type FieldSection, takeFields } from './fields.ts';
+import { type HeadScan, scanFields, WHOLE } from './head-scan.ts';
 import { excerpt, Malformed } from './malformed.ts';
+import { LINE_SEEN, scanRequestLine } from './request-line.ts';
 
 /** The head of a request, read in the one way in which everybody reads it. */
 export interface RequestHead {
@@ -21,55 +22,60 @@ export interface RequestHead {
   end: number;
 }
 
-/** CONNECT asks for a tunnel, and PRI is how HTTP/2 begins. */
-const KNOWN_METHODS = new Set(METHODS.filter((method) => method !== 'CONNECT'));
-const TARGET = /^[!"$-~]+$/;
-const HOST = /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::[0-9]{0,5})?$/;
+/** Without what URIs would allow in a host besides names: `,` joins two, and `%` and `;` are read in two ways. */
+const HOST = /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(?::[0-9]{0,5})?$/;
 const ABSOLUTE = /^https?:\/\/([^/?]*)(.*)$/i;
 
 /**
- * Reads the head of a request (RFC 9112).
+ * Reads the head of a request (RFC 9112). What can be read in two ways is refused, at the first byte that is wrong
+ * where that is in a line, and when all has come where it is in what lines mean together.
  * @param from where the request begins
  * @param to where what has arrived ends
+ * @param scan of a head that was not whole before: keeps each byte from being looked at with every try. The bytes may
+ * have been moved since, but must begin with the same
  * @returns undefined: more has to come
  */
 export function readRequestHead(
   bytes: Buffer,
   from: number,
   to: number,
+  scan?: HeadScan,
 ): RequestHead | Malformed | undefined {
-  // RFC 9112 section 2.2: one empty line before a request is passed over.
-  let begin = from;
-  if (bytes[begin] === 0x0d && (begin + 1 === to || bytes[begin + 1] === 0x0a)) begin += 2;
-  if (begin >= to) return undefined;
-  const text = bytes.toString('latin1', begin, Math.min(to, begin + HEAD_BYTES + 1));
-  const end = text.indexOf('\r\n\r\n');
-  if (end === -1) return unfinished(text);
-  const headEnd = end + 4;
-  if (headEnd > HEAD_BYTES) return tooLong();
-  const lineEnd = text.indexOf('\r\n');
-  const head = text.slice(0, headEnd);
-  if (FORBIDDEN.test(head)) return forbidden(head);
+  let seen = scan === undefined || scan.at === 0 ? WHOLE.begin() : scan;
+  let fault = scanHead(seen, bytes, from, to);
+  if (fault === undefined && seen.end === 0) {
+    if (scan !== undefined && seen === WHOLE) scan.takeOver(WHOLE);
+    return undefined;
+  }
+  if (fault === undefined && seen !== WHOLE) {
+    // What was found in several tries is gone through once more in one, for the places of its fields.
+    seen = WHOLE.begin();
+    fault = scanHead(seen, bytes, from, to);
+  }
+  scan?.begin();
+  return fault ?? takeHead(seen, bytes, from);
+}
 
-  const line = head.slice(0, lineEnd);
-  const methodEnd = line.indexOf(' ');
-  const targetEnd = line.indexOf(' ', methodEnd + 1);
-  if (methodEnd <= 0 || targetEnd <= methodEnd + 1) {
-    return new Malformed(400, `A request begins with "METHOD /target HTTP/1.1"; got ${excerpt(line)}`);
+function scanHead(scan: HeadScan, bytes: Buffer, from: number, to: number): Malformed | undefined {
+  if (scan.stage !== LINE_SEEN) {
+    const fault = scanRequestLine(scan, bytes, from, to);
+    if (fault !== undefined || scan.stage !== LINE_SEEN) return fault;
   }
-  const minor = minorOf(line.slice(targetEnd + 1));
-  if (minor instanceof Malformed) return minor;
-  const method = line.slice(0, methodEnd);
-  if (!KNOWN_METHODS.has(method)) {
-    return new Malformed(501, `The method ${excerpt(method)} is not known here`);
-  }
-  const section = readFields(head, lineEnd + 2, end + 2);
+  return scanFields(scan, bytes, from, to);
+}
+
+function takeHead(scan: HeadScan, bytes: Buffer, from: number): RequestHead | Malformed {
+  const text = bytes.toString('latin1', from, from + scan.end);
+  const { lineBegin, partBegin, partEnd } = scan;
+  const method = text.slice(lineBegin, partBegin - 1);
+  const minor = text.charCodeAt(partEnd + 8) === 0x31 ? 1 : 0;
+  const section = takeFields(text, scan.fields);
   if (section instanceof Malformed) return section;
-
-  const target = targetOf(method, line.slice(methodEnd + 1, targetEnd), section.host);
-  if (target instanceof Malformed) return target;
   const fault = check(section, minor);
   if (fault !== undefined) return fault;
+  const target = targetOf(method, text.slice(partBegin, partEnd), section.host);
+  if (target instanceof Malformed) return target;
+  const { connection } = section;
   return {
     method,
     target,
@@ -77,80 +83,50 @@ export function readRequestHead(
     section,
     length: section.isChunked ? CHUNKED : (section.contentLength ?? 0),
     keepAlive:
-      minor === 1
-        ? !section.connection.includes('close')
-        : section.connection.includes('keep-alive') && !section.connection.includes('close'),
-    end: begin + headEnd,
+      connection.length === 0
+        ? minor === 1
+        : !connection.includes('close') && (minor === 1 || connection.includes('keep-alive')),
+    end: from + scan.end,
   };
 }
 
-function minorOf(version: string): 0 | 1 | Malformed {
-  if (version === 'HTTP/1.1') return 1;
-  if (version === 'HTTP/1.0') return 0;
-  if (/^HTTP\/[0-9]\.[0-9]$/.test(version)) {
-    return new Malformed(505, `HTTP/1.1 and HTTP/1.0 are spoken here; got ${version}`);
-  }
-  return new Malformed(400, `The first line of a request ends with "HTTP/1.1"; got ${excerpt(version)}`);
-}
-
 function targetOf(method: string, written: string, host: string | undefined): string | Malformed {
-  if (!TARGET.test(written)) {
-    return new Malformed(
-      400,
-      `The target of a request may hold only printable ASCII and no "#"; got ${excerpt(written)}`,
-    );
-  }
-  if (written.startsWith('/')) return written;
+  if (written.charCodeAt(0) === 0x2f) return written;
   if (written === '*') {
     return method === 'OPTIONS' ? '*' : new Malformed(400, 'Only OPTIONS may have the target "*"');
   }
   const absolute = ABSOLUTE.exec(written);
-  if (!absolute) {
-    return new Malformed(400, `The target of a request must start with "/"; got ${excerpt(written)}`);
-  }
+  if (!absolute) return new Malformed(400, 'The target of a request must begin with "/" or "http://"');
   const [, authority = '', rest = ''] = absolute;
   if (host === undefined || authority.toLowerCase() !== host.toLowerCase()) {
-    return new Malformed(400, `The target names another host than Host; got ${excerpt(authority)}`);
+    const named = authority.slice(authority.lastIndexOf('@') + 1);
+    return new Malformed(400, `The target names another host than Host; got ${excerpt(named)}`);
   }
+  // RFC 9112 section 3.2.4: nothing behind the host stands for "*".
+  if (rest === '' && method === 'OPTIONS') return '*';
   return rest.startsWith('/') ? rest : `/${rest}`;
 }
 
 /** What fields mean together with the version. */
 function check(section: FieldSection, minor: 0 | 1): Malformed | undefined {
-  const { host, isChunked, expect } = section;
+  const { host } = section;
+  if (section.hosts > 1) return new Malformed(400, 'Host was sent more than once');
   if (host === undefined) {
     if (minor === 1) return new Malformed(400, 'A request needs exactly one Host field; got none');
   } else if (!HOST.test(host)) {
-    return new Malformed(400, `Host is not readable; got ${excerpt(host)}`);
+    return new Malformed(
+      400,
+      `Host must be a name or an address, with a port or without; got ${excerpt(host.slice(host.lastIndexOf('@') + 1))}`,
+    );
   }
-  if (isChunked && minor === 0) {
-    return new Malformed(400, 'HTTP/1.0 has no Transfer-Encoding');
-  }
-  if (expect !== undefined && expect.toLowerCase() !== '100-continue') {
-    return new Malformed(417, `Only "100-continue" may be expected; got ${excerpt(expect)}`);
+  if (section.isConnectionOdd) return new Malformed(400, 'Connection must be a list of names');
+  if (minor === 0) {
+    if (section.isChunked) return new Malformed(400, 'HTTP/1.0 has no Transfer-Encoding');
+    // RFC 9110 sections 7.8 and 10.1.1: neither means anything in HTTP/1.0.
+    section.expect = undefined;
+    section.upgrade = undefined;
+  } else if (section.expect !== undefined && section.expect.toLowerCase() !== '100-continue') {
+    return new Malformed(417, `Only "100-continue" may be expected; got ${excerpt(section.expect)}`);
   }
   return undefined;
-}
-
-/** What has arrived of a head can already be wrong, and waiting for its end would be waiting for ever. */
-function unfinished(text: string): Malformed | undefined {
-  if (text.length > HEAD_BYTES) return tooLong();
-  // A CR at the very end may be half of a CRLF.
-  const seen = text.endsWith('\r') ? text.slice(0, -1) : text;
-  if (FORBIDDEN.test(seen) || seen.startsWith('\n')) return forbidden(text);
-  return undefined;
-}
-
-function tooLong(): Malformed {
-  return new Malformed(431, `The head of a request may have at most ${HEAD_BYTES} bytes`);
-}
-
-function forbidden(text: string): Malformed {
-  const first = text.charCodeAt(0);
-  if (first === 0x16)
-    return new Malformed(400, 'This port speaks plain HTTP, and was sent a TLS handshake; use http://');
-  if (/\r(?!\n)|(?<!\r)\n/.test(text)) {
-    return new Malformed(400, 'Lines of a head end with CRLF; got CR or LF alone');
-  }
-  return new Malformed(400, 'A head may hold no control characters');
 }

@@ -1,5 +1,8 @@
-import { CHUNKED, type FieldSection, FORBIDDEN, HEAD_BYTES, readFields, UNTIL_CLOSE } from './fields.ts';
+import { CHUNKED, type FieldSection, takeFields, UNTIL_CLOSE } from './fields.ts';
+import { type HeadScan, scanFields, WHOLE } from './head-scan.ts';
+import { HEAD_BYTES } from './limits.ts';
 import { excerpt, Malformed } from './malformed.ts';
+import { CR, isDigit, LF, nameOf, SP, TEXT_BYTE } from './octets.ts';
 
 /** The head of an answer. */
 export interface ResponseHead {
@@ -17,64 +20,140 @@ export interface ResponseHead {
   end: number;
 }
 
-const STATUS_LINE = /^HTTP\/1\.([01]) ([1-5][0-9][0-9])(?: (.*))?$/;
-
 /**
- * Reads the head of an answer (RFC 9112 sections 4 and 6.3).
+ * Reads the head of an answer (RFC 9112 sections 4 and 6.3). What can be read in two ways is refused.
  * @param method of the request that is answered
- * @returns undefined: more has to come
+ * @param scan as for `readRequestHead`
+ * @returns undefined: more has to come. A refusal's reason completes "the agent's answer is not readable: …".
  */
 export function readResponseHead(
   bytes: Buffer,
   from: number,
   to: number,
   method: string,
+  scan?: HeadScan,
 ): ResponseHead | Malformed | undefined {
-  const text = bytes.toString('latin1', from, Math.min(to, from + HEAD_BYTES + 1));
-  const end = text.indexOf('\r\n\r\n');
-  if (end === -1) return unfinished(text);
-  const headEnd = end + 4;
-  if (headEnd > HEAD_BYTES) return tooLong();
-  const lineEnd = text.indexOf('\r\n');
-  const head = text.slice(0, headEnd);
-  if (FORBIDDEN.test(head)) return new Malformed(502, 'its head holds control characters, or CR or LF alone');
+  let seen = scan === undefined || scan.at === 0 ? WHOLE.begin() : scan;
+  let fault = scanHead(seen, bytes, from, to);
+  if (fault === undefined && seen.end === 0) {
+    if (scan !== undefined && seen === WHOLE) scan.takeOver(WHOLE);
+    return undefined;
+  }
+  if (fault === undefined && seen !== WHOLE) {
+    seen = WHOLE.begin();
+    fault = scanHead(seen, bytes, from, to);
+  }
+  scan?.begin();
+  const head = fault ?? takeHead(seen, bytes, from, method);
+  return head instanceof Malformed ? new Malformed(502, head.reason) : head;
+}
 
-  const line = STATUS_LINE.exec(head.slice(0, lineEnd));
-  if (!line) return new Malformed(502, `it begins with ${excerpt(head.slice(0, lineEnd))}`);
-  const minor = line[1] === '1' ? 1 : 0;
-  const status = Number(line[2]);
-  const section = readFields(head, lineEnd + 2, end + 2);
+function scanHead(scan: HeadScan, bytes: Buffer, from: number, to: number): Malformed | undefined {
+  if (scan.stage !== LINE_SEEN) {
+    const fault = scanStatusLine(scan, bytes, from, Math.min(to, from + HEAD_BYTES));
+    if (fault !== undefined) return fault;
+    if (scan.stage !== LINE_SEEN) {
+      return to - from >= HEAD_BYTES
+        ? new Malformed(502, `A head may have at most ${HEAD_BYTES} bytes`)
+        : undefined;
+    }
+  }
+  return scanFields(scan, bytes, from, to);
+}
+
+const REASON = 1;
+const LINE_SEEN = 2;
+
+const BEGIN = Buffer.from('HTTP/1.');
+const STATUS_AT = 9;
+const REASON_AT = 12;
+
+/** Looks at what stands at fixed places with every try, and at each byte of the reason once. */
+function scanStatusLine(scan: HeadScan, bytes: Buffer, base: number, limit: number): Malformed | undefined {
+  if (scan.stage !== REASON) {
+    for (let index = 0; index < REASON_AT; index++) {
+      const at = base + index;
+      if (at === limit) return undefined;
+      if (!fits(index, bytes[at]!)) {
+        return new Malformed(
+          502,
+          `An answer begins with "HTTP/1.1 200" or alike; got ${excerpt(bytes.toString('latin1', base, Math.min(at + 1, limit)))}`,
+        );
+      }
+    }
+    if (base + REASON_AT === limit) return undefined;
+    const next = bytes[base + REASON_AT];
+    if (next !== SP && next !== CR) {
+      return new Malformed(
+        502,
+        `The status of an answer has three digits, and got ${nameOf(next!)} behind them`,
+      );
+    }
+    scan.partBegin = next === SP ? REASON_AT + 1 : REASON_AT;
+    scan.at = scan.partBegin;
+    scan.stage = REASON;
+  }
+  let at = base + scan.at;
+  while (at < limit && TEXT_BYTE[bytes[at]!] === 1) at++;
+  scan.at = at - base;
+  if (at === limit || (at + 1 === limit && bytes[at] === CR)) return undefined;
+  if (bytes[at] !== CR || bytes[at + 1] !== LF) {
+    return new Malformed(502, `The first line of an answer has ${nameOf(bytes[at]!)} where it may not`);
+  }
+  scan.partEnd = at - base;
+  scan.at = scan.partEnd + 2;
+  scan.fieldBegin = scan.at;
+  scan.stage = LINE_SEEN;
+  return undefined;
+}
+
+function fits(index: number, code: number): boolean {
+  if (index < BEGIN.length) return code === BEGIN[index];
+  if (index === BEGIN.length) return code === 0x30 || code === 0x31;
+  if (index < STATUS_AT) return code === SP;
+  if (index === STATUS_AT) return code >= 0x31 && code <= 0x35;
+  return isDigit(code);
+}
+
+function takeHead(scan: HeadScan, bytes: Buffer, from: number, method: string): ResponseHead | Malformed {
+  const text = bytes.toString('latin1', from, from + scan.end);
+  const minor = text.charCodeAt(BEGIN.length) === 0x31 ? 1 : 0;
+  const status = Number(text.slice(STATUS_AT, REASON_AT));
+  const section = takeFields(text, scan.fields);
   if (section instanceof Malformed) return section;
-  if (section.isChunked && minor === 0) return new Malformed(502, 'HTTP/1.0 has no Transfer-Encoding');
+  const fault = check(section, minor, status);
+  if (fault !== undefined) return fault;
+  const length = lengthOf(section, status, method);
   const { connection } = section;
   return {
     status,
-    reason: line[3] ?? '',
+    reason: text.slice(scan.partBegin, scan.partEnd),
     minor,
     section,
-    length: lengthOf(section, status, method),
-    keepAlive: !connection.includes('close') && (minor === 1 || connection.includes('keep-alive')),
-    end: from + headEnd,
+    length,
+    keepAlive:
+      length !== UNTIL_CLOSE &&
+      !section.isConnectionOdd &&
+      !connection.includes('close') &&
+      (minor === 1 || connection.includes('keep-alive')),
+    end: from + scan.end,
   };
+}
+
+/** What has no content must not say that it has: who believes the one and who believes the other part here. */
+function check(section: FieldSection, minor: 0 | 1, status: number): Malformed | undefined {
+  if (section.isChunked && minor === 0) return new Malformed(502, 'HTTP/1.0 has no Transfer-Encoding');
+  if (status >= 200 && status !== 204) return undefined;
+  if (section.isChunked)
+    return new Malformed(502, `An answer with status ${status} has no Transfer-Encoding`);
+  if (section.contentLength !== undefined && section.contentLength > 0) {
+    return new Malformed(502, `An answer with status ${status} has no content, but a Content-Length`);
+  }
+  return undefined;
 }
 
 function lengthOf(section: FieldSection, status: number, method: string): number {
   if (method === 'HEAD' || status < 200 || status === 204 || status === 304) return 0;
   if (section.isChunked) return CHUNKED;
   return section.contentLength ?? UNTIL_CLOSE;
-}
-
-function unfinished(text: string): Malformed | undefined {
-  if (text.length > HEAD_BYTES) return tooLong();
-  const begin = 'HTTP/1.';
-  if (!text.startsWith(begin.slice(0, text.length)) && !begin.startsWith(text.slice(0, begin.length))) {
-    return new Malformed(502, `it begins with ${excerpt(text)}`);
-  }
-  const seen = text.endsWith('\r') ? text.slice(0, -1) : text;
-  if (FORBIDDEN.test(seen)) return new Malformed(502, 'its head holds control characters, or CR or LF alone');
-  return undefined;
-}
-
-function tooLong(): Malformed {
-  return new Malformed(502, `its head has more than ${HEAD_BYTES} bytes`);
 }
