@@ -115,12 +115,17 @@ function note(section: FieldSection, role: number, value: string): Malformed | u
 
 /** A coding that is not known here is one thing (RFC 9112 section 6.1), a list that means nothing another. */
 function codingFault(value: string): Malformed {
-  const codings = value.split(',').map((coding) => coding.trim().toLowerCase());
+  const codings = listed(value.toLowerCase());
   const isReadable =
     codings.every((coding) => TOKEN.test(coding)) && codings.indexOf('chunked') === codings.length - 1;
   return isReadable
     ? new Malformed(501, `The one Transfer-Encoding known here is chunked; got ${excerpt(value)}`)
     : new Malformed(400, `Transfer-Encoding must be chunked; got ${excerpt(value)}`);
+}
+
+/** The elements of a list, without the white space around them; not `trim`, which takes more than that. */
+function listed(value: string): string[] {
+  return value.split(',').map((element) => element.replace(/^[ \t]+|[ \t]+$/g, ''));
 }
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
@@ -135,8 +140,7 @@ function noteConnection(section: FieldSection, value: string): void {
   let options = CONNECTIONS.get(lower);
   if (options === undefined) {
     // Empty elements are to be passed over (RFC 9110 section 5.6.1.2).
-    const listed = lower.split(',').map((option) => option.replace(/^[ \t]+|[ \t]+$/g, ''));
-    options = listed.filter((option) => option !== '');
+    options = listed(lower).filter((option) => option !== '');
     if (!options.every((option) => TOKEN.test(option))) section.isConnectionOdd = true;
   }
   section.connection = section.connection === NONE ? options : section.connection.concat(options);

@@ -1,0 +1,59 @@
+import { expect, test } from 'vitest';
+import type { RequestHead } from '../../src/http/request-head.ts';
+import { cutInTwo, cutToBytes, type Reading, readRequests } from './reading.ts';
+import { REQUESTS, type RequestRow } from './requests.ts';
+
+test.each(REQUESTS.map((row) => [row.name, row] as const))('%s', (_, row) => {
+  const bytes = Buffer.from(row.raw, 'latin1');
+  const whole = readRequests([bytes]);
+  expect(outcome(whole)).toEqual(wanted(row));
+  row.messages.forEach(({ fields }, index) => {
+    if (fields) expect(whole.messages[index]!.head.section.fields).toEqual(fields);
+  });
+  expect(whole.fault?.reason ?? '').not.toMatch(/secret/);
+
+  // However it is cut, and whether or not what was looked at is remembered.
+  const seen = detail(whole);
+  for (const pieces of cutInTwo(bytes)) {
+    expect(detail(readRequests(pieces)), `cut at ${pieces[0]!.length}`).toEqual(seen);
+  }
+  expect(detail(readRequests(cutToBytes(bytes)))).toEqual(seen);
+  if (bytes.length < 1000) expect(detail(readRequests(cutToBytes(bytes), false))).toEqual(seen);
+});
+
+test('names of rows are told apart', () => {
+  expect(new Set(REQUESTS.map((row) => row.name)).size).toBe(REQUESTS.length);
+  expect(REQUESTS.length).toBeGreaterThanOrEqual(150);
+});
+
+function wanted({ messages, status, unfinished = false }: RequestRow) {
+  return {
+    messages: messages.map(({ method, target, body, keepAlive = true }) => ({
+      method,
+      target,
+      body,
+      keepAlive,
+    })),
+    status,
+    unfinished,
+  };
+}
+
+function outcome({ messages, fault, isUnfinished }: Reading<RequestHead>) {
+  return {
+    messages: messages.map(({ head: { method, target, keepAlive }, body }) => ({
+      method,
+      target,
+      body,
+      keepAlive,
+    })),
+    status: fault?.status,
+    unfinished: isUnfinished,
+  };
+}
+
+/** All that must not depend on how the bytes came: as one text, which is quick to compare. */
+function detail(reading: Reading<RequestHead>): string {
+  const { messages, fault, isUnfinished, end } = reading;
+  return JSON.stringify([messages, fault?.status, isUnfinished, fault ? undefined : end]);
+}
