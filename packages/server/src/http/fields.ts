@@ -11,6 +11,7 @@ import {
 } from './field-names.ts';
 import { MARKS } from './head-scan.ts';
 import { excerpt, Malformed } from './malformed.ts';
+import { CR, HTAB, isSpace } from './octets.ts';
 
 /** The length of a body of which nothing is known but that it is chunked. */
 export const CHUNKED = -1;
@@ -61,7 +62,7 @@ export function takeFields(text: string, count: number): FieldSection | Malforme
     fields.push(spelled, value);
     names.push(lower);
     if (role !== PLAIN) {
-      const fault = note(section, role, value);
+      const fault = note(section, role, value) ?? tabFault(text, MARKS[mark + 3]!, role);
       if (fault !== undefined) return fault;
     }
   }
@@ -113,6 +114,18 @@ function note(section: FieldSection, role: number, value: string): Malformed | u
   }
 }
 
+/** White space may follow every value, but some readers take no tab behind one that frames the message. */
+function tabFault(text: string, valueEnd: number, role: number): Malformed | undefined {
+  if (text.charCodeAt(valueEnd) === CR || (role !== CONTENT_LENGTH && role !== TRANSFER_ENCODING))
+    return undefined;
+  for (let at = valueEnd; text.charCodeAt(at) !== CR; at++) {
+    if (text.charCodeAt(at) !== HTAB) continue;
+    const name = role === CONTENT_LENGTH ? 'Content-Length' : 'Transfer-Encoding';
+    return new Malformed(400, `${name} is followed by a tab`);
+  }
+  return undefined;
+}
+
 /** A coding that is not known here is one thing (RFC 9112 section 6.1), a list that means nothing another. */
 function codingFault(value: string): Malformed {
   const codings = listed(value.toLowerCase());
@@ -123,9 +136,15 @@ function codingFault(value: string): Malformed {
     : new Malformed(400, `Transfer-Encoding must be chunked; got ${excerpt(value)}`);
 }
 
-/** The elements of a list, without the white space around them; not `trim`, which takes more than that. */
+/** The elements of a list, without the white space around them. Not by `trim`, which takes more than that. */
 function listed(value: string): string[] {
-  return value.split(',').map((element) => element.replace(/^[ \t]+|[ \t]+$/g, ''));
+  return value.split(',').map((element) => {
+    let begin = 0;
+    let end = element.length;
+    while (begin < end && isSpace(element.charCodeAt(begin))) begin++;
+    while (end > begin && isSpace(element.charCodeAt(end - 1))) end--;
+    return element.slice(begin, end);
+  });
 }
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;

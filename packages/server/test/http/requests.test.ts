@@ -22,7 +22,8 @@ test.each(REQUESTS.map((row) => [row.name, row] as const))('%s', (_, row) => {
 });
 
 test('names of rows are told apart', () => {
-  expect(new Set(REQUESTS.map((row) => row.name)).size).toBe(REQUESTS.length);
+  const names = REQUESTS.map((row) => row.name);
+  expect(names.filter((name, at) => names.indexOf(name) !== at)).toEqual([]);
   expect(REQUESTS.length).toBeGreaterThanOrEqual(150);
 });
 
