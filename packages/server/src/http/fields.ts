@@ -11,7 +11,7 @@ import {
 } from './field-names.ts';
 import { MARKS } from './head-scan.ts';
 import { excerpt, Malformed } from './malformed.ts';
-import { CR, HTAB, isSpace } from './octets.ts';
+import { HTAB, isSpace, SP } from './octets.ts';
 
 /** The length of a body of which nothing is known but that it is chunked. */
 export const CHUNKED = -1;
@@ -32,7 +32,7 @@ export class FieldSection {
   hosts = 0;
   /** What Connection lists, in lower case. */
   connection: readonly string[] = NONE;
-  /** Whether Connection holds something that is no list of tokens. */
+  /** Whether Connection is no list of tokens that everybody reads. */
   isConnectionOdd = false;
   /** Undefined: not stated. */
   contentLength: number | undefined = undefined;
@@ -62,7 +62,9 @@ export function takeFields(text: string, count: number): FieldSection | Malforme
     fields.push(spelled, value);
     names.push(lower);
     if (role !== PLAIN) {
-      const fault = note(section, role, value) ?? tabFault(text, MARKS[mark + 3]!, role);
+      const fault =
+        note(section, role, value) ??
+        (hasTabBehind(text, MARKS[mark + 3]!) ? noteTab(section, role, spelled) : undefined);
       if (fault !== undefined) return fault;
     }
   }
@@ -114,16 +116,18 @@ function note(section: FieldSection, role: number, value: string): Malformed | u
   }
 }
 
-/** White space may follow every value, but some readers take no tab behind one that frames the message. */
-function tabFault(text: string, valueEnd: number, role: number): Malformed | undefined {
-  if (text.charCodeAt(valueEnd) === CR || (role !== CONTENT_LENGTH && role !== TRANSFER_ENCODING))
-    return undefined;
-  for (let at = valueEnd; text.charCodeAt(at) !== CR; at++) {
-    if (text.charCodeAt(at) !== HTAB) continue;
-    const name = role === CONTENT_LENGTH ? 'Content-Length' : 'Transfer-Encoding';
-    return new Malformed(400, `${name} is followed by a tab`);
-  }
-  return undefined;
+/** White space may follow every value, but some readers know none of these when a tab follows it. */
+function noteTab(section: FieldSection, role: number, spelled: string): Malformed | undefined {
+  if (role === CONNECTION) section.isConnectionOdd = true;
+  return role === CONTENT_LENGTH || role === TRANSFER_ENCODING
+    ? new Malformed(400, `${spelled} is followed by a tab`)
+    : undefined;
+}
+
+function hasTabBehind(text: string, valueEnd: number): boolean {
+  let at = valueEnd;
+  while (text.charCodeAt(at) === SP) at++;
+  return text.charCodeAt(at) === HTAB;
 }
 
 /** A coding that is not known here is one thing (RFC 9112 section 6.1), a list that means nothing another. */
@@ -160,7 +164,8 @@ function noteConnection(section: FieldSection, value: string): void {
   if (options === undefined) {
     // Empty elements are to be passed over (RFC 9110 section 5.6.1.2).
     options = listed(lower).filter((option) => option !== '');
-    if (!options.every((option) => TOKEN.test(option))) section.isConnectionOdd = true;
+    if (value.includes('\t') || !options.every((option) => TOKEN.test(option)))
+      section.isConnectionOdd = true;
   }
   section.connection = section.connection === NONE ? options : section.connection.concat(options);
 }

@@ -119,7 +119,7 @@ function check(section: FieldSection, minor: 0 | 1): Malformed | undefined {
       `Host must be a name or an address, with a port or without; got ${excerpt(host.slice(host.lastIndexOf('@') + 1))}`,
     );
   }
-  if (section.isConnectionOdd) return new Malformed(400, 'Connection must be a list of names');
+  if (section.isConnectionOdd) return new Malformed(400, 'Connection must be a list of names, without tabs');
   if (minor === 0) {
     if (section.isChunked) return new Malformed(400, 'HTTP/1.0 has no Transfer-Encoding');
     // RFC 9110 sections 7.8 and 10.1.1: neither means anything in HTTP/1.0.

@@ -131,8 +131,10 @@ function takeHead(scan: HeadScan, bytes: Buffer, from: number, method: string): 
     minor,
     section,
     length,
+    // After 101 the connection speaks something else.
     keepAlive:
       length !== UNTIL_CLOSE &&
+      status !== 101 &&
       !section.isConnectionOdd &&
       !connection.includes('close') &&
       (minor === 1 || connection.includes('keep-alive')),

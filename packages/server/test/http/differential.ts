@@ -56,10 +56,11 @@ export async function compareRequests(seed: number, cases: number): Promise<Comp
 
 export async function compareAnswers(seed: number, cases: number): Promise<Comparison> {
   const methodOf = (parts: Parts) => ['GET', 'POST', 'HEAD'][bytesOf(parts).length % 3]!;
-  /** One request is answered: by interim answers and a final one. */
+  /** One request is answered: by interim answers and a final one. After 101 another protocol is spoken. */
   const untilFinal = ({ messages }: Reading<ResponseHead>) => {
-    const final = messages.findIndex(({ head }) => head.status >= 200);
-    return final === -1 ? messages : messages.slice(0, final + 1);
+    const final = messages.findIndex(({ head }) => head.status >= 200 || head.status === 101);
+    if (final === -1) return messages;
+    return messages.slice(0, messages[final]!.head.status === 101 ? final : final + 1);
   };
   return await compare(seed, cases, {
     parts: answerParts,
@@ -68,9 +69,7 @@ export async function compareAnswers(seed: number, cases: number): Promise<Compa
       const method = methodOf(parts);
       const reading = readAnswers([bytes], method);
       const again = readAnswers(randomCuts(random, bytes), method);
-      // After 101 another protocol is spoken.
-      const read = untilFinal(reading).filter(({ head }) => head.status !== 101);
-      return { ours: read.map(answerMessage), fault: cutFault(reading, again) };
+      return { ours: untilFinal(reading).map(answerMessage), fault: cutFault(reading, again) };
     },
     theirs: async (given) =>
       await readWithClients(

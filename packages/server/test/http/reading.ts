@@ -108,15 +108,21 @@ export function readRequests(pieces: readonly Buffer[], withScan = true): Readin
   return readAll(pieces, readRequestHead, withScan);
 }
 
-/** @param methods of the requests that are answered, in order; the last one's goes on */
+/** @param methods of the requests that are answered, in order; the last one stands for all that follow */
 export function readAnswers(
   pieces: readonly Buffer[],
-  method: string,
+  methods: string | readonly string[],
   withScan = true,
 ): Reading<ResponseHead> {
+  const left = typeof methods === 'string' ? [methods] : [...methods];
   return readAll(
     pieces,
-    (bytes, from, to, scan) => readResponseHead(bytes, from, to, method, scan),
+    (bytes, from, to, scan) => {
+      const head = readResponseHead(bytes, from, to, left[0] ?? 'GET', scan);
+      if (head !== undefined && !(head instanceof Malformed) && head.status >= 200 && left.length > 1)
+        left.shift();
+      return head;
+    },
     withScan,
   );
 }
@@ -134,7 +140,7 @@ function readAll<Head extends { length: number; end: number; keepAlive: boolean 
 
 /** Every way to cut bytes in two; of long ones those near the ends, and some between. */
 export function* cutInTwo(bytes: Buffer): Generator<Buffer[]> {
-  const near = bytes.length > 3000 ? 300 : bytes.length;
+  const near = bytes.length > 1500 ? 120 : bytes.length;
   for (let at = 1; at < bytes.length; at += at < near || at > bytes.length - near ? 1 : 997) {
     yield [bytes.subarray(0, at), bytes.subarray(at)];
   }

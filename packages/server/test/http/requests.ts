@@ -700,7 +700,7 @@ passed(
     keepAlive: false,
   },
 );
-for (const value of ['close', 'Close', 'keep-alive, close', ', close,', 'close\t,\tx-a']) {
+for (const value of ['close', 'Close', 'keep-alive, close', ', close,']) {
   passed(`"Connection: ${value}" is the last request`, get(`Connection: ${value}\r\n`), { keepAlive: false });
 }
 for (const value of ['keep-alive', 'x-a', '', 'closed', 'not-close']) {
@@ -709,8 +709,21 @@ for (const value of ['keep-alive', 'x-a', '', 'closed', 'not-close']) {
 passed('Connection twice, with close in the second', get('Connection: x-a\r\nConnection: close\r\n'), {
   keepAlive: false,
 });
-for (const value of ['close x', '"close"', 'close;q=1', 'close\xa0', 'a/b']) {
-  refused(`"Connection: ${value}" is no list of names`, 400, get(`Connection: ${value}\r\n`));
+for (const value of [
+  'close\t',
+  'close \t',
+  'close\t,x-a',
+  'close x',
+  '"close"',
+  'close;q=1',
+  'close\xa0',
+  'a/b',
+]) {
+  refused(
+    `${JSON.stringify(`Connection: ${value}`)} is no list of names`,
+    400,
+    get(`Connection: ${value}\r\n`),
+  );
 }
 passed('HTTP/1.0', `GET ${X} HTTP/1.0\r\n${HOST}\r\n`, { keepAlive: false });
 passed('HTTP/1.0 with keep-alive', `GET ${X} HTTP/1.0\r\n${HOST}Connection: keep-alive\r\n\r\n`);
