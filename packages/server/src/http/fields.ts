@@ -43,6 +43,9 @@ export class FieldSection {
   upgrade: string | undefined = undefined;
 }
 
+/** Each field of a message is looked up among what Connection lists. */
+const CONNECTION_OPTIONS = 64;
+
 /** 15 digits stay below 2^53, and are more than any body. */
 const LENGTH = /^[0-9]{1,15}$/;
 
@@ -98,8 +101,7 @@ function note(section: FieldSection, role: number, value: string): Malformed | u
       section.isChunked = true;
       return undefined;
     case CONNECTION:
-      noteConnection(section, value);
-      return undefined;
+      return noteConnection(section, value);
     case EXPECT:
       section.expect = section.expect === undefined ? value : `${section.expect}, ${value}`;
       return undefined;
@@ -158,7 +160,7 @@ const CONNECTIONS = new Map<string, readonly string[]>(
   ['keep-alive', 'close', 'upgrade'].map((option) => [option, [option]]),
 );
 
-function noteConnection(section: FieldSection, value: string): void {
+function noteConnection(section: FieldSection, value: string): Malformed | undefined {
   const lower = value.toLowerCase();
   let options = CONNECTIONS.get(lower);
   if (options === undefined) {
@@ -168,4 +170,7 @@ function noteConnection(section: FieldSection, value: string): void {
       section.isConnectionOdd = true;
   }
   section.connection = section.connection === NONE ? options : section.connection.concat(options);
+  return section.connection.length > CONNECTION_OPTIONS
+    ? new Malformed(400, `Connection lists more than ${CONNECTION_OPTIONS} names`)
+    : undefined;
 }

@@ -3,7 +3,7 @@ import type { ResponseHead } from '../../src/http/response-head.ts';
 import { Random } from '../model/random.ts';
 import { answerParts, type Parts, randomCuts, requestParts } from './generate.ts';
 import { type NodeMessage, NodeRequests, readWithClients } from './node-parser.ts';
-import { type Reading, readAnswers, readRequests } from './reading.ts';
+import { type Reading, readAnswers, readRequests, summary } from './reading.ts';
 
 /**
  * Compares the readers with Node's parser in strict mode: whatever the readers accept, it reads the same way. What
@@ -145,11 +145,14 @@ function differs(ours: readonly NodeMessage[], theirs: readonly NodeMessage[]): 
   return undefined;
 }
 
-function cutFault<Head>(whole: Reading<Head>, cut: Reading<Head>): string | undefined {
-  const [one, other] = [whole, cut].map(({ messages, fault, isUnfinished }) =>
-    JSON.stringify([messages, fault?.status, isUnfinished]),
-  );
-  return one === other ? undefined : `cut in pieces it is read as ${other}, and whole as ${one}`;
+function cutFault<Head extends RequestHead | ResponseHead>(
+  whole: Reading<Head>,
+  cut: Reading<Head>,
+): string | undefined {
+  const [one, other] = [summary(whole), summary(cut)];
+  return one === other
+    ? undefined
+    : `cut in pieces it is read as ${JSON.stringify(other)}, and whole as ${JSON.stringify(one)}`;
 }
 
 function requestMessage({ head, body }: { head: RequestHead; body: string }): NodeMessage {
@@ -176,8 +179,8 @@ function withoutHost(line: string): string {
 }
 
 function answerMessage({ head, body }: { head: ResponseHead; body: string }): NodeMessage {
-  const { status, minor, section } = head;
-  return { line: `1.${minor} ${status}`, fields: section.fields, body, isComplete: true };
+  const { status, reason, minor, section } = head;
+  return { line: `1.${minor} ${status} ${reason}`, fields: section.fields, body, isComplete: true };
 }
 
 function bytesOf(parts: Parts): Buffer {

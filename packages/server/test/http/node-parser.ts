@@ -3,7 +3,7 @@ import { Duplex } from 'node:stream';
 
 /** What Node's own parser makes of bytes: the other reader in the comparison. */
 export interface NodeMessage {
-  /** Method and target, or version and status. */
+  /** Method, target and version, or version, status and reason. */
   line: string;
   fields: readonly string[];
   body: string;
@@ -77,11 +77,18 @@ export async function readWithClients(
     const messages: NodeMessage[] = [];
     const client: ClientRequest = request({ ...LENIENT, method, path: '/', createConnection: () => wire });
     client.on('error', () => {});
-    client.on('information', ({ statusCode, httpVersion, rawHeaders }) => {
-      messages.push({ line: `${httpVersion} ${statusCode}`, fields: rawHeaders, body: '', isComplete: true });
+    client.on('information', ({ statusCode, statusMessage, httpVersion, rawHeaders }) => {
+      messages.push({
+        line: `${httpVersion} ${statusCode} ${statusMessage}`,
+        fields: rawHeaders,
+        body: '',
+        isComplete: true,
+      });
     });
     client.on('response', (message) => {
-      messages.push(collect(message, `${message.httpVersion} ${message.statusCode}`));
+      messages.push(
+        collect(message, `${message.httpVersion} ${message.statusCode} ${message.statusMessage}`),
+      );
     });
     client.end();
     return { wire, client, messages, bytes, ends };

@@ -138,6 +138,19 @@ function readAll<Head extends { length: number; end: number; keepAlive: boolean 
   return connection.finish();
 }
 
+/** All of a reading that must not depend on how the bytes came. Reasons may quote what had come. */
+export function summary({ messages, fault, isUnfinished, end }: Reading<RequestHead | ResponseHead>): string {
+  let text = `${fault?.status} ${isUnfinished} ${fault ? '' : end}`;
+  for (const { head, body } of messages) {
+    const { section } = head;
+    const line = 'method' in head ? `${head.method} ${head.target}` : `${head.status} ${head.reason}`;
+    text += `\n${line} ${head.minor} ${head.length} ${head.keepAlive} ${head.end}\n${section.fields.join('\n')}`;
+    text += `\n${section.names.length} ${section.hosts} ${section.host} ${section.contentLength} ${section.isChunked}`;
+    text += `\n${section.connection.join()} ${section.isConnectionOdd} ${section.expect} ${section.upgrade}\n${body}`;
+  }
+  return text;
+}
+
 /** Every way to cut bytes in two; of long ones those near the ends, and some between. */
 export function* cutInTwo(bytes: Buffer): Generator<Buffer[]> {
   const near = bytes.length > 1500 ? 120 : bytes.length;
