@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { HeadScan } from '../http/head-scan.ts';
 import { Malformed } from '../http/malformed.ts';
 import { readRequestHead } from '../http/request-head.ts';
 import type { CoarseClock } from './coarse-clock.ts';
@@ -59,6 +60,8 @@ export class ClientConnection implements ExchangeConnection, Sender {
   readonly #onClose: (connection: ClientConnection) => void;
   #exchange: Exchange | undefined = undefined;
   #raw: RawUser | undefined = undefined;
+  /** Of heads that do not arrive whole; most clients need none. */
+  #scan: HeadScan | undefined = undefined;
   /** To be written in this turn. */
   #text = '';
   /** Not read yet: the beginning of a head, or what was sent ahead. */
@@ -152,7 +155,7 @@ export class ClientConnection implements ExchangeConnection, Sender {
   /** To be called by an exchange whose answer has gone out, or never will. */
   answered(exchange: Exchange, keepAlive: boolean): void {
     if (exchange !== this.#exchange) return;
-    if (!exchange.body.isComplete && !exchange.body.fault) {
+    if (!exchange.body.isComplete && !exchange.body.fault && !exchange.isBodyWithheld) {
       // Closing at once would make the client's kernel report a reset, and many clients then never look at the answer
       // (RFC 9112 section 9.6). The rest is read away first.
       exchange.body.drop();
@@ -259,8 +262,9 @@ export class ClientConnection implements ExchangeConnection, Sender {
         if (this.#ahead.length > AHEAD_BYTES) this.pause();
         break;
       }
-      const head = readRequestHead(bytes, at, bytes.length);
+      const head = readRequestHead(bytes, at, bytes.length, this.#scan);
       if (head === undefined) {
+        this.#scan ??= new HeadScan();
         this.#ahead = at === 0 ? bytes : bytes.subarray(at);
         if (this.#waits !== 'head') this.#waitFor('head');
         break;

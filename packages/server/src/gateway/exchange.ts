@@ -5,7 +5,7 @@ import type { RequestHead as WireHead } from '../http/request-head.ts';
 import type { ConnectionMemory } from './connection-memory.ts';
 import { HangUp } from './hang-up.ts';
 import { type BodySource, IncomingBody } from './incoming-body.ts';
-import { describeHead, type Ends, type RequestHead } from './request-head.ts';
+import { describeHead, type Ends, expectsContinue, type RequestHead } from './request-head.ts';
 
 /**
  * Bodies up to this size are held until the call is let in: they can be sent a second time, and a client that trickles
@@ -81,6 +81,7 @@ export class Exchange {
   #left = 0;
   #isHead: boolean;
   #isTaking = true;
+  #isContinued = false;
 
   constructor(connection: ExchangeConnection, wire: WireHead) {
     this.#connection = connection;
@@ -105,6 +106,13 @@ export class Exchange {
     return this.#isTaking;
   }
 
+  /** Whether the client waits for "100 Continue" before it sends its body, and has not been told. */
+  get isBodyWithheld(): boolean {
+    return (
+      expectsContinue(this.wire) && !this.#isContinued && this.body.received === 0 && !this.body.isComplete
+    );
+  }
+
   /** After this answer the connection ends. */
   closeAfter(): void {
     this.#keepAlive = false;
@@ -113,6 +121,7 @@ export class Exchange {
   /** An answer of ours that goes before the real one (RFC 9110 section 15.2): `100` or `103`. HTTP/1.0 knows none. */
   inform(status: number, fields: readonly string[] = []): void {
     if (this.#begun || this.#isOver || this.wire.minor === 0) return;
+    if (status === 100) this.#isContinued = true;
     this.#connection.write(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines(fields)}\r\n`);
   }
 
@@ -134,7 +143,8 @@ export class Exchange {
       this.#left = UNTIL_CLOSE;
       this.#keepAlive = false;
     }
-    if (this.#connection.isStopping) this.#keepAlive = false;
+    // Whether the body will follow after all, only the client knows.
+    if (this.#connection.isStopping || this.isBodyWithheld) this.#keepAlive = false;
     if (!this.#keepAlive) text += 'connection: close\r\n';
     else if (minor === 0) text += 'connection: keep-alive\r\n';
     this.#text = `${text}\r\n`;

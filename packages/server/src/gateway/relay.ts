@@ -1,5 +1,6 @@
 import { ChunkedReader } from '../http/chunked-reader.ts';
 import { CHUNKED, UNTIL_CLOSE } from '../http/fields.ts';
+import { HeadScan } from '../http/head-scan.ts';
 import { Malformed } from '../http/malformed.ts';
 import { type ResponseHead, readResponseHead } from '../http/response-head.ts';
 import type { BulkPace } from './bulk-pace.ts';
@@ -74,6 +75,7 @@ class Relay implements ConnectionUser, BodySink, Answerer {
   #answer: ResponseHead | undefined = undefined;
   /** What came of a head that is not whole yet. */
   #headPart: Buffer | undefined = undefined;
+  #scan: HeadScan | undefined = undefined;
   /** Bytes of the answer's body that are still to come, when their number is known. */
   #left = 0;
   #chunked: ChunkedReader | undefined = undefined;
@@ -239,8 +241,9 @@ class Relay implements ConnectionUser, BodySink, Answerer {
       this.#headPart = undefined;
     }
     while (!this.#answer) {
-      const head = readResponseHead(source, at, end, this.#options.method);
+      const head = readResponseHead(source, at, end, this.#options.method, this.#scan);
       if (head === undefined) {
+        this.#scan ??= new HeadScan();
         this.#headPart = Buffer.from(source.subarray(at, end));
         return true;
       }

@@ -3,6 +3,7 @@ import { CHUNKED } from '../http/fields.ts';
 import { ClientGone } from './admit.ts';
 import { type Exchange, KEPT_BODY_BYTES } from './exchange.ts';
 import type { IncomingBody } from './incoming-body.ts';
+import { expectsContinue } from './request-head.ts';
 
 export type RequestBody =
   /** All of it is here, and can be sent a second time. */
@@ -34,7 +35,7 @@ export function takeBody(exchange: Exchange, limitBytes: number): RequestBody | 
     return { kind: 'stream', source: body, limitBytes, framing: ['transfer-encoding', 'chunked'] };
   }
   // Whoever expects "100 Continue" sends nothing before the agent has said it.
-  if (length > KEPT_BODY_BYTES || wire.section.expect !== undefined) {
+  if (length > KEPT_BODY_BYTES || expectsContinue(wire)) {
     return { kind: 'stream', source: body, limitBytes, framing: ['content-length', String(length)] };
   }
   return new Promise((resolve, reject) => {

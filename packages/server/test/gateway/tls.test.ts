@@ -179,7 +179,7 @@ describe('a call over TLS', () => {
     const { socket, state } = await rawTls(gateway.tlsPort);
     socket.write('NONSENSE\r\n\r\n');
     await until(() => state.ended, 'the end');
-    expect(state.text).toMatch(/^HTTP\/1\.1 400 /);
+    expect(state.text).toMatch(/^HTTP\/1\.1 501 /);
     expect(state.text).toContain('ERR_BAD_REQUEST');
   });
 
