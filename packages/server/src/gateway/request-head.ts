@@ -18,11 +18,19 @@ export interface RequestHead {
 /** The ends of a connection. */
 export type Ends = Pick<RequestHead, 'peer' | 'local' | 'secure'>;
 
-export function describeHead(
-  { method, target, section }: WireHead,
-  { peer, local, secure }: Ends,
-): RequestHead {
-  return { method, target, fields: section.fields, peer, local, secure };
+export function describeHead(wire: WireHead, { peer, local, secure }: Ends): RequestHead {
+  const { method, target, section } = wire;
+  // HTTP/1.0 has no Expect (RFC 9110 section 10.1.1), and whoever the request is passed on to would act on it.
+  const fields =
+    wire.minor === 0 && section.names.includes('expect')
+      ? section.fields.filter((_, at) => section.names[at >> 1] !== 'expect')
+      : section.fields;
+  return { method, target, fields, peer, local, secure };
+}
+
+/** Whether a body comes only after "100 Continue". */
+export function expectsContinue({ section }: WireHead): boolean {
+  return section.expect !== undefined;
 }
 
 /** All values of a field, in order. @param name in lower case */
