@@ -50,7 +50,7 @@ export function list(value: string): string[] {
 }
 
 /** Reads hosts, by commas; an IPv6 address may have its brackets. */
-function hosts(value: string, what: string): string[] {
+export function hosts(value: string, what: string): string[] {
   return list(value).map((item) => {
     const host = canonicalHost(item);
     if (host === undefined) {

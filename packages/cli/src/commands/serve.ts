@@ -38,6 +38,16 @@ const FLAGS: [setting: keyof Config, syntax: string, description: string][] = [
     '--private-hosts <names>',
     'hosts for endpoints without public access, or "none" (default: loopback names)',
   ],
+  [
+    'agentHosts',
+    '--agent-hosts <names>',
+    'hosts for agents alone, whose pages are not confined, such as agents.localhost (default: none)',
+  ],
+  [
+    'trustProxy',
+    '--trust-proxy <addresses>',
+    'proxies that are believed where a call comes from, such as 10.0.0.0/8 (default: none)',
+  ],
 ];
 
 export const serve: Command = {

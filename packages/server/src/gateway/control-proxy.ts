@@ -36,7 +36,7 @@ export async function passToControl(
         headers: controlRequestFields({
           fields: head.fields,
           requestId: call.id,
-          peer: head.peer,
+          peer: call.from!.caller,
           framing: body.framing,
         }),
       },

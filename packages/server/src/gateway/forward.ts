@@ -95,9 +95,7 @@ export function agentFields(
   return agentRequestFields({
     fields: head.fields,
     requestId: call.id,
-    peer: head.peer,
-    secure: head.secure,
-    host: invocation.host,
+    added: invocation.added,
     agentHost: `${isIPv6(host) ? `[${host}]` : host}:${port}`,
     consumed: invocation.principal.consumed,
     framing,

@@ -4,18 +4,21 @@ import { isPrivateCall } from '../domain/private-access.ts';
 import type { RuntimeRoute } from '../feed/messages.ts';
 import { newRequestId } from '../observe/request-id.ts';
 import { ClientGone } from './admit.ts';
+import { onlyAgentsHere, pageFields } from './agent-pages.ts';
 import { chooseVersion } from './choose.ts';
 import { passToControl } from './control-proxy.ts';
 import { authenticate } from './credentials.ts';
 import { domainOf } from './domains.ts';
 import { answerError } from './errors.ts';
 import { forward } from './forward.ts';
+import { forwardedFields, isPassedOn, provenance } from './forwarded.ts';
 import { platformFields } from './headers.ts';
 import { type Caller, checkHost, isPreflight, preflightFields, withoutPort } from './host-check.ts';
 import type { Call, GatewayParts, Invocation } from './parts.ts';
 import { discardRest, type RequestBody, takeBody } from './request-body.ts';
-import { fieldValues, type RequestHead, readHead } from './request-head.ts';
+import { type RequestHead, readHead } from './request-head.ts';
 import { isDataPlane, type Resolved, resolve } from './resolve.ts';
+import { traceFields } from './trace-context.ts';
 
 /**
  * Start here: what happens to a request, step by step (docs/request-path.md). Every step before forwarding takes
@@ -32,10 +35,12 @@ export async function handleRequest(
   try {
     const caller = checkHost(parts.hostPolicy, head);
     call.crossOrigin = caller.crossOrigin;
+    call.from = provenance(parts.isTrustedProxy, head, caller.host);
     if (isPreflight(head, caller)) return answerPreflight(call, head, caller, response);
 
     const target = resolve(head.target, domain);
     if (target.kind === 'bad-path') throw new RunsteadError('ERR_BAD_REQUEST', target.reason);
+    if (target.kind === 'control' && caller.agentsOnly) throw onlyAgentsHere(caller.host);
     if (target.kind === 'health') return answerHealth(parts, call, head, response);
     if (target.kind === 'control') return await passToControl(parts, call, head, request, response);
 
@@ -100,22 +105,24 @@ export async function letIn(
   // Meanwhile the name may have gone to another runtime, or this one to another workspace or credential.
   if (runtime !== before) principal = identify(runtime);
   const { runtimeName, endpointName } = target;
-  const names = { runtimeName, endpointName, isPrivate: isPrivate(parts, head, caller) };
+  const names = { runtimeName, endpointName, isPrivate: isPrivate(parts, call, head, caller) };
   const destination = chooseVersion(runtime, names, parts.random());
   const lease = await parts.admission.admit(destination, call.signal);
-  return { destination, principal, lease, rest: target.rest, host: caller.host };
+  call.answerExtras.push(...pageFields(caller));
+  const trace = traceFields(head.fields, { sampled: parts.settings.traceSampled });
+  const added = [...forwardedFields(call.from!), ...trace];
+  return { destination, principal, lease, rest: target.rest, added };
 }
 
-/** What proxies say of themselves. None has to, so that its absence proves nothing. */
-const PASSED_ON = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip'];
-
+/** A trusted proxy may vouch for an address, but not that a caller is on this machine: that only a connection proves. */
 function isPrivate(
   { privateAccess }: GatewayParts,
-  { fields, peer }: RequestHead,
+  { from }: Call,
+  { fields }: RequestHead,
   { host }: Caller,
 ): boolean {
-  const isPassedOn = PASSED_ON.some((name) => fieldValues(fields, name).length > 0);
-  return isPrivateCall(privateAccess, { host: withoutPort(host), peer, isPassedOn });
+  const call = { host: withoutPort(host), peer: from!.caller, isPassedOn: isPassedOn(fields) };
+  return isPrivateCall(privateAccess, call);
 }
 
 /** A gateway that has just started listens before it knows its routes; nothing may be called unknown until then. */
@@ -152,6 +159,7 @@ function openCall(parts: GatewayParts, request: IncomingMessage, response: Serve
     startedMs: performance.now(),
     signal: open.signal,
     crossOrigin: undefined,
+    from: undefined,
     answerExtras: [],
   };
 }

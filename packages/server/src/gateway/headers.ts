@@ -1,4 +1,6 @@
 import { REQUEST_ID_HEADER } from '../observe/request-id.ts';
+import { setsPlatformCookie, withoutPlatformCookies } from './platform-cookies.ts';
+import { isTraceField } from './trace-context.ts';
 
 /**
  * What is added to and removed from the fields of requests and answers. Fields are names and values by turns, as
@@ -36,16 +38,16 @@ const HOST_WIDE = new Set([
   'clear-site-data',
   'strict-transport-security',
   'alt-svc',
+  // With these a browser would tell the agent's author what becomes of requests to all of the host.
+  'nel',
+  'report-to',
 ]);
 
 export interface AgentRequest {
   fields: readonly string[];
   requestId: string;
-  peer: string;
-  /** Whether it came over TLS. */
-  secure: boolean;
-  /** The Host field as the client sent it. */
-  host: string;
+  /** Fields of our own besides, as names and values by turns. */
+  added: readonly string[];
   /** `host:port` of the instance. */
   agentHost: string;
   /** Fields, in lower case, with credentials of the platform: they stop here. */
@@ -61,20 +63,11 @@ export function agentRequestFields(request: AgentRequest): string[] {
   eachField(request.fields, (name, value, spelled) => {
     if (HOP_BY_HOP.has(name) || named.has(name) || name === 'host' || name === FRAMING) return;
     if (request.consumed.has(name.replaceAll('_', '-'))) return;
-    if (isPlatformField(name)) return;
-    sent.push(spelled, value);
+    if (isPlatformField(name) || isTraceField(name)) return;
+    const kept = name === 'cookie' ? withoutPlatformCookies(value) : value;
+    if (kept !== undefined) sent.push(spelled, kept);
   });
-  sent.push(
-    'x-forwarded-for',
-    request.peer,
-    'x-forwarded-proto',
-    request.secure ? 'https' : 'http',
-    'x-forwarded-host',
-    request.host,
-    REQUEST_ID_HEADER,
-    request.requestId,
-    ...request.framing,
-  );
+  sent.push(...request.added, REQUEST_ID_HEADER, request.requestId, ...request.framing);
   return sent;
 }
 
@@ -89,6 +82,7 @@ function isPlatformField(name: string): boolean {
     canonical.startsWith('x-runstead-') ||
     canonical.startsWith('x-forwarded-') ||
     canonical === 'forwarded' ||
+    canonical === 'x-real-ip' ||
     canonical === REQUEST_ID_HEADER
   );
 }
@@ -133,6 +127,7 @@ export function answerFields(answer: Answer): string[] {
     if (HOP_BY_HOP.has(name) || named.has(name)) return;
     if (name === REQUEST_ID_HEADER || name === ERROR_ORIGIN_HEADER) return;
     if (origin === 'agent' && (name.startsWith('x-runstead-') || HOST_WIDE.has(name))) return;
+    if (origin === 'agent' && name === 'set-cookie' && setsPlatformCookie(value)) return;
     if (crossOrigin !== undefined && name === 'access-control-allow-origin') return;
     // RFC 9110 section 8.6: none of these has content, and a length there would be taken for the next answer's start.
     if (name === FRAMING && (status < 200 || status === 204)) return;

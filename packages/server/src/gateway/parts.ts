@@ -8,6 +8,7 @@ import type { Destination } from './choose.ts';
 import type { Connections } from './connections.ts';
 import type { Door, Principal } from './credentials.ts';
 import type { DomainMap } from './domains.ts';
+import type { Provenance, ProxyTrust } from './forwarded.ts';
 import type { HostPolicy } from './host-check.ts';
 import type { RouteTable } from './route-table.ts';
 import type { GatewaySettings } from './settings.ts';
@@ -19,6 +20,7 @@ export interface GatewayParts {
   hostPolicy: HostPolicy;
   domains: DomainMap;
   privateAccess: PrivateAccess;
+  isTrustedProxy: ProxyTrust;
   connections: Connections;
   table: RouteTable;
   /** Resolves at the first snapshot. */
@@ -46,6 +48,8 @@ export interface Call {
   signal: AbortSignal;
   /** The allowed foreign page that calls; known once host and origin were checked. */
   crossOrigin: string | undefined;
+  /** Where it comes from; known as soon. */
+  from: Provenance | undefined;
   /** Further fields of the answer, names and values by turns: what the steps before forwarding have to say of the call. */
   answerExtras: string[];
 }
@@ -57,6 +61,6 @@ export interface Invocation {
   lease: Lease;
   /** Path and query for the agent. */
   rest: string;
-  /** The Host field as the client sent it. */
-  host: string;
+  /** Fields that the agent gets of us, names and values by turns: where the call comes from, and its trace. */
+  added: readonly string[];
 }

@@ -14,6 +14,7 @@ import { certificateNow, followCertificate } from './certificate.ts';
 import { Connections } from './connections.ts';
 import { reportUsage } from './demand.ts';
 import { answerMalformed } from './errors.ts';
+import { proxyTrust } from './forwarded.ts';
 import { handleRequest } from './handle-request.ts';
 import { Handshakes } from './handshakes.ts';
 import { hostPolicy } from './host-check.ts';
@@ -91,6 +92,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     settings,
     domains: new Map(settings.domains.map((domain) => [domain.host, domain])),
     privateAccess: privateAccess(settings),
+    isTrustedProxy: proxyTrust(settings.trustProxy),
     connections,
     table,
     firstRoutes: new Promise((resolve) => {

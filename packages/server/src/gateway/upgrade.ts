@@ -8,6 +8,7 @@ import { type Dial, isListenerInDoubt } from './connect.ts';
 import { domainOf } from './domains.ts';
 import { answerError } from './errors.ts';
 import { addressOf, agentFields, isOwnShortage, shortage, unreachable } from './forward.ts';
+import { provenance } from './forwarded.ts';
 import { letIn } from './handle-request.ts';
 import { answerFields } from './headers.ts';
 import { checkHost } from './host-check.ts';
@@ -64,6 +65,7 @@ export async function handleUpgrade(
     startedMs: performance.now(),
     signal: open.signal,
     crossOrigin: undefined,
+    from: undefined,
     answerExtras: [],
   };
   // Read from the start, since only reading shows that a client hung up while it waits.
@@ -72,6 +74,7 @@ export async function handleUpgrade(
   try {
     const caller = checkHost(parts.hostPolicy, head);
     call.crossOrigin = caller.crossOrigin;
+    call.from = provenance(parts.isTrustedProxy, head, caller.host);
     const target = resolve(head.target, domain);
     if (target.kind === 'bad-path') throw new RunsteadError('ERR_BAD_REQUEST', target.reason);
     if (target.kind !== 'invocation') {

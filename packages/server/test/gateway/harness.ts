@@ -65,6 +65,9 @@ export const SETTINGS: GatewaySettings = {
   domains: [],
   privateHosts: undefined,
   privateNetworks: PRIVATE_NETWORKS,
+  trustProxy: [],
+  traceSampled: true,
+  agentHosts: [],
   bodyLimitBytes: 128 * 1024 * 1024,
 };
 
