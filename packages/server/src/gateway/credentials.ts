@@ -34,8 +34,8 @@ export interface Door {
 
 const SIGNATURE_FIELD = 'agentrun-authorization';
 const TOKEN_FIELD = 'agentrun-access-token';
-/** Keys of either kind, alone or behind a scheme's name: no other field than those above is asked for them, but some client may send one all the same. */
-const ANY_KEY = /^\s*(?:\S+\s+)?r[sc]k_/i;
+/** Keys of either kind and access tokens, alone or behind a scheme's name: no other field than those above is asked for them, but some client may send one all the same. */
+const ANY_KEY = /^\s*(?:\S+\s+)?(?:r[sc]k_|rat_[\w-]+\.)/i;
 /** How requests to the platform are signed, and how calls are in a field of their own. */
 const SIGNED = new RegExp(`^\\s*(?:${CONTROL_ALGORITHM}|${DATA_ALGORITHM})(?:\\s|$)`, 'i');
 /** Platform keys: everything that begins like one must be one. */
@@ -43,7 +43,7 @@ const PLATFORM_BEARER = /^\s*bearer\s+(rsk_.*?)\s*$/is;
 const CREDENTIAL_BEARER = /^\s*bearer\s+(rck_.*?)\s*$/is;
 const ANY_BEARER = /^\s*bearer\s+(\S.*?)\s*$/is;
 /** Never the agent's, whatever else was sent. */
-const ALWAYS_CONSUMED = [SIGNATURE_FIELD, TOKEN_FIELD, 'x-acs-security-token'];
+const ALWAYS_CONSUMED: ReadonlySet<string> = new Set([SIGNATURE_FIELD, TOKEN_FIELD, 'x-acs-security-token']);
 
 /**
  * Tells who calls a runtime, and whether it may (contract: data plane). A credential of a scheme that is the platform's
@@ -53,7 +53,9 @@ const ALWAYS_CONSUMED = [SIGNATURE_FIELD, TOKEN_FIELD, 'x-acs-security-token'];
  * @throws RunsteadError AccessDenied, InvalidAccessKeyId.NotFound, SignatureDoesNotMatch; ERR_NOT_FOUND for a runtime in a workspace that the key does not reach; ERR_BAD_REQUEST for a field sent twice
  */
 export function authenticate(door: Door, call: CallHead, runtime: RuntimeRoute | undefined): Principal {
-  const consumed = new Set([...ALWAYS_CONSUMED, ...fieldsWithSecrets(call.fields)]);
+  const found = fieldsWithSecrets(call.fields);
+  // Of all calls one set, unless there is something to add to it.
+  const consumed = found.length === 0 ? ALWAYS_CONSUMED : new Set([...ALWAYS_CONSUMED, ...found]);
   const signed = signer(door, call);
   if (!signed && needsSignature(call.host)) {
     throw new RunsteadError(
@@ -62,7 +64,7 @@ export function authenticate(door: Door, call: CallHead, runtime: RuntimeRoute |
     );
   }
   const tokenHolder = holderOfToken(door, call, runtime);
-  const bearer = holderOfApiKey(door, call, consumed);
+  const bearer = holderOfApiKey(door, call);
   // What one of them may not, another does not make up for.
   const platform = [signed, tokenHolder, bearer].filter((key) => key !== undefined);
   for (const key of platform) {
@@ -72,7 +74,8 @@ export function authenticate(door: Door, call: CallHead, runtime: RuntimeRoute |
   if (key) return { keyId: key.id, consumed };
   if (!runtime) return { keyId: undefined, consumed };
   if (runtime.credentialName !== undefined) {
-    return { keyId: credentialOf(door, call, runtime, runtime.credentialName, consumed), consumed };
+    const { keyId, field } = credentialOf(door, call, runtime, runtime.credentialName);
+    return { keyId, consumed: new Set([...consumed, field]) };
   }
   requireNoBadCredential(door, call);
   if (door.anonymousCalls) return { keyId: undefined, consumed };
@@ -86,19 +89,24 @@ export function authenticate(door: Door, call: CallHead, runtime: RuntimeRoute |
 function fieldsWithSecrets(fields: readonly string[]): string[] {
   const names: string[] = [];
   for (let at = 0; at < fields.length; at += 2) {
-    const name = fields[at]!.toLowerCase().replaceAll('_', '-');
     const value = fields[at + 1]!;
-    const isOurs =
-      ANY_KEY.test(value) || (name === 'authorization' && (SIGNED.test(value) || isKeyAsPassword(value)));
-    if (isOurs) names.push(name);
+    // What begins like a key has one of these, and few values do.
+    const isKey = value.includes('_') && ANY_KEY.test(value);
+    if (!isKey && fields[at]!.length !== AUTHORIZATION.length) continue;
+    const name = fields[at]!.toLowerCase().replaceAll('_', '-');
+    if (isKey || (name === AUTHORIZATION && (SIGNED.test(value) || isKeyAsPassword(value)))) names.push(name);
   }
   return names;
 }
 
+const AUTHORIZATION = 'authorization';
+
 /** Browsers that have shown the API's reference send its password to all paths beside it (RFC 7617 section 2.2). */
 function isKeyAsPassword(authorization: string): boolean {
   const encoded = /^\s*basic\s+([A-Za-z0-9+/_=-]+)\s*$/i.exec(authorization)?.[1];
-  return encoded !== undefined && /(?:^|:)r[sc]k_/i.test(Buffer.from(encoded, 'base64').toString('latin1'));
+  return (
+    encoded !== undefined && /(?:^|:)(?:r[sc]k|rat)_/i.test(Buffer.from(encoded, 'base64').toString('latin1'))
+  );
 }
 
 /**
@@ -150,14 +158,9 @@ function holderOfToken(
   );
 }
 
-function holderOfApiKey(
-  { keys }: Door,
-  { fields }: CallHead,
-  consumed: Set<string>,
-): PlatformKey | undefined {
+function holderOfApiKey({ keys }: Door, { fields }: CallHead): PlatformKey | undefined {
   const apiKey = PLATFORM_BEARER.exec(single(fields, 'authorization') ?? '')?.[1];
   if (apiKey === undefined) return undefined;
-  consumed.add('authorization');
   const key = keys.byApiKey(apiKey);
   if (key) return key;
   throw new RunsteadError(
@@ -167,14 +170,13 @@ function holderOfApiKey(
   );
 }
 
-/** @returns the id of the credential's key that was sent */
+/** @returns the id of the credential's key that was sent, and in which field, in lower case */
 function credentialOf(
   { keys }: Door,
   { fields }: CallHead,
   runtime: RuntimeRoute,
   credentialName: string,
-  consumed: Set<string>,
-): string {
+): { keyId: string; field: string } {
   let presented = false;
   for (const header of keys.credentialHeaders(credentialName)) {
     const value = single(fields, header)?.trim();
@@ -186,9 +188,7 @@ function credentialOf(
       key?.credentialName === credentialName &&
       (key.headerName ?? 'authorization') === header &&
       reaches(key.workspaces, runtime.workspaceId);
-    if (!fits) continue;
-    consumed.add(header);
-    return key.id;
+    if (fits) return { keyId: key.id, field: header };
   }
   throw new RunsteadError(
     'AccessDenied',
