@@ -24,6 +24,7 @@ import {
   networks,
   oneOf,
   SECOND,
+  share,
   size,
   storeUrl,
   text,
@@ -82,6 +83,12 @@ export interface Config {
   /** The secret as a file; its content becomes `accessKeySecret`. */
   accessKeySecretFile: string | undefined;
   logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent';
+  /** Which calls to agents are written down, one line each: none, those that did not go well, or all. */
+  accessLog: 'off' | 'errors' | 'all';
+  /** Of those that went well, in [0,1]. */
+  accessLogShare: number;
+  /** Absolute; undefined: they go to stderr. */
+  accessLogFile: string | undefined;
   accountId: string;
   region: string;
 
@@ -181,6 +188,13 @@ const settings: { [K in keyof Config]: Setting<Config[K]> } = {
     parse: oneOf('debug', 'info', 'warn', 'error', 'silent'),
     fallback: () => 'warn',
   },
+  accessLog: {
+    variable: 'RUNSTEAD_ACCESS_LOG',
+    parse: oneOf('off', 'errors', 'all'),
+    fallback: () => 'off',
+  },
+  accessLogShare: { variable: 'RUNSTEAD_ACCESS_LOG_SHARE', parse: share, fallback: () => 1 },
+  accessLogFile: { variable: 'RUNSTEAD_ACCESS_LOG_FILE', parse: text, fallback: () => undefined },
   accountId: { variable: 'RUNSTEAD_ACCOUNT_ID', parse: text, fallback: () => '0000000000000000' },
   region: { variable: 'RUNSTEAD_REGION', parse: text, fallback: () => 'cn-hangzhou' },
 
@@ -266,6 +280,7 @@ export function loadConfig(
   }
   const resolved = config as unknown as Config;
   resolved.dataDir = resolve(resolved.dataDir);
+  if (resolved.accessLogFile !== undefined) resolved.accessLogFile = resolve(resolved.accessLogFile);
   checkTls(resolved);
   checkDomains(resolved);
   checkAgentHosts(resolved);

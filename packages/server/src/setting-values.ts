@@ -140,6 +140,14 @@ export function whole(min: number, max: number) {
   };
 }
 
+/** Reads a part of a whole. @returns in [0,1] */
+export function share(value: string, what: string): number {
+  const number = Number(value);
+  if (!/^\d*\.?\d+$/.test(value.trim()) || number > 1)
+    throw new ConfigError(`${what} must be a number from 0 to 1, such as 0.01; got "${value}"`);
+  return number;
+}
+
 /** Reads one of the words given. */
 export function oneOf<T extends string>(...words: T[]) {
   return (value: string, what: string): T => {

@@ -38,6 +38,8 @@ const FLAGS: [setting: keyof Config, syntax: string, description: string][] = [
     '--private-hosts <names>',
     'hosts for endpoints without public access, or "none" (default: loopback names)',
   ],
+  ['accessLog', '--access-log <off|errors|all>', 'one line for each call to an agent (default: off)'],
+  ['accessLogFile', '--access-log-file <file>', 'where those lines go (default: stderr)'],
   [
     'agentHosts',
     '--agent-hosts <names>',

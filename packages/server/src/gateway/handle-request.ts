@@ -1,13 +1,17 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { RunsteadError } from '@runstead/contract';
+import { LOCAL_KEY_ID } from '../auth/key-book.ts';
+import { nearNames } from '../domain/near-names.ts';
 import { isPrivateCall } from '../domain/private-access.ts';
 import type { RuntimeRoute } from '../feed/messages.ts';
 import { newRequestId } from '../observe/request-id.ts';
-import { ClientGone } from './admit.ts';
+import { accountFor, endingOf } from './account.ts';
+import { ClientGone, type Lease } from './admit.ts';
 import { onlyAgentsHere, pageFields } from './agent-pages.ts';
-import { chooseVersion } from './choose.ts';
+import { type CallRecord, newCallRecord } from './call-record.ts';
+import { chooseVersion, type Destination } from './choose.ts';
 import { passToControl } from './control-proxy.ts';
-import { authenticate } from './credentials.ts';
+import { authenticate, type Principal } from './credentials.ts';
 import { domainOf } from './domains.ts';
 import { answerError } from './errors.ts';
 import { forward } from './forward.ts';
@@ -30,12 +34,13 @@ export async function handleRequest(
   response: ServerResponse,
 ): Promise<void> {
   const head = readHead(request);
-  const call = openCall(parts, request, response);
+  const call = openCall(parts, head, request, response);
   const domain = domainOf(parts.domains, head.fields);
   try {
     const caller = checkHost(parts.hostPolicy, head);
     call.crossOrigin = caller.crossOrigin;
     call.from = provenance(parts.isTrustedProxy, head, caller.host);
+    call.record.caller = call.from.caller;
     if (isPreflight(head, caller)) return answerPreflight(call, head, caller, response);
 
     const target = resolve(head.target, domain);
@@ -54,6 +59,11 @@ export async function handleRequest(
       { head, request, response, body: body! },
       invocation,
     );
+    const isWhole = outcome.kind === 'answered' && outcome.whole;
+    accountFor(parts, call, {
+      outcome: outcome.kind === 'client-gone' ? 'client-gone' : isWhole ? 'answered' : 'cut',
+      ...(outcome.kind === 'answered' && { status: outcome.status }),
+    });
     parts.log.debug(
       {
         requestId: call.id,
@@ -68,6 +78,7 @@ export async function handleRequest(
       'call',
     );
   } catch (error) {
+    if (isDataPlane(head.target, domain)) accountFor(parts, call, endingOf(error));
     if (error instanceof ClientGone) return;
     if (parts.connections.stopping) response.shouldKeepAlive = false;
     answerError(response, error, {
@@ -105,13 +116,60 @@ export async function letIn(
   // Meanwhile the name may have gone to another runtime, or this one to another workspace or credential.
   if (runtime !== before) principal = identify(runtime);
   const { runtimeName, endpointName } = target;
+  const { record } = call;
+  if (runtime) {
+    record.runtimeId = runtime.runtimeId;
+    record.runtimeName = runtime.name;
+  }
+  if (principal.keyId !== undefined) record.keyId = principal.keyId;
   const names = { runtimeName, endpointName, isPrivate: isPrivate(parts, call, head, caller) };
-  const destination = chooseVersion(runtime, names, parts.random());
-  const lease = await parts.admission.admit(destination, call.signal);
+  const destination = choose(parts, principal, runtime, names);
+  record.endpointName = endpointName;
+  record.version = destination.version;
+  const admitted = parts.admission.admit(destination, call.signal);
+  const lease = admitted instanceof Promise ? await queued(parts, record, admitted) : admitted;
+  record.queueMs ??= 0;
+  record.instanceId = lease.instance.id;
   call.answerExtras.push(...pageFields(caller));
   const trace = traceFields(head.fields, { sampled: parts.settings.traceSampled });
   const added = [...forwardedFields(call.from!), ...trace];
   return { destination, principal, lease, rest: target.rest, added };
+}
+
+/** Who is at this machine may know what there is. @throws RunsteadError as `chooseVersion` */
+function choose(
+  { table, random }: GatewayParts,
+  { keyId }: Principal,
+  runtime: RuntimeRoute | undefined,
+  names: { runtimeName: string; endpointName: string; isPrivate: boolean },
+): Destination {
+  try {
+    return chooseVersion(runtime, names, random());
+  } catch (error) {
+    if (keyId !== LOCAL_KEY_ID || !(error instanceof RunsteadError) || error.code !== 'ERR_NOT_FOUND')
+      throw error;
+    const near = runtime
+      ? nearNames(
+          names.endpointName,
+          runtime.endpoints.map(({ name }) => name),
+        )
+      : nearNames(names.runtimeName, table.names());
+    if (near.length === 0) throw error;
+    const told = near.map((name) => `'${name}'`).join(', ');
+    throw new RunsteadError('ERR_NOT_FOUND', `${error.message}; did you mean ${told}?`);
+  }
+}
+
+/** Waits for a slot, and notes for how long. */
+async function queued({ metrics }: GatewayParts, record: CallRecord, slot: Promise<Lease>): Promise<Lease> {
+  const sinceMs = performance.now();
+  metrics.now.waiting++;
+  try {
+    return await slot;
+  } finally {
+    metrics.now.waiting--;
+    record.queueMs = performance.now() - sinceMs;
+  }
 }
 
 /** A trusted proxy may vouch for an address, but not that a caller is on this machine: that only a connection proves. */
@@ -148,15 +206,26 @@ async function routesKnown(parts: GatewayParts): Promise<void> {
   }
 }
 
-function openCall(parts: GatewayParts, request: IncomingMessage, response: ServerResponse): Call {
+function openCall(
+  parts: GatewayParts,
+  head: RequestHead,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Call {
   const open = parts.connections.beginCall(request.socket);
-  response.once('close', () => open.end());
+  parts.metrics.now.requests++;
+  response.once('close', () => {
+    parts.metrics.now.requests--;
+    open.end();
+  });
   // A client that hangs up is noticed on its connection, for every call on it.
   request.on('error', () => {});
   response.on('error', () => {});
+  const id = newRequestId();
   return {
-    id: newRequestId(),
+    id,
     startedMs: performance.now(),
+    record: newCallRecord(id, head.method),
     signal: open.signal,
     crossOrigin: undefined,
     from: undefined,

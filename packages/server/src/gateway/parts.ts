@@ -1,15 +1,18 @@
 import type { Agent } from 'node:http';
 import type { PrivateAccess } from '../domain/private-access.ts';
 import type { Log } from '../observe/log.ts';
+import type { Account } from './account.ts';
 import type { Admission, Lease } from './admit.ts';
 import type { AgentPools } from './agent-pools.ts';
 import type { BulkPace } from './bulk-pace.ts';
+import type { CallRecord } from './call-record.ts';
 import type { Destination } from './choose.ts';
 import type { Connections } from './connections.ts';
 import type { Door, Principal } from './credentials.ts';
 import type { DomainMap } from './domains.ts';
 import type { Provenance, ProxyTrust } from './forwarded.ts';
 import type { HostPolicy } from './host-check.ts';
+import type { Metrics } from './metrics.ts';
 import type { RouteTable } from './route-table.ts';
 import type { GatewaySettings } from './settings.ts';
 
@@ -32,6 +35,8 @@ export interface GatewayParts {
   bulkPace: BulkPace;
   pools: AgentPools;
   control: { socketPath: string; agent: Agent };
+  metrics: Metrics;
+  account: Account;
   /** False once the control process is gone. */
   isFeedOpen: () => boolean;
   /** In [0,1). */
@@ -44,6 +49,8 @@ export interface Call {
   /** `x-acs-request-id`. */
   id: string;
   startedMs: number;
+  /** What is known of it; accounted for at its end, if it is one to an agent. */
+  record: CallRecord;
   /** Aborted when the client hangs up. */
   signal: AbortSignal;
   /** The allowed foreign page that calls; known once host and origin were checked. */

@@ -18,6 +18,9 @@ const TAKEN = [
   'queueLength',
   'queueTimeoutMs',
   'bodyLimitBytes',
+  'accessLog',
+  'accessLogShare',
+  'accessLogFile',
 ] as const satisfies (keyof Config)[];
 
 /** What a gateway needs of the configuration; plain JSON, since it crosses to another process. */

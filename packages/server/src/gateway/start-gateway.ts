@@ -6,7 +6,9 @@ import { KeyRing } from '../auth/key-ring.ts';
 import { privateAccess } from '../domain/private-access.ts';
 import type { DownMessage } from '../feed/messages.ts';
 import type { GatewayEnd } from '../feed/port.ts';
+import { LineSink } from '../observe/line-sink.ts';
 import type { Log } from '../observe/log.ts';
+import { accountant } from './account.ts';
 import { Admission } from './admit.ts';
 import { AgentPools, KEEP_ALIVE } from './agent-pools.ts';
 import { BulkPace } from './bulk-pace.ts';
@@ -20,6 +22,7 @@ import { Handshakes } from './handshakes.ts';
 import { hostPolicy } from './host-check.ts';
 import { InstanceSet } from './instances.ts';
 import { plainServer, tlsServer } from './listeners.ts';
+import { Metrics, reportCounts } from './metrics.ts';
 import type { GatewayParts } from './parts.ts';
 import { RouteTable } from './route-table.ts';
 import type { GatewaySettings, TlsSettings } from './settings.ts';
@@ -83,6 +86,11 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     now,
   });
   const connections = new Connections();
+  const metrics = new Metrics();
+  const sink = new LineSink({
+    target: settings.accessLogFile === undefined ? { fd: 2 } : { path: settings.accessLogFile },
+    log,
+  });
   const handshakes = new Handshakes();
   const controlAgent = new Agent(KEEP_ALIVE);
   let feedOpen = true;
@@ -103,6 +111,8 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     bulkPace: new BulkPace(() => admission.isBusy, now),
     pools,
     control: { socketPath: options.controlSocket, agent: controlAgent },
+    metrics,
+    account: accountant({ settings, metrics, sink, random, now: Date.now }),
     isFeedOpen: () => feedOpen,
     random,
     log,
@@ -126,9 +136,14 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
       else socket.destroy();
     });
   };
+  const addConnection = (socket: Socket) => {
+    connections.add(socket);
+    metrics.now.connections++;
+    socket.once('close', () => metrics.now.connections--);
+  };
   const servePlain = () => {
     const server = plainServer();
-    server.on('connection', (socket) => connections.add(socket as Socket));
+    server.on('connection', (socket) => addConnection(socket as Socket));
     serve(server, settings.host);
     return server;
   };
@@ -138,7 +153,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     // Before Node's own listener, which may already read a request.
     server.prependListener('secureConnection', (socket: Socket) => {
       handshakes.done(socket);
-      connections.add(socket);
+      addConnection(socket);
     });
     serve(server, tls.host);
     return server;
@@ -156,6 +171,8 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     () => instances.usage(),
     (message) => feed.send(message),
   );
+  const sendCounts = (counts = metrics.counts()) => feed.send({ type: 'counts', counts });
+  const stopCounts = reportCounts(metrics, sendCounts);
   let sayEnded = () => {};
   const ended = new Promise<void>((resolve) => {
     sayEnded = resolve;
@@ -176,8 +193,10 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
       await connections.empty();
       clearTimeout(timer);
       stopUsage();
+      stopCounts();
       pools.close();
       controlAgent.destroy();
+      await sink.close();
     })();
     return stopped;
   };
@@ -205,6 +224,9 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
       case 'keys':
         keys.replace(message.keys);
         feed.send({ type: 'installed', sequence: message.sequence });
+        break;
+      case 'count':
+        sendCounts();
         break;
       case 'shutdown':
         void stop(message.graceMs, 'The server is shutting down').then(() => {

@@ -3,7 +3,9 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { RunsteadError } from '@runstead/contract';
 import { newRequestId } from '../observe/request-id.ts';
+import { accountFor, endingOf } from './account.ts';
 import { ClientGone, type Lease } from './admit.ts';
+import { newCallRecord } from './call-record.ts';
 import { type Dial, isListenerInDoubt } from './connect.ts';
 import { domainOf } from './domains.ts';
 import { answerError } from './errors.ts';
@@ -59,10 +61,16 @@ export async function handleUpgrade(
   }
   const head = readHead(request);
   const open = parts.connections.beginCall(client);
-  client.once('close', () => open.end());
+  parts.metrics.now.requests++;
+  client.once('close', () => {
+    parts.metrics.now.requests--;
+    open.end();
+  });
+  const id = newRequestId();
   const call: Call = {
-    id: newRequestId(),
+    id,
     startedMs: performance.now(),
+    record: newCallRecord(id, head.method),
     signal: open.signal,
     crossOrigin: undefined,
     from: undefined,
@@ -75,6 +83,7 @@ export async function handleUpgrade(
     const caller = checkHost(parts.hostPolicy, head);
     call.crossOrigin = caller.crossOrigin;
     call.from = provenance(parts.isTrustedProxy, head, caller.host);
+    call.record.caller = call.from.caller;
     const target = resolve(head.target, domain);
     if (target.kind === 'bad-path') throw new RunsteadError('ERR_BAD_REQUEST', target.reason);
     if (target.kind !== 'invocation') {
@@ -82,7 +91,9 @@ export async function handleUpgrade(
     }
     const invocation = await letIn(parts, call, head, caller, target);
     await pass(parts, call, head, invocation, request, client, waiting);
+    accountFor(parts, call, { outcome: 'answered' });
   } catch (error) {
+    if (isDataPlane(head.target, domain)) accountFor(parts, call, endingOf(error));
     if (error instanceof ClientGone || client.destroyed) {
       client.destroy();
       return;
@@ -125,11 +136,15 @@ async function pass(
         client.write(switchingProtocols(answer, call));
         if (first.length > 0) client.write(first);
         for (const chunk of waiting.take()) agent.write(chunk);
+        call.record.status = 101;
+        parts.metrics.now.streams++;
         await joined(client, agent);
+        parts.metrics.now.streams--;
         return;
       }
       if (dialled.kind === 'refused') {
         const { answer } = dialled;
+        call.record.status = answer.statusCode ?? 502;
         const response = responseOn(request, client);
         response.writeHead(
           answer.statusCode ?? 502,

@@ -68,6 +68,9 @@ export const SETTINGS: GatewaySettings = {
   trustProxy: [],
   traceSampled: true,
   agentHosts: [],
+  accessLog: 'off',
+  accessLogShare: 1,
+  accessLogFile: undefined,
   bodyLimitBytes: 128 * 1024 * 1024,
 };
 
