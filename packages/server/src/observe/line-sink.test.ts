@@ -101,6 +101,26 @@ test('while a file cannot be written lines are lost and counted, and said once; 
   expect(warned).toHaveLength(1);
 });
 
+test('into a pipe that others write to as well go whole lines', async () => {
+  const { reader, writer } = pipe();
+  onTestFinished(() => [reader, writer].forEach((fd) => void closeSync(fd)));
+  const { sink } = sinkTo({ fd: writer }, { flushBytes: 40_000 });
+  for (let number = 0; number < 60; number++) sink.write(String(number % 10).repeat(1023));
+  const buffer = Buffer.alloc(4096);
+  let lines = 0;
+  while (lines < 60) {
+    // Four lines are a piece, and so much is read at a time.
+    const size = await new Promise<number>((resolve) =>
+      read(reader, buffer, 0, buffer.length, null, (_, bytesRead) => resolve(bytesRead ?? 0)),
+    );
+    const pieces = buffer.toString('latin1', 0, size).split('\n');
+    expect(pieces.pop()).toBe('');
+    for (const piece of pieces) expect(piece).toMatch(/^(\d)\1{1022}$/);
+    lines += pieces.length;
+  }
+  await sink.close();
+});
+
 test('a reader that is gone costs nothing but the lines', async () => {
   const { reader, writer } = pipe();
   onTestFinished(() => closeSync(writer));

@@ -115,9 +115,10 @@ export class LineSink {
 
   async #writeWhole(fd: number, bytes: Buffer): Promise<void> {
     for (let at = 0; at < bytes.length; ) {
+      const length = 'fd' in this.#options.target ? unsplit(bytes, at) : bytes.length - at;
       try {
         at += await new Promise<number>((resolve, reject) =>
-          write(fd, bytes, at, (error, written) => (error ? reject(error) : resolve(written))),
+          write(fd, bytes, at, length, (error, written) => (error ? reject(error) : resolve(written))),
         );
       } catch (error) {
         // A pipe that is full, where somebody has made it not wait.
@@ -165,6 +166,16 @@ export class LineSink {
   #pause(): Promise<void> {
     return new Promise((resolve) => setTimeout(resolve, this.#limits.againMs).unref());
   }
+}
+
+/** What a pipe takes in one piece on every system that we know (PIPE_BUF of Linux). */
+const PIECE = 4096;
+
+/** How much to write at once, so that the lines of others who write there come between ours and not into them. */
+function unsplit(bytes: Buffer, at: number): number {
+  if (bytes.length - at <= PIECE) return bytes.length - at;
+  const end = bytes.lastIndexOf('\n', at + PIECE - 1);
+  return end < at ? PIECE : end + 1 - at;
 }
 
 function isSame(one: Stats | undefined, other: Stats): boolean {
