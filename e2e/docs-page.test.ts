@@ -1,16 +1,9 @@
-import { existsSync } from 'node:fs';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { chromiumOrSay } from './harness/chromium.ts';
 import { type Server, startServer } from './harness/server.ts';
 
-const CHROMIUM = [
-  process.env.RUNSTEAD_TEST_CHROMIUM,
-  '/usr/bin/chromium',
-  '/usr/bin/chromium-browser',
-  '/usr/bin/google-chrome',
-].find((path) => path !== undefined && existsSync(path));
-if (CHROMIUM === undefined)
-  console.warn('skipped: the API page in a browser: no Chromium is on this machine');
+const CHROMIUM = chromiumOrSay('the API page in a browser');
 
 interface Document {
   paths: Record<string, Record<string, { operationId: string }>>;

@@ -23,7 +23,7 @@ const ROOMS = {
   domain: [],
   observe: [],
   http: [],
-  feed: ['auth'],
+  feed: ['auth', 'observe'],
   auth: [],
   tls: ['domain'],
   store: ['domain', 'auth'],

@@ -21,7 +21,10 @@ import { isLeaving } from './domain/status.ts';
 import type { Driver, RunningInstance } from './drivers/driver.ts';
 import type { UpMessage } from './feed/messages.ts';
 import type { ControlEnd } from './feed/port.ts';
+import { processCounts } from './observe/call-counts.ts';
+import { HeardCounts } from './observe/gateway-counts.ts';
 import type { Log } from './observe/log.ts';
+import { metricsText } from './observe/metrics-text.ts';
 import { createExaminer } from './reconcile/examine.ts';
 import { createInstanceSet, type Instance } from './reconcile/instance-set.ts';
 import { createLoop } from './reconcile/loop.ts';
@@ -85,6 +88,7 @@ export async function composeControl({
   const thread = given.thread ?? createPackageThread();
   const intake = createPackageIntake(folders, thread);
   const progress: Progress = new Map();
+  const counts = new HeardCounts();
   const now = () => performance.now();
 
   const instances = createInstanceSet({
@@ -207,6 +211,12 @@ export async function composeControl({
     progress: (runtimeId) => describeProgress(progress, runtimeId),
     scalingStatus: (endpoint) => describeScaling(endpoint, instances),
     instances: () => instances.all(),
+    metrics: async () =>
+      metricsText({
+        gateway: await counts.now(),
+        control: processCounts(),
+        instances: countBy(instances.all(), ({ state }) => state),
+      }),
   });
 
   const examine = createExaminer({ ...config, driver, instances, publish, log });
@@ -223,6 +233,8 @@ export async function composeControl({
         return instances.drained(message.instanceId);
       case 'unreachable':
         return void examine(message);
+      case 'counts':
+        return counts.hear(message.counts);
     }
   };
 
@@ -266,8 +278,11 @@ export async function composeControl({
 
     attach(feed) {
       feed.onMessage(hear);
+      counts.attach(() => feed.send({ type: 'count' }));
       feed.onClose(() => {
-        if (routes.detach(feed)) scaler.forgetCalls();
+        if (!routes.detach(feed)) return;
+        scaler.forgetCalls();
+        counts.detach();
       });
       return routes.attach(feed);
     },
@@ -285,6 +300,12 @@ export async function composeControl({
       await store.close();
     },
   };
+}
+
+function countBy<T>(items: readonly T[], kindOf: (item: T) => string): Record<string, number> {
+  const found: Record<string, number> = {};
+  for (const item of items) found[kindOf(item)] = (found[kindOf(item)] ?? 0) + 1;
+  return found;
 }
 
 /** @throws SecretsKeyError naming the file of the key when it is missing or another one than the secrets were sealed with */

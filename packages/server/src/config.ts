@@ -4,6 +4,8 @@ import { resolve } from 'node:path';
 import type { S3Settings } from './artifacts/buckets/s3-bucket.ts';
 import type { AllowScripts } from './artifacts/install/rules.ts';
 import type { CustomDomain } from './domain/custom-domains.ts';
+import { canonicalHost } from './domain/host-name.ts';
+import { isLoopbackHost } from './domain/loopback.ts';
 import { PRIVATE_NETWORKS } from './domain/private-access.ts';
 
 import {
@@ -13,6 +15,7 @@ import {
   domains,
   duration,
   folders,
+  hosts,
   hostsOrNone,
   httpUrl,
   list,
@@ -21,6 +24,7 @@ import {
   networks,
   oneOf,
   SECOND,
+  share,
   size,
   storeUrl,
   text,
@@ -58,6 +62,12 @@ export interface Config {
   privateHosts: readonly string[] | undefined;
   /** Where such callers are: addresses or CIDR blocks. */
   privateNetworks: readonly string[];
+  /** Proxies whose word on where a call comes from counts: addresses or CIDR blocks. */
+  trustProxy: readonly string[];
+  /** Whether traces that begin at the gateway say that they are sampled. */
+  traceSampled: boolean;
+  /** Hosts under which nothing but agents is served. */
+  agentHosts: readonly string[];
   /** Directories that runtimes may want mounted and that are there on this machine: absolute, normalised. */
   mounts: readonly string[];
   /** Whether agents end with the server. */
@@ -73,6 +83,12 @@ export interface Config {
   /** The secret as a file; its content becomes `accessKeySecret`. */
   accessKeySecretFile: string | undefined;
   logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent';
+  /** Which calls to agents are written down, one line each: none, those that did not go well, or all. */
+  accessLog: 'off' | 'errors' | 'all';
+  /** Of those that went well, in [0,1]. */
+  accessLogShare: number;
+  /** Absolute; undefined: they go to stderr. */
+  accessLogFile: string | undefined;
   accountId: string;
   region: string;
 
@@ -153,6 +169,9 @@ const settings: { [K in keyof Config]: Setting<Config[K]> } = {
     parse: networks,
     fallback: () => PRIVATE_NETWORKS,
   },
+  trustProxy: { variable: 'RUNSTEAD_TRUST_PROXY', parse: networks, fallback: () => [] },
+  traceSampled: { variable: 'RUNSTEAD_TRACE_SAMPLED', parse: yesOrNo, fallback: () => true },
+  agentHosts: { variable: 'RUNSTEAD_AGENT_HOSTS', parse: hosts, fallback: () => [] },
   mounts: { variable: 'RUNSTEAD_MOUNTS', parse: folders, fallback: () => [] },
   onExit: { variable: 'RUNSTEAD_ON_EXIT', parse: oneOf('stop', 'keep'), fallback: () => 'stop' },
   redactLists: { variable: 'RUNSTEAD_REDACT_LISTS', parse: yesOrNo, fallback: () => false },
@@ -169,6 +188,13 @@ const settings: { [K in keyof Config]: Setting<Config[K]> } = {
     parse: oneOf('debug', 'info', 'warn', 'error', 'silent'),
     fallback: () => 'warn',
   },
+  accessLog: {
+    variable: 'RUNSTEAD_ACCESS_LOG',
+    parse: oneOf('off', 'errors', 'all'),
+    fallback: () => 'off',
+  },
+  accessLogShare: { variable: 'RUNSTEAD_ACCESS_LOG_SHARE', parse: share, fallback: () => 1 },
+  accessLogFile: { variable: 'RUNSTEAD_ACCESS_LOG_FILE', parse: text, fallback: () => undefined },
   accountId: { variable: 'RUNSTEAD_ACCOUNT_ID', parse: text, fallback: () => '0000000000000000' },
   region: { variable: 'RUNSTEAD_REGION', parse: text, fallback: () => 'cn-hangzhou' },
 
@@ -254,8 +280,10 @@ export function loadConfig(
   }
   const resolved = config as unknown as Config;
   resolved.dataDir = resolve(resolved.dataDir);
+  if (resolved.accessLogFile !== undefined) resolved.accessLogFile = resolve(resolved.accessLogFile);
   checkTls(resolved);
   checkDomains(resolved);
+  checkAgentHosts(resolved);
   const secrets = { s3AccessKeySecret: s3Secret(resolved), accessKeySecret: ownSecret(resolved) };
   for (const [name, value] of Object.entries(secrets))
     Object.defineProperty(resolved, name, { enumerable: false, value });
@@ -285,6 +313,22 @@ function checkDomains({ domains, publicUrl }: Config): void {
     throw new ConfigError(
       `RUNSTEAD_DOMAINS must not hold the host of RUNSTEAD_PUBLIC_URL, "${hostname}": nothing but one endpoint would be left under it`,
     );
+  }
+}
+
+/** Where agents are served nothing else is; so no name that the rest is called by may be among them. @throws ConfigError */
+function checkAgentHosts({ agentHosts, domains, host, publicUrl }: Config): void {
+  const taken = (name: string, what: string) => {
+    throw new ConfigError(
+      `RUNSTEAD_AGENT_HOSTS must not hold "${name}", ${what}; give agents a host of their own, such as agents.localhost`,
+    );
+  };
+  for (const name of agentHosts) {
+    if (isLoopbackHost(name)) taken(name, "this machine's own name");
+    if (name === canonicalHost(host)) taken(name, 'the host of RUNSTEAD_HOST');
+    if (publicUrl !== undefined && name === canonicalHost(new URL(publicUrl).hostname))
+      taken(name, 'the host of RUNSTEAD_PUBLIC_URL');
+    if (domains.some((domain) => domain.host === name)) taken(name, 'which is among RUNSTEAD_DOMAINS');
   }
 }
 

@@ -50,7 +50,7 @@ export function list(value: string): string[] {
 }
 
 /** Reads hosts, by commas; an IPv6 address may have its brackets. */
-function hosts(value: string, what: string): string[] {
+export function hosts(value: string, what: string): string[] {
   return list(value).map((item) => {
     const host = canonicalHost(item);
     if (host === undefined) {
@@ -138,6 +138,14 @@ export function whole(min: number, max: number) {
     }
     return number;
   };
+}
+
+/** Reads a part of a whole. @returns in [0,1] */
+export function share(value: string, what: string): number {
+  const number = Number(value);
+  if (!/^\d*\.?\d+$/.test(value.trim()) || number > 1)
+    throw new ConfigError(`${what} must be a number from 0 to 1, such as 0.01; got "${value}"`);
+  return number;
 }
 
 /** Reads one of the words given. */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { chmodSync, mkdirSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openDataFolders } from './artifacts/folders.ts';
@@ -37,6 +37,8 @@ const CLOSE_GRACE_MS = 10_000;
 export async function startServer(config: Readonly<Config>): Promise<RunningServer> {
   const plan = planListeners(config);
   requireFolders(config.mounts);
+  if (config.accessLog !== 'off' && config.accessLogFile !== undefined)
+    requireAppendable(config.accessLogFile);
   const log = createLog(config.logLevel, 'control');
   const lock = lockFolder(config.dataDir);
   const undo: (() => Promise<void> | void)[] = [() => lock.release()];
@@ -115,6 +117,20 @@ function requireFolders(mounts: readonly string[]): void {
     if (isFolder(path)) continue;
     throw new ConfigError(
       `RUNSTEAD_MOUNTS names ${path}, which is no directory of this machine; mount it before the server starts, or leave it out`,
+    );
+  }
+}
+
+/** What cannot be written now would be missed when it is looked for. */
+function requireAppendable(path: string): void {
+  try {
+    // Others, a pipe among them, may take lines only when somebody reads.
+    if (existsSync(path) && !statSync(path).isFile()) throw new Error('it is no file');
+    closeSync(openSync(path, 'a', 0o600));
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new ConfigError(
+      `RUNSTEAD_ACCESS_LOG_FILE names ${path}, which cannot be appended to: ${code ?? message}; name a file in a folder that is there`,
     );
   }
 }

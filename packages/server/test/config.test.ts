@@ -1,6 +1,6 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { ConfigError, loadConfig } from '../src/config.ts';
 import { startServer } from '../src/start-server.ts';
@@ -91,6 +91,51 @@ it('settings of TLS, domains and private access are read', () => {
   expect(read({ RUNSTEAD_PRIVATE_HOSTS: 'none' }).privateHosts).toEqual([]);
 });
 
+it('nobody is trusted, no host is for agents alone and no call is written down, unless somebody says so', () => {
+  expect(read({})).toMatchObject({
+    trustProxy: [],
+    traceSampled: true,
+    agentHosts: [],
+    accessLog: 'off',
+    accessLogShare: 1,
+    accessLogFile: undefined,
+  });
+});
+
+it('settings of proxies, traces, agents’ hosts and the record of calls are read', () => {
+  expect(
+    read({
+      RUNSTEAD_TRUST_PROXY: '10.0.0.0/8, ::1',
+      RUNSTEAD_TRACE_SAMPLED: 'no',
+      RUNSTEAD_AGENT_HOSTS: 'Agents.localhost,[2001:db8::7]',
+      RUNSTEAD_ACCESS_LOG: 'all',
+      RUNSTEAD_ACCESS_LOG_SHARE: '.25',
+      RUNSTEAD_ACCESS_LOG_FILE: 'logs/access.log',
+    }),
+  ).toMatchObject({
+    trustProxy: ['10.0.0.0/8', '::1'],
+    traceSampled: false,
+    agentHosts: ['agents.localhost', '2001:db8::7'],
+    accessLog: 'all',
+    accessLogShare: 0.25,
+    // The gateway may stand elsewhere.
+    accessLogFile: resolve('logs/access.log'),
+  });
+});
+
+it('a record of calls that cannot be written keeps the server from starting', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'runstead-access-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  for (const path of [folder, join(folder, 'missing', 'access.log')]) {
+    const input = { dataDir: join(folder, 'data'), port: 0, accessLogFile: path };
+    const failed = startServer(loadConfig({ ...input, accessLog: 'errors' }, {}));
+    await expect(failed).rejects.toThrow(ConfigError);
+    await expect(failed).rejects.toThrow(
+      `RUNSTEAD_ACCESS_LOG_FILE names ${path}, which cannot be appended to`,
+    );
+  }
+});
+
 it.each<[Record<string, string>, RegExp]>([
   [{ RUNSTEAD_TLS_PORT: 'on' }, /RUNSTEAD_TLS_PORT must be a whole number .*got "on"/],
   [{ RUNSTEAD_TLS_PORT: '7700' }, /RUNSTEAD_TLS_PORT must differ from RUNSTEAD_PORT; got 7700/],
@@ -106,6 +151,28 @@ it.each<[Record<string, string>, RegExp]>([
     /RUNSTEAD_DOMAINS must not hold the host of RUNSTEAD_PUBLIC_URL, "a\.example"/,
   ],
   [{ RUNSTEAD_PRIVATE_HOSTS: 'a b' }, /RUNSTEAD_PRIVATE_HOSTS must be names .*got "a b"/],
+  [{ RUNSTEAD_TRUST_PROXY: 'nginx' }, /RUNSTEAD_TRUST_PROXY must be addresses .*got "nginx"/],
+  [{ RUNSTEAD_TRACE_SAMPLED: '1' }, /RUNSTEAD_TRACE_SAMPLED must be one of yes, no; got "1"/],
+  [{ RUNSTEAD_AGENT_HOSTS: 'a.test:80' }, /RUNSTEAD_AGENT_HOSTS must be names .*got "a\.test:80"/],
+  [
+    { RUNSTEAD_AGENT_HOSTS: 'localhost' },
+    /RUNSTEAD_AGENT_HOSTS must not hold "localhost", this machine's own/,
+  ],
+  [
+    { RUNSTEAD_AGENT_HOSTS: 'A.test', RUNSTEAD_PUBLIC_URL: 'https://a.test:8443' },
+    /RUNSTEAD_AGENT_HOSTS must not hold "a\.test", the host of RUNSTEAD_PUBLIC_URL/,
+  ],
+  [
+    { RUNSTEAD_AGENT_HOSTS: '10.0.0.7', RUNSTEAD_HOST: '10.0.0.7' },
+    /RUNSTEAD_AGENT_HOSTS must not hold "10\.0\.0\.7", the host of RUNSTEAD_HOST/,
+  ],
+  [
+    { RUNSTEAD_AGENT_HOSTS: 'a.test', RUNSTEAD_DOMAINS: 'a.test=x' },
+    /RUNSTEAD_AGENT_HOSTS must not hold "a\.test", which is among RUNSTEAD_DOMAINS/,
+  ],
+  [{ RUNSTEAD_ACCESS_LOG: 'yes' }, /RUNSTEAD_ACCESS_LOG must be one of off, errors, all; got "yes"/],
+  [{ RUNSTEAD_ACCESS_LOG_SHARE: '10%' }, /RUNSTEAD_ACCESS_LOG_SHARE must be a number from 0 to 1.*got "10%"/],
+  [{ RUNSTEAD_ACCESS_LOG_SHARE: '1.5' }, /RUNSTEAD_ACCESS_LOG_SHARE must be a number from 0 to 1/],
   [{ RUNSTEAD_PRIVATE_NETWORKS: '10.0.0.0/33' }, /RUNSTEAD_PRIVATE_NETWORKS must be .*got "10\.0\.0\.0\/33"/],
 ])('%j is refused', (variables, says) => {
   expect(() => read(variables)).toThrow(ConfigError);

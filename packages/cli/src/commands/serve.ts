@@ -38,6 +38,18 @@ const FLAGS: [setting: keyof Config, syntax: string, description: string][] = [
     '--private-hosts <names>',
     'hosts for endpoints without public access, or "none" (default: loopback names)',
   ],
+  ['accessLog', '--access-log <off|errors|all>', 'one line for each call to an agent (default: off)'],
+  ['accessLogFile', '--access-log-file <file>', 'where those lines go (default: stderr)'],
+  [
+    'agentHosts',
+    '--agent-hosts <names>',
+    'hosts for agents alone, whose pages are not confined, such as agents.localhost (default: none)',
+  ],
+  [
+    'trustProxy',
+    '--trust-proxy <addresses>',
+    'proxies that are believed where a call comes from, such as 10.0.0.0/8 (default: none)',
+  ],
 ];
 
 export const serve: Command = {

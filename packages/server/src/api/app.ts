@@ -12,7 +12,7 @@ import type { ApiDeps } from './deps.ts';
 import { addDocs, DOCS_CHALLENGE, docsFields, docsPaths, isDocs } from './docs.ts';
 import { createEndpoint, deleteEndpoint, getEndpoint, listEndpoints, updateEndpoint } from './endpoints.ts';
 import { asRunsteadError, failure, success } from './envelope.ts';
-import { listAuditEvents, listEvents, listInstances } from './extensions.ts';
+import { listAuditEvents, listEvents, listInstances, readMetrics } from './extensions.ts';
 import { createKey, listKeys, revokeKey } from './keys.ts';
 import { shortened } from './parse.ts';
 import { createRuntime, deleteRuntime, getRuntime, listRuntimes, updateRuntime } from './runtimes.ts';
@@ -37,6 +37,8 @@ interface Route {
   handler: Handler;
   /** Whether the handler reads the request's body. */
   readsBody: boolean;
+  /** The handler gives a text, which is all of the answer. Errors have the envelope all the same. */
+  isText?: true;
 }
 
 /** On every answer: what clients may rely on beyond the contract, by commas. */
@@ -77,6 +79,7 @@ export const extensions: Record<ExtensionName, Omit<Route, 'name' | 'readsBody'>
   ListKeys: { method: 'GET', path: '/runstead/v1/keys', handler: listKeys },
   RevokeKey: { method: 'DELETE', path: '/runstead/v1/keys/{keyId}', handler: revokeKey },
   ListAuditEvents: { method: 'GET', path: '/runstead/v1/audit', handler: listAuditEvents },
+  ReadMetrics: { method: 'GET', path: '/metrics', handler: readMetrics, isText: true },
 };
 
 /**
@@ -160,7 +163,7 @@ const WARNING_MAX = 2000;
 
 async function answer(
   parts: Pick<Call, 'deps' | 'inTurn' | 'principal'>,
-  { name, handler, readsBody }: Route,
+  { name, handler, readsBody, isText }: Route,
   request: FastifyRequest,
   reply: FastifyReply,
 ) {
@@ -196,7 +199,7 @@ async function answer(
         .slice(0, WARNING_MAX),
     );
   }
-  return success(request.id, data);
+  return isText ? data : success(request.id, data);
 }
 
 /**

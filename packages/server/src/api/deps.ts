@@ -36,6 +36,8 @@ export interface ApiDeps {
   progress(runtimeId: string): string | undefined;
   scalingStatus(endpoint: EndpointRecord): ScalingStatus;
   instances(): readonly RunningNow[];
+  /** What is counted, as Prometheus reads it. */
+  metrics(): Promise<string>;
 }
 
 /** An instance as the control process knows it. */

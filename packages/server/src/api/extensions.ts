@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { METRICS_TYPE } from '../observe/metrics-text.ts';
 import type { AuditEventRecord, EventRecord } from '../store/store.ts';
 import type { Call } from './call.ts';
 import { isVisible, readId, requireRuntime } from './ids.ts';
@@ -62,6 +63,12 @@ export async function listInstances(call: Call): Promise<{ items: InstanceInfo[]
     },
   );
   return { items: (await Promise.all(items)).filter((item) => item !== undefined) };
+}
+
+/** What is counted, of gateway and control process, for Prometheus. */
+export function readMetrics({ deps, setHeader }: Call): Promise<string> {
+  setHeader('content-type', METRICS_TYPE);
+  return deps.metrics();
 }
 
 /** Who wrote what, newest first; a write without a status had no answer, as the server ended before. */

@@ -39,6 +39,9 @@ export class KeyBook {
   }
 }
 
+/** Of the key that the first start makes, for whoever may read the data folder. */
+export const LOCAL_KEY_ID = 'local';
+
 /** Keys that are there without anybody having made them: this machine's, and the pair given by configuration. */
 export function givenKeys(
   local: KeySecrets,
@@ -48,7 +51,7 @@ export function givenKeys(
   const { apiKey, ...pair } = local;
   const whole = { kind: 'platform', role: 'admin', workspaces: 'all' } as const;
   return [
-    { ...whole, id: 'local', sha256: hashKey(apiKey), ...pair },
+    { ...whole, id: LOCAL_KEY_ID, sha256: hashKey(apiKey), ...pair },
     ...(accessKeyId !== undefined && accessKeySecret !== undefined
       ? [{ ...whole, id: 'configured', accessKeyId, accessKeySecret }]
       : []),

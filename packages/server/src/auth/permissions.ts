@@ -9,7 +9,8 @@ export type ExtensionName =
   | 'CreateKey'
   | 'ListKeys'
   | 'RevokeKey'
-  | 'ListAuditEvents';
+  | 'ListAuditEvents'
+  | 'ReadMetrics';
 
 export interface Permission {
   /** The least role that may. */
@@ -50,6 +51,8 @@ export const permissions: Readonly<Record<OperationName | ExtensionName, Permiss
   ListKeys: read('admin'),
   RevokeKey: write('admin'),
   ListAuditEvents: { ...read('admin'), global: true },
+  // What a monitor is given should open as little as can be; but it tells of runtimes in all workspaces.
+  ReadMetrics: { ...read('invoke'), global: true },
 };
 
 /** @throws RunsteadError NoPermission */

@@ -1,4 +1,5 @@
 import type { Key } from '../auth/keys.ts';
+import type { GatewayCounts } from '../observe/call-counts.ts';
 
 /**
  * What crosses between the control process and a gateway: small plain messages, nothing else.
@@ -71,6 +72,8 @@ export type DownMessage =
   | { type: 'snapshot'; sequence: number; runtimes: RuntimeRoute[]; keys: KeyRoute[] }
   | { type: 'routes'; sequence: number; runtimeId: string; runtime: RuntimeRoute | null }
   | { type: 'keys'; sequence: number; keys: KeyRoute[] }
+  /** Answered with `counts`. */
+  | { type: 'count' }
   /** Stop listening, finish open calls within the time, then say `closed`. */
   | { type: 'shutdown'; graceMs: number };
 
@@ -91,4 +94,6 @@ export type UpMessage =
    * `listenerInDoubt`: because nobody listened there, or perhaps somebody else.
    */
   | { type: 'unreachable'; instanceId: string; reason: string; listenerInDoubt?: true }
+  /** When it is asked for, and every few seconds while there are calls. */
+  | { type: 'counts'; counts: GatewayCounts }
   | { type: 'closed' };

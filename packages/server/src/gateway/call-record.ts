@@ -13,6 +13,8 @@ export type CallOutcome =
 export interface CallRecord {
   requestId: string;
   method: string;
+  /** Address of the caller; `unknown` if a trusted proxy does not say. */
+  caller?: string;
   runtimeId?: string;
   runtimeName?: string;
   endpointName?: string;
@@ -32,6 +34,8 @@ export interface CallRecord {
   /** Of the bodies, as they travelled between client and gateway. */
   bytesIn: number;
   bytesOut: number;
+  /** How often it was sent to an instance again. */
+  retries?: number;
   /** Of the answer; 0 while there is none. */
   status: number;
   /** The code of the platform's error. */

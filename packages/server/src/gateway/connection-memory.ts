@@ -1,11 +1,9 @@
 import type { CustomDomain } from '../domain/custom-domains.ts';
 import { isPrivateCall, type PrivateAccess } from '../domain/private-access.ts';
+import { forwardedFields, isPassedOn, type Provenance, type ProxyTrust, provenance } from './forwarded.ts';
 import { type Caller, checkHost, type HostPolicy } from './host-check.ts';
 import { fieldValues, type RequestHead } from './request-head.ts';
 import { type Resolved, resolve } from './resolve.ts';
-
-/** What proxies say of themselves. None has to, so that its absence proves nothing. */
-const PASSED_ON = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip'];
 
 /**
  * What was found out about the last request of a connection: the next one mostly asks for the same host and path, and
@@ -16,7 +14,10 @@ export class ConnectionMemory {
   #target: string | undefined = undefined;
   #domain: CustomDomain | undefined = undefined;
   #resolved: Resolved | undefined = undefined;
+  #from: Provenance | undefined = undefined;
+  #forwarded: readonly string[] | undefined = undefined;
   #privateHost: string | undefined = undefined;
+  #privateCaller: string | undefined = undefined;
   #isPrivate = false;
 
   /** @throws as `checkHost` */
@@ -37,12 +38,35 @@ export class ConnectionMemory {
     return this.#resolved;
   }
 
-  isPrivate(access: PrivateAccess, { fields, peer }: RequestHead, { hostname }: Caller): boolean {
-    const isPassedOn = PASSED_ON.some((name) => fieldValues(fields, name).length > 0);
-    if (isPassedOn) return isPrivateCall(access, { host: hostname, peer, isPassedOn });
-    if (this.#privateHost !== hostname) {
+  /** Where a request comes from. Of a peer whose word does not count that is the same every time. */
+  provenanceOf(isTrusted: ProxyTrust, head: RequestHead, { host }: Caller): Provenance {
+    if (this.#from !== undefined && this.#from.host === host) return this.#from;
+    const from = provenance(isTrusted, head, host);
+    if (isTrusted(head.peer)) return from;
+    this.#from = from;
+    this.#forwarded = undefined;
+    return from;
+  }
+
+  /** What an agent is told of it. */
+  forwardedFieldsOf(from: Provenance): readonly string[] {
+    if (from !== this.#from) return forwardedFields(from);
+    this.#forwarded ??= forwardedFields(from);
+    return this.#forwarded;
+  }
+
+  /** A trusted proxy may vouch for an address, but not that a caller is on this machine: that only a connection proves. */
+  isPrivate(
+    access: PrivateAccess,
+    { fields }: RequestHead,
+    { hostname }: Caller,
+    { caller }: Provenance,
+  ): boolean {
+    if (isPassedOn(fields)) return isPrivateCall(access, { host: hostname, peer: caller, isPassedOn: true });
+    if (this.#privateHost !== hostname || this.#privateCaller !== caller) {
       this.#privateHost = hostname;
-      this.#isPrivate = isPrivateCall(access, { host: hostname, peer, isPassedOn });
+      this.#privateCaller = caller;
+      this.#isPrivate = isPrivateCall(access, { host: hostname, peer: caller, isPassedOn: false });
     }
     return this.#isPrivate;
   }

@@ -16,7 +16,7 @@ export async function passToControl(parts: GatewayParts, call: Call, exchange: E
   const fields = controlRequestFields({
     fields: head.fields,
     requestId: call.id,
-    peer: head.peer,
+    peer: call.from!.caller,
     framing: body.framing,
   });
   let mayReuse = body.kind === 'whole';

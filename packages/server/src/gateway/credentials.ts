@@ -34,8 +34,8 @@ export interface Door {
 
 const SIGNATURE_FIELD = 'agentrun-authorization';
 const TOKEN_FIELD = 'agentrun-access-token';
-/** Keys of either kind, alone or behind a scheme's name: no other field than those above is asked for them, but some client may send one all the same. */
-const ANY_KEY = /^\s*(?:\S+\s+)?r[sc]k_/i;
+/** Keys of either kind and access tokens, alone or behind a scheme's name: no other field than those above is asked for them, but some client may send one all the same. */
+const ANY_KEY = /^\s*(?:\S+\s+)?(?:r[sc]k_|rat_[\w-]+\.)/i;
 /** How requests to the platform are signed, and how calls are in a field of their own. */
 const SIGNED = new RegExp(`^\\s*(?:${CONTROL_ALGORITHM}|${DATA_ALGORITHM})(?:\\s|$)`, 'i');
 /** Platform keys: everything that begins like one must be one. */
@@ -104,7 +104,7 @@ const AUTHORIZATION = 'authorization';
 
 function isSecret(spelled: string, value: string): boolean {
   // What every key has in it, looked for first: most values need no more than this.
-  if ((value.includes('k_') || value.includes('K_')) && ANY_KEY.test(value)) return true;
+  if (value.includes('_') && ANY_KEY.test(value)) return true;
   if (spelled.length !== AUTHORIZATION.length || spelled.toLowerCase() !== AUTHORIZATION) return false;
   return SIGNED.test(value) || isKeyAsPassword(value);
 }
@@ -112,7 +112,9 @@ function isSecret(spelled: string, value: string): boolean {
 /** Browsers that have shown the API's reference send its password to all paths beside it (RFC 7617 section 2.2). */
 function isKeyAsPassword(authorization: string): boolean {
   const encoded = /^\s*basic\s+([A-Za-z0-9+/_=-]+)\s*$/i.exec(authorization)?.[1];
-  return encoded !== undefined && /(?:^|:)r[sc]k_/i.test(Buffer.from(encoded, 'base64').toString('latin1'));
+  return (
+    encoded !== undefined && /(?:^|:)(?:r[sc]k|rat)_/i.test(Buffer.from(encoded, 'base64').toString('latin1'))
+  );
 }
 
 /**

@@ -64,7 +64,10 @@ export async function forward(
           const { answer, connection, first } = outcome;
           const spliced = splice({ exchange, connection, first, head: switchingProtocols(call, answer) });
           lease.holder = spliced;
+          record.status = 101;
+          parts.metrics.now.streams++;
           await spliced.over;
+          parts.metrics.now.streams--;
           return outcome;
         }
         case 'too-large':
@@ -77,6 +80,7 @@ export async function forward(
           if (isOwnShortage(outcome.error)) throw shortage(outcome.error);
           parts.admission.markUnreachable(lease, outcome.error.message, isListenerInDoubt(outcome.error));
           lease.release();
+          record.retries = (record.retries ?? 0) + 1;
           if (++refusals === MAX_REFUSALS) throw unreachable(outcome.error);
           lease = await parts.admission.admit(invocation.destination, call.signal, 'again');
           break;
@@ -86,6 +90,7 @@ export async function forward(
         case 'broken':
           if (mayReuse && isStaleConnection(outcome, head.method, body)) {
             mayReuse = false;
+            record.retries = (record.retries ?? 0) + 1;
             break;
           }
           // The instance died over it: only what may be done twice is, by whichever instance has its turn.
@@ -93,6 +98,7 @@ export async function forward(
             throw unreachable(outcome.error);
           }
           mayReuse = false;
+          record.retries = (record.retries ?? 0) + 1;
           lease.release();
           lease = await parts.admission.admit(invocation.destination, call.signal, 'again');
       }
@@ -142,9 +148,7 @@ function agentFields(
   return agentRequestFields({
     fields: head.fields,
     requestId: call.id,
-    peer: head.peer,
-    secure: head.secure,
-    host: invocation.host,
+    added: invocation.added,
     agentHost,
     consumed: invocation.principal.consumed,
     framing,

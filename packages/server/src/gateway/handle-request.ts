@@ -1,10 +1,15 @@
 import { RunsteadError } from '@runstead/contract';
+import { LOCAL_KEY_ID } from '../auth/key-book.ts';
+import { nearNames } from '../domain/near-names.ts';
+import type { RuntimeRoute } from '../feed/messages.ts';
 import { newRequestId } from '../observe/request-id.ts';
+import { accountFor, type Ending, endingOf } from './account.ts';
 import { ClientGone, type Lease } from './admit.ts';
-import { newCallRecord } from './call-record.ts';
-import { chooseVersion } from './choose.ts';
+import { onlyAgentsHere, pageFields } from './agent-pages.ts';
+import { type CallRecord, newCallRecord } from './call-record.ts';
+import { chooseVersion, type Destination } from './choose.ts';
 import { passToControl } from './control-proxy.ts';
-import { authenticate } from './credentials.ts';
+import { authenticate, type Principal } from './credentials.ts';
 import { dateNow } from './date-now.ts';
 import { domainOf } from './domains.ts';
 import { answerError } from './errors.ts';
@@ -13,8 +18,10 @@ import { forward } from './forward.ts';
 import { platformFields } from './headers.ts';
 import { type Caller, isPreflight, preflightFields } from './host-check.ts';
 import type { Call, GatewayParts, Invocation } from './parts.ts';
+import type { Outcome } from './relay.ts';
 import { takeBody } from './request-body.ts';
 import { isDataPlane, type Resolved } from './resolve.ts';
+import { traceFields } from './trace-context.ts';
 import { upgradeWanted } from './upgrade.ts';
 
 /**
@@ -24,6 +31,7 @@ import { upgradeWanted } from './upgrade.ts';
 export async function handleRequest(parts: GatewayParts, exchange: Exchange): Promise<void> {
   const { head, memory } = exchange;
   const call = openCall(exchange);
+  parts.metrics.now.requests++;
   const { record } = call;
   const domain = domainOf(parts.domains, head.fields);
   const upgradeTo = upgradeWanted(exchange);
@@ -32,6 +40,8 @@ export async function handleRequest(parts: GatewayParts, exchange: Exchange): Pr
   try {
     const caller = memory.callerOf(parts.hostPolicy, head, exchange.wire.section.host);
     call.crossOrigin = caller.crossOrigin;
+    call.from = memory.provenanceOf(parts.isTrustedProxy, head, caller);
+    record.caller = call.from.caller;
     if (isPreflight(head, caller)) return answerPreflight(call, exchange, caller);
 
     const target = memory.resolve(head.target, domain);
@@ -39,48 +49,46 @@ export async function handleRequest(parts: GatewayParts, exchange: Exchange): Pr
     if (upgradeTo !== undefined && target.kind !== 'invocation') {
       throw new RunsteadError('ERR_NOT_FOUND', `Nothing to upgrade to: ${head.target} does not exist`);
     }
+    if (target.kind === 'control' && caller.agentsOnly) throw onlyAgentsHere(caller.host);
     if (target.kind === 'health') return answerHealth(parts, call, exchange);
     if (target.kind === 'control') return await passToControl(parts, call, exchange);
 
     const invocation = await letIn(parts, call, exchange, caller, target);
     const outcome = await forward(parts, call, exchange, invocation, upgradeTo);
-    record.outcome =
-      outcome.kind === 'client-gone'
-        ? 'client-gone'
-        : outcome.kind === 'answered' && outcome.whole
-          ? 'answered'
-          : 'cut';
-    if (outcome.kind === 'answered') record.status = outcome.status;
-    if (outcome.kind === 'upgraded') {
-      record.outcome = 'answered';
-      record.status = 101;
-    }
+    account(parts, call, exchange, endOf(outcome));
   } catch (error) {
-    if (error instanceof ClientGone) {
-      record.outcome = 'client-gone';
-      return;
-    }
-    const told = answerError(exchange, error, {
+    if (isDataPlane(head.target, domain)) account(parts, call, exchange, endingOf(error));
+    if (error instanceof ClientGone) return;
+    answerError(exchange, error, {
       requestId: call.id,
       dataPlane: isDataPlane(head.target, domain),
       crossOrigin: call.crossOrigin,
       extras: call.answerExtras,
       log: parts.log,
     });
-    record.status = told.status;
-    record.errorCode = told.code;
   } finally {
-    account(parts, call, exchange);
+    parts.metrics.now.requests--;
   }
 }
 
-/** What is known of a call when it is over. */
-function account(parts: GatewayParts, call: Call, exchange: Exchange): void {
-  const { record } = call;
-  record.totalMs = performance.now() - call.startedMs;
-  record.bytesIn = exchange.body.received;
-  record.bytesOut = exchange.sent;
-  if (record.runtimeId !== undefined && parts.log.isLevelEnabled('debug')) parts.log.debug(record, 'call');
+function account(parts: GatewayParts, call: Call, exchange: Exchange, ending: Ending): void {
+  call.record.bytesIn = exchange.body.received;
+  call.record.bytesOut = exchange.sent;
+  accountFor(parts, call, ending);
+  if (parts.log.isLevelEnabled('debug')) parts.log.debug(call.record, 'call');
+}
+
+function endOf(outcome: Outcome): Ending {
+  switch (outcome.kind) {
+    case 'answered':
+      return { outcome: outcome.whole ? 'answered' : 'cut', status: outcome.status };
+    case 'upgraded':
+      return { outcome: 'answered', status: 101 };
+    case 'client-gone':
+      return { outcome: 'client-gone' };
+    default:
+      return { outcome: 'cut' };
+  }
 }
 
 /**
@@ -107,22 +115,60 @@ async function letIn(
   // Meanwhile the name may have gone to another runtime, or this one to another workspace or credential.
   if (runtime !== before) principal = authenticate(parts.door, said, runtime);
   const { runtimeName, endpointName } = target;
-  const names = { runtimeName, endpointName, isPrivate: memory.isPrivate(parts.privateAccess, head, caller) };
-  const destination = chooseVersion(runtime, names, parts.random());
   const { record } = call;
-  record.runtimeId = destination.runtimeId;
-  record.runtimeName = runtimeName;
+  if (runtime) {
+    record.runtimeId = runtime.runtimeId;
+    record.runtimeName = runtime.name;
+  }
+  if (principal.keyId !== undefined) record.keyId = principal.keyId;
+  const isPrivate = memory.isPrivate(parts.privateAccess, head, caller, call.from!);
+  const destination = choose(parts, principal, runtime, { runtimeName, endpointName, isPrivate });
   record.endpointName = endpointName;
   record.version = destination.version;
-  if (principal.keyId !== undefined) record.keyId = principal.keyId;
   const admitted = parts.admission.admit(destination, call.signal);
-  let lease: Lease;
-  if (admitted instanceof Promise) {
-    const sinceMs = performance.now();
-    lease = await admitted;
+  const lease = admitted instanceof Promise ? await queued(parts, record, admitted) : admitted;
+  record.queueMs ??= 0;
+  record.instanceId = lease.instance.id;
+  for (const part of pageFields(caller)) call.answerExtras.push(part);
+  const trace = traceFields(fields, { sampled: parts.settings.traceSampled });
+  const added = [...memory.forwardedFieldsOf(call.from!), ...trace];
+  return { destination, principal, lease, body, rest: target.rest, added };
+}
+
+/** Who is at this machine may know what there is. @throws RunsteadError as `chooseVersion` */
+function choose(
+  { table, random }: GatewayParts,
+  { keyId }: Principal,
+  runtime: RuntimeRoute | undefined,
+  names: { runtimeName: string; endpointName: string; isPrivate: boolean },
+): Destination {
+  try {
+    return chooseVersion(runtime, names, random());
+  } catch (error) {
+    if (keyId !== LOCAL_KEY_ID || !(error instanceof RunsteadError) || error.code !== 'ERR_NOT_FOUND')
+      throw error;
+    const near = runtime
+      ? nearNames(
+          names.endpointName,
+          runtime.endpoints.map(({ name }) => name),
+        )
+      : nearNames(names.runtimeName, table.names());
+    if (near.length === 0) throw error;
+    const told = near.map((name) => `'${name}'`).join(', ');
+    throw new RunsteadError('ERR_NOT_FOUND', `${error.message}; did you mean ${told}?`);
+  }
+}
+
+/** Waits for a slot, and notes for how long. */
+async function queued({ metrics }: GatewayParts, record: CallRecord, slot: Promise<Lease>): Promise<Lease> {
+  const sinceMs = performance.now();
+  metrics.now.waiting++;
+  try {
+    return await slot;
+  } finally {
+    metrics.now.waiting--;
     record.queueMs = performance.now() - sinceMs;
-  } else lease = admitted;
-  return { destination, principal, lease, body, rest: target.rest, host: caller.host };
+  }
 }
 
 /** A gateway that has just started listens before it knows its routes; nothing may be called unknown until then. */
@@ -157,6 +203,7 @@ function openCall({ head, hangUp }: Exchange): Call {
     crossOrigin: undefined,
     answerExtras: [],
     record: newCallRecord(id, head.method),
+    from: undefined,
   };
 }
 

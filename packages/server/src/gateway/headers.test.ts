@@ -3,9 +3,7 @@ import { agentRequestFields, answerFields, controlRequestFields } from './header
 
 const base = {
   requestId: 'id-1',
-  peer: '10.0.0.9',
-  secure: false,
-  host: 'localhost:7700',
+  added: ['x-forwarded-for', '10.0.0.9', 'traceparent', 'ours'],
   agentHost: '127.0.0.1:4000',
   consumed: new Set<string>(),
   framing: [],
@@ -18,12 +16,7 @@ function lines(fields: string[]): string[] {
   return out;
 }
 
-const stamped = [
-  'x-forwarded-for: 10.0.0.9',
-  'x-forwarded-proto: http',
-  'x-forwarded-host: localhost:7700',
-  'x-acs-request-id: id-1',
-];
+const stamped = ['x-forwarded-for: 10.0.0.9', 'traceparent: ours', 'x-acs-request-id: id-1'];
 
 test.each([
   [
@@ -45,7 +38,26 @@ test.each([
   ],
   ['drops platform fields', ['X-Runstead-Peer', '1.2.3.4', 'x-acs-request-id', 'mine'], []],
   ['drops copies spelled with underscores', ['X_Fc_Access_Key_Id', 'a', 'x_forwarded_for', '::'], []],
-  ['replaces forwarding claims', ['X-Forwarded-For', '1.1.1.1', 'Forwarded', 'for=1.1.1.1'], []],
+  [
+    'replaces forwarding claims',
+    [
+      'X-Forwarded-For',
+      '1.1.1.1',
+      'Forwarded',
+      'for=1.1.1.1',
+      'X-Real-IP',
+      '1.1.1.1',
+      'x_real_ip',
+      '1.1.1.1',
+    ],
+    [],
+  ],
+  ['replaces the trace', ['TraceParent', 'theirs', 'tracestate', 'theirs'], []],
+  [
+    'drops cookies of the platform',
+    ['Cookie', 'a=1; runstead-session=x; b=2', 'cookie', 'runstead-session=y', 'Cookie', 'c=3'],
+    ['cookie: a=1; b=2', 'cookie: c=3'],
+  ],
   ['keeps the agent’s own Authorization', ['Authorization', 'Bearer sk'], ['authorization: Bearer sk']],
 ])('toward the agent: %s', (_, fields, kept) => {
   const sent = lines(agentRequestFields({ ...base, fields }));
@@ -99,8 +111,17 @@ test.each([
   [
     'nothing that rules the host',
     200,
-    ['Alt-Svc', 'h3', 'Clear-Site-Data', '*', 'Strict-Transport-Security', 'x'],
+    [
+      ...['Alt-Svc', 'h3', 'Clear-Site-Data', '*', 'Strict-Transport-Security', 'x'],
+      ...['Service-Worker-Allowed', '/', 'NEL', '{}', 'Report-To', '{}'],
+    ],
     [],
+  ],
+  [
+    'no cookie of the platform',
+    200,
+    ['Set-Cookie', 'runstead-session=x; Path=/', 'Set-Cookie', '=runstead-session=x', 'Set-Cookie', 'own=1'],
+    ['set-cookie: own=1'],
   ],
   ['no length on 204', 204, ['Content-Length', '0'], []],
   ['the length of an unchanged page', 304, ['Content-Length', '10'], ['content-length: 10']],

@@ -1,4 +1,6 @@
 import { REQUEST_ID_HEADER } from '../observe/request-id.ts';
+import { setsPlatformCookie, withoutPlatformCookies } from './platform-cookies.ts';
+import { isTraceField } from './trace-context.ts';
 
 /**
  * What is added to and removed from the fields of requests and answers. Fields are names and values by turns, as
@@ -36,16 +38,16 @@ const HOST_WIDE = new Set([
   'clear-site-data',
   'strict-transport-security',
   'alt-svc',
+  // With these a browser would tell the agent's author what becomes of requests to all of the host.
+  'nel',
+  'report-to',
 ]);
 
 export interface AgentRequest {
   fields: readonly string[];
   requestId: string;
-  peer: string;
-  /** Whether it came over TLS. */
-  secure: boolean;
-  /** The Host field as the client sent it. */
-  host: string;
+  /** Fields of our own besides, as names and values by turns. */
+  added: readonly string[];
   /** `host:port` of the instance. */
   agentHost: string;
   /** Fields, in lower case, with credentials of the platform: they stop here. */
@@ -83,7 +85,8 @@ function newRule(spelled: string): Rule {
   const rule: Rule = {
     name,
     canonical,
-    toAgent: isEndToEnd && name !== 'host' && name !== FRAMING && !isPlatformField(canonical),
+    toAgent:
+      isEndToEnd && name !== 'host' && name !== FRAMING && !isPlatformField(canonical) && !isTraceField(name),
     toControl:
       isEndToEnd &&
       name !== FRAMING &&
@@ -104,18 +107,11 @@ export function agentRequestFields(request: AgentRequest): string[] {
   for (let at = 0; at < fields.length; at += 2) {
     const { name, canonical, toAgent } = ruleOf(fields[at]!);
     if (!toAgent || consumed.has(canonical) || named?.has(name)) continue;
-    sent.push(fields[at]!, fields[at + 1]!);
+    const value = name === 'cookie' ? withoutPlatformCookies(fields[at + 1]!) : fields[at + 1]!;
+    if (value !== undefined) sent.push(fields[at]!, value);
   }
-  sent.push(
-    'x-forwarded-for',
-    request.peer,
-    'x-forwarded-proto',
-    request.secure ? 'https' : 'http',
-    'x-forwarded-host',
-    request.host,
-    REQUEST_ID_HEADER,
-    request.requestId,
-  );
+  for (const part of request.added) sent.push(part);
+  sent.push(REQUEST_ID_HEADER, request.requestId);
   for (const part of request.framing) sent.push(part);
   return sent;
 }
@@ -127,6 +123,7 @@ function isPlatformField(canonical: string): boolean {
     canonical.startsWith('x-runstead-') ||
     canonical.startsWith('x-forwarded-') ||
     canonical === 'forwarded' ||
+    canonical === 'x-real-ip' ||
     canonical === REQUEST_ID_HEADER
   );
 }
@@ -173,6 +170,7 @@ export function answerFields(answer: Answer): string[] {
     const rule = ruleOf(fields[at]!);
     if (!(origin === 'agent' ? rule.fromAgent : rule.fromControl) || named?.has(rule.name)) continue;
     if (isBodiless && rule.name === FRAMING) continue;
+    if (origin === 'agent' && rule.name === 'set-cookie' && setsPlatformCookie(fields[at + 1]!)) continue;
     if (crossOrigin !== undefined && rule.name === 'access-control-allow-origin') continue;
     sent.push(fields[at]!, fields[at + 1]!);
   }

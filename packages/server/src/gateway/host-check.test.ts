@@ -27,7 +27,11 @@ describe('on loopback', () => {
     'box.local',
     '[::2]',
   ])('Host %s is answered', (host) => {
-    expect(checkHost(loopback, head(['Host', host]))).toMatchObject({ host, crossOrigin: undefined });
+    expect(checkHost(loopback, head(['Host', host]))).toMatchObject({
+      host,
+      crossOrigin: undefined,
+      agentsOnly: false,
+    });
   });
 
   test.each(['evil.test:7700', 'localhost.evil.test', '127.0.0.2', '0.0.0.0:7700', '[::3]', 'localhost.'])(
@@ -93,6 +97,27 @@ describe('a page of the same host', () => {
   });
 });
 
+test('a host for agents alone is a name of the server, and known as such', () => {
+  const domains = [{ host: 'chat.example.com', runtimeName: 'hello', endpointName: 'Default' }];
+  const policy = hostPolicy(
+    { ...settings, domains, agentHosts: ['agents.localhost', 'fd00::9'] },
+    '127.0.0.1',
+  );
+  for (const host of ['agents.localhost', 'Agents.LocalHost:7700', '[fd00::9]:1', 'chat.example.com']) {
+    expect(checkHost(policy, head(['host', host])).agentsOnly, host).toBe(true);
+  }
+  for (const host of ['localhost', 'box.local', 'agents.example.com']) {
+    expect(checkHost(policy, head(['host', host])).agentsOnly, host).toBe(false);
+  }
+  const page = (host: string, origin: string) => () =>
+    checkHost(policy, head(['host', host, 'origin', origin]));
+  expect(page('agents.localhost:7700', 'http://agents.localhost:7700')()).toMatchObject({
+    crossOrigin: undefined,
+  });
+  // What one of its pages may not: call the rest of the server.
+  expect(page('localhost:7700', 'http://agents.localhost:7700')).toThrow(/may not call/);
+});
+
 test.each([
   ['missing', []],
   ['empty', ['host', '']],
@@ -118,6 +143,7 @@ test.each([
   expect(checkHost(loopback, head(['host', host, 'Origin', origin]))).toMatchObject({
     host,
     crossOrigin: undefined,
+    agentsOnly: false,
   });
 });
 

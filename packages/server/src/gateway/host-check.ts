@@ -12,8 +12,11 @@ export interface HostPolicy {
   origins: ReadonlySet<string>;
   /** The gateway's own origin as callers see it behind a proxy. */
   publicOrigin: string | undefined;
-  /** Custom domains among the hosts. Their pages come over TLS also where a proxy ends it before us. */
-  domains: ReadonlySet<string>;
+  /**
+   * Among the hosts those under which nothing but agents is served: custom domains, too. Their pages come over TLS also
+   * where a proxy ends it before us.
+   */
+  agentHosts: ReadonlySet<string>;
 }
 
 export interface Caller {
@@ -23,27 +26,35 @@ export interface Caller {
   hostname: string;
   /** The origin of an allowed page that is not the gateway's own: it gets our CORS fields. */
   crossOrigin: string | undefined;
+  /** Whether nothing but agents is served under the host. */
+  agentsOnly: boolean;
 }
 
 export function hostPolicy(
   settings: Pick<GatewaySettings, 'publicUrl' | 'allowHosts' | 'allowOrigins'> &
-    Partial<Pick<GatewaySettings, 'tlsNames' | 'privateHosts' | 'domains'>>,
+    Partial<Pick<GatewaySettings, 'tlsNames' | 'privateHosts' | 'domains' | 'agentHosts'>>,
   boundAddress: string,
 ): HostPolicy {
   const publicUrl = settings.publicUrl ? new URL(settings.publicUrl) : undefined;
   const hosts = new Set(['localhost', '127.0.0.1', '[::1]']);
   if (publicUrl) hosts.add(publicUrl.hostname.toLowerCase());
-  const domains = new Set((settings.domains ?? []).map(({ host }) => host));
-  const { allowHosts, tlsNames = [], privateHosts } = settings;
-  for (const host of [...allowHosts, ...tlsNames, ...(privateHosts ?? []), ...domains])
-    hosts.add(isIPv6(host) ? `[${host}]` : host.toLowerCase());
+  const { allowHosts, tlsNames = [], privateHosts, domains = [] } = settings;
+  const alone = [...(settings.agentHosts ?? []), ...domains.map(({ host }) => host)];
+  const agentHosts = new Set(alone.map(asInField));
+  for (const host of [...allowHosts, ...tlsNames, ...(privateHosts ?? [])]) hosts.add(asInField(host));
+  for (const host of agentHosts) hosts.add(host);
   return {
     loopback: isLoopback(boundAddress),
     hosts,
     origins: new Set(settings.allowOrigins.map((origin) => originOf(origin) ?? origin)),
     publicOrigin: publicUrl?.origin,
-    domains,
+    agentHosts,
   };
+}
+
+/** As it stands in a Host field, in lower case. */
+function asInField(host: string): string {
+  return isIPv6(host) ? `[${host}]` : host.toLowerCase();
 }
 
 export function isLoopback(address: string): boolean {
@@ -75,7 +86,9 @@ export function checkHost(policy: HostPolicy, head: RequestHead): Caller {
   const host = hosts[0]!;
   // What listens on every address is on loopback, too, for those who come that way.
   const loopback = policy.loopback || isLoopback(head.local);
-  if (loopback && !policy.hosts.has(match[1]!.toLowerCase())) {
+  const name = match[1]!.toLowerCase();
+  const agentsOnly = policy.agentHosts.has(name);
+  if (loopback && !policy.hosts.has(name)) {
     throw new RunsteadError(
       'Forbidden',
       `Forbidden: this server does not answer to the host "${host}"; add it with --allow-host if it should`,
@@ -83,20 +96,19 @@ export function checkHost(policy: HostPolicy, head: RequestHead): Caller {
   }
   const origins = fieldValues(head.fields, 'origin');
   const hostname = withoutPort(host);
-  if (origins.length === 0) return { host, hostname, crossOrigin: undefined };
+  if (origins.length === 0) return { host, hostname, crossOrigin: undefined, agentsOnly };
 
   const origin = origins.length === 1 ? originOf(origins[0]!) : undefined;
   if (origin !== undefined) {
-    const isDomain = policy.domains.has(match[1]!.toLowerCase());
     const own = [
       originOf(`${head.secure ? 'https' : 'http'}://${host}`),
-      ...(isDomain ? [originOf(`https://${host}`)] : []),
+      ...(agentsOnly ? [originOf(`https://${host}`)] : []),
       policy.publicOrigin,
     ];
     if (own.includes(origin)) {
-      return { host, hostname, crossOrigin: undefined };
+      return { host, hostname, crossOrigin: undefined, agentsOnly };
     }
-    if (policy.origins.has(origin)) return { host, hostname, crossOrigin: origins[0]! };
+    if (policy.origins.has(origin)) return { host, hostname, crossOrigin: origins[0]!, agentsOnly };
   }
   throw new RunsteadError(
     'Forbidden',

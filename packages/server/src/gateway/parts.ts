@@ -1,5 +1,6 @@
 import type { PrivateAccess } from '../domain/private-access.ts';
 import type { Log } from '../observe/log.ts';
+import type { Account } from './account.ts';
 import type { Admission, Lease } from './admit.ts';
 import type { AgentPools } from './agent-pools.ts';
 import type { BulkPace } from './bulk-pace.ts';
@@ -10,8 +11,10 @@ import type { ConnectionPool } from './connection-pool.ts';
 import type { Connections } from './connections.ts';
 import type { Door, Principal } from './credentials.ts';
 import type { DomainMap } from './domains.ts';
+import type { Provenance, ProxyTrust } from './forwarded.ts';
 import type { HangUpSignal } from './hang-up.ts';
 import type { HostPolicy } from './host-check.ts';
+import type { Metrics } from './metrics.ts';
 import type { RequestBody } from './request-body.ts';
 import type { RouteTable } from './route-table.ts';
 import type { GatewaySettings } from './settings.ts';
@@ -23,6 +26,7 @@ export interface GatewayParts {
   hostPolicy: HostPolicy;
   domains: DomainMap;
   privateAccess: PrivateAccess;
+  isTrustedProxy: ProxyTrust;
   connections: Connections;
   table: RouteTable;
   /** Resolves at the first snapshot. */
@@ -36,6 +40,8 @@ export interface GatewayParts {
   /** Of the control process. */
   control: ConnectionPool;
   clock: CoarseClock;
+  metrics: Metrics;
+  account: Account;
   /** False once the control process is gone. */
   isFeedOpen: () => boolean;
   /** In [0,1). */
@@ -54,7 +60,10 @@ export interface Call {
   crossOrigin: string | undefined;
   /** Further fields of the answer, names and values by turns: what the steps before forwarding have to say of the call. */
   answerExtras: string[];
+  /** What is known of it; accounted for at its end, if it is one to an agent. */
   record: CallRecord;
+  /** Where it comes from; known once host and origin were checked. */
+  from: Provenance | undefined;
 }
 
 /** A call that was let in. */
@@ -65,6 +74,6 @@ export interface Invocation {
   body: RequestBody;
   /** Path and query for the agent. */
   rest: string;
-  /** The Host field as the client sent it. */
-  host: string;
+  /** Fields that the agent gets of us, names and values by turns: where the call comes from, and its trace. */
+  added: readonly string[];
 }

@@ -32,6 +32,10 @@ export class RouteTable {
     if (runtime) this.#set(runtime);
   }
 
+  names(): Iterable<string> {
+    return this.#byName.keys();
+  }
+
   byName(name: string): RuntimeRoute | undefined {
     return this.#byName.get(name);
   }

@@ -11,10 +11,16 @@ const TAKEN = [
   'domains',
   'privateHosts',
   'privateNetworks',
+  'trustProxy',
+  'traceSampled',
+  'agentHosts',
   'anonymousCalls',
   'queueLength',
   'queueTimeoutMs',
   'bodyLimitBytes',
+  'accessLog',
+  'accessLogShare',
+  'accessLogFile',
 ] as const satisfies (keyof Config)[];
 
 /** What a gateway needs of the configuration; plain JSON, since it crosses to another process. */

@@ -5,7 +5,9 @@ import { KeyRing } from '../auth/key-ring.ts';
 import { privateAccess } from '../domain/private-access.ts';
 import type { DownMessage } from '../feed/messages.ts';
 import type { GatewayEnd } from '../feed/port.ts';
+import { LineSink } from '../observe/line-sink.ts';
 import type { Log } from '../observe/log.ts';
+import { accountant } from './account.ts';
 import { Admission } from './admit.ts';
 import { AgentPools } from './agent-pools.ts';
 import { BulkPace } from './bulk-pace.ts';
@@ -17,11 +19,13 @@ import { Connections } from './connections.ts';
 import { reportUsage } from './demand.ts';
 import { answerMalformed } from './errors.ts';
 import type { Exchange } from './exchange.ts';
+import { proxyTrust } from './forwarded.ts';
 import { handleRequest } from './handle-request.ts';
 import { Handshakes } from './handshakes.ts';
 import { hostPolicy } from './host-check.ts';
 import { InstanceSet } from './instances.ts';
 import { plainServer, tlsServer } from './listeners.ts';
+import { Metrics, reportCounts } from './metrics.ts';
 import type { GatewayParts } from './parts.ts';
 import { RouteTable } from './route-table.ts';
 import type { GatewaySettings, TlsSettings } from './settings.ts';
@@ -89,6 +93,11 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     now,
   });
   const connections = new Connections();
+  const metrics = new Metrics();
+  const sink = new LineSink({
+    target: settings.accessLogFile === undefined ? { fd: 2 } : { path: settings.accessLogFile },
+    log,
+  });
   const handshakes = new Handshakes();
   const clock = new CoarseClock(options.times?.tickMs);
   const controlPool = new ConnectionPool({ path: options.controlSocket }, silenceMs);
@@ -100,6 +109,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     settings,
     domains: new Map(settings.domains.map((domain) => [domain.host, domain])),
     privateAccess: privateAccess(settings),
+    isTrustedProxy: proxyTrust(settings.trustProxy),
     connections,
     table,
     firstRoutes: new Promise((resolve) => {
@@ -111,6 +121,8 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     pools,
     control: controlPool,
     clock,
+    metrics,
+    account: accountant({ settings, metrics, sink, random, now: Date.now }),
     isFeedOpen: () => feedOpen,
     random,
     log,
@@ -123,9 +135,14 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
       serve: (exchange: Exchange) => void handleRequest(parts, exchange),
       refuse: answerMalformed,
     };
-    const onClose = (connection: ClientConnection) => connections.delete(connection);
-    return (socket: Socket) =>
+    const onClose = (connection: ClientConnection) => {
+      metrics.now.connections--;
+      connections.delete(connection);
+    };
+    return (socket: Socket) => {
+      metrics.now.connections++;
       connections.add(new ClientConnection(socket, isSecure, { clock, times, service, onClose }));
+    };
   };
   const servePlain = () => plainServer().on('connection', takeCalls(settings.host, false));
   const serveTls = (tls: TlsSettings) => {
@@ -153,6 +170,8 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     () => instances.usage(),
     (message) => feed.send(message),
   );
+  const sendCounts = (counts = metrics.counts()) => feed.send({ type: 'counts', counts });
+  const stopCounts = reportCounts(metrics, sendCounts);
   let sayEnded = () => {};
   const ended = new Promise<void>((resolve) => {
     sayEnded = resolve;
@@ -173,9 +192,11 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
       await connections.empty();
       clearTimeout(timer);
       stopUsage();
+      stopCounts();
       pools.close();
       controlPool.close();
       clock.stop();
+      await sink.close();
     })();
     return stopped;
   };
@@ -203,6 +224,9 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
       case 'keys':
         keys.replace(message.keys);
         feed.send({ type: 'installed', sequence: message.sequence });
+        break;
+      case 'count':
+        sendCounts();
         break;
       case 'shutdown':
         void stop(message.graceMs, 'The server is shutting down').then(() => {

@@ -8,6 +8,7 @@ const nothing = {
   tlsNames: [],
   privateHosts: undefined,
   domains: [],
+  agentHosts: [],
 };
 
 test.each([
@@ -37,6 +38,7 @@ test('it is for every name that a setting tells of, each once', () => {
     tlsNames: ['*.example.com', 'box.local'],
     privateHosts: ['agents.internal'],
     domains: [{ host: 'chat.example.com' }],
+    agentHosts: ['agents.example.org'],
   });
   expect(names).toEqual(
     [
@@ -45,6 +47,7 @@ test('it is for every name that a setting tells of, each once', () => {
       '127.0.0.1',
       '::1',
       'agents.example.com',
+      'agents.example.org',
       'agents.internal',
       'box.local',
       'chat.example.com',

@@ -30,6 +30,7 @@ export interface NamedIn {
   tlsNames: readonly string[];
   privateHosts: readonly string[] | undefined;
   domains: readonly { host: string }[];
+  agentHosts: readonly string[];
 }
 
 /**
@@ -37,7 +38,7 @@ export interface NamedIn {
  * told of by a setting. What no certificate can hold is left out. Sorted.
  */
 export function wantedNames(settings: NamedIn): string[] {
-  const { host, publicUrl, allowHosts, tlsNames, privateHosts, domains } = settings;
+  const { host, publicUrl, allowHosts, tlsNames, privateHosts, domains, agentHosts } = settings;
   const told = [
     ...LOOPBACK,
     ...(isEveryAddress(host) ? [] : [host]),
@@ -46,6 +47,7 @@ export function wantedNames(settings: NamedIn): string[] {
     ...tlsNames,
     ...(privateHosts ?? []),
     ...domains.map((domain) => domain.host),
+    ...agentHosts,
   ];
   return [...new Set(told.flatMap((name) => certificateName(name) ?? []))].sort();
 }

@@ -133,6 +133,7 @@ export async function openTestApi(
     progress: () => undefined,
     scalingStatus: () => ({ currentInstances: 0, minInstances: 0, targetInstances: 0 }),
     instances: () => [],
+    metrics: async () => 'runstead_gateway_up 1\n',
     ...options.deps,
   });
   let listening: Promise<string> | undefined;

@@ -65,6 +65,12 @@ export const SETTINGS: GatewaySettings = {
   domains: [],
   privateHosts: undefined,
   privateNetworks: PRIVATE_NETWORKS,
+  trustProxy: [],
+  traceSampled: true,
+  agentHosts: [],
+  accessLog: 'off',
+  accessLogShare: 1,
+  accessLogFile: undefined,
   bodyLimitBytes: 128 * 1024 * 1024,
 };
 
