@@ -20,7 +20,15 @@ export function nearNames(name: string, known: Iterable<string>): string[] {
 }
 
 /** How many letters have to be changed, added, removed or swapped to make one of the other. */
-function changesBetween(one: string, other: string): number {
+function changesBetween(first: string, second: string): number {
+  // What both begin and end with needs no change: of long names that are nearly the same, little is left.
+  let begin = 0;
+  while (begin < first.length && first[begin] === second[begin]) begin++;
+  let end = 0;
+  const most = Math.min(first.length, second.length) - begin;
+  while (end < most && first.at(-1 - end) === second.at(-1 - end)) end++;
+  const one = first.slice(begin, first.length - end);
+  const other = second.slice(begin, second.length - end);
   let before: number[] = [];
   let last = Array.from({ length: other.length + 1 }, (_, at) => at);
   for (let row = 1; row <= one.length; row++) {

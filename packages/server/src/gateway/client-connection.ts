@@ -38,7 +38,8 @@ export interface Service {
   /** Answers a request. Does not throw. */
   serve(exchange: Exchange): void;
   /** Answers bytes that are no request; the connection then ends. */
-  refuse(connection: ClientConnection, malformed: Malformed): void;
+  /** @param target as far as it could be read */
+  refuse(connection: ClientConnection, malformed: Malformed, target: string): void;
 }
 
 /**
@@ -270,7 +271,7 @@ export class ClientConnection implements ExchangeConnection, Sender {
         break;
       }
       if (head instanceof Malformed) {
-        this.#refuse(head);
+        this.#refuse(head, targetIn(bytes, at));
         break;
       }
       at = head.end;
@@ -306,7 +307,7 @@ export class ClientConnection implements ExchangeConnection, Sender {
   }
 
   /** Tells that what came cannot be understood. Where an answer has begun, only the end of the connection can. */
-  #refuse(malformed: Malformed): void {
+  #refuse(malformed: Malformed, target?: string): void {
     const exchange = this.#exchange;
     this.#isEnding = true;
     if (exchange?.begun) {
@@ -314,7 +315,7 @@ export class ClientConnection implements ExchangeConnection, Sender {
       return;
     }
     exchange?.abandon();
-    this.#service.refuse(this, malformed);
+    this.#service.refuse(this, malformed, target ?? exchange?.head.target ?? '');
   }
 
   #over(exchange: Exchange, keepAlive: boolean): void {
@@ -384,4 +385,10 @@ export class ClientConnection implements ExchangeConnection, Sender {
     exchange?.clientClosed();
     this.#onClose(this);
   }
+}
+
+/** What a head that cannot be read seems to ask for: it decides in which shape that is told. */
+function targetIn(bytes: Buffer, from: number): string {
+  const begin = bytes.toString('latin1', from, Math.min(bytes.length, from + 64));
+  return /^[A-Z]+ (\/[^ ]*)/.exec(begin)?.[1] ?? '';
 }

@@ -13,6 +13,7 @@ import type { ClientConnection } from './client-connection.ts';
 import { dateNow } from './date-now.ts';
 import { type Exchange, lines } from './exchange.ts';
 import { platformFields } from './headers.ts';
+import { isDataPlane } from './resolve.ts';
 
 export interface ErrorContext {
   requestId: string;
@@ -86,10 +87,15 @@ function errorType(code: ErrorCode): string {
   return TYPE_BY_STATUS[status] ?? 'invalid_request_error';
 }
 
-/** Answers bytes that are no request, and closes: there is no path, hence the shape of the control plane. */
-export function answerMalformed(connection: ClientConnection, { status, reason }: Malformed): void {
+/** Answers bytes that are no request, and closes. @param target as far as it could be read */
+export function answerMalformed(
+  connection: ClientConnection,
+  { status, reason }: Malformed,
+  target: string,
+): void {
   const requestId = newRequestId();
-  const body = JSON.stringify(errorEnvelope(new RunsteadError('ERR_BAD_REQUEST', reason), requestId));
+  const error = new RunsteadError('ERR_BAD_REQUEST', reason);
+  const body = JSON.stringify(isDataPlane(target) ? dataPlaneError(error) : errorEnvelope(error, requestId));
   const fields = [
     'content-type',
     'application/json; charset=utf-8',

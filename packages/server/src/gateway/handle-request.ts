@@ -95,7 +95,7 @@ function endOf(outcome: Outcome): Ending {
  * Authenticate → choose version → admit.
  * @throws RunsteadError and ClientGone, as the steps do
  */
-async function letIn(
+export async function letIn(
   parts: GatewayParts,
   call: Call,
   exchange: Exchange,
