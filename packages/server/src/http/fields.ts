@@ -43,8 +43,8 @@ export class FieldSection {
   upgrade: string | undefined = undefined;
 }
 
-/** Each field of a message is looked up among what Connection lists. */
-const CONNECTION_OPTIONS = 64;
+/** Each field of a message is looked up among what Connection lists; of longer lists no more is read. */
+const LISTED = 64;
 
 /** 15 digits stay below 2^53, and are more than any body. */
 const LENGTH = /^[0-9]{1,15}$/;
@@ -142,9 +142,9 @@ function codingFault(value: string): Malformed {
     : new Malformed(400, `Transfer-Encoding must be chunked; got ${excerpt(value)}`);
 }
 
-/** The elements of a list, without the white space around them. Not by `trim`, which takes more than that. */
+/** The elements of a list, at most one too many, without the white space around them. Not by `trim`, which takes more than that. */
 function listed(value: string): string[] {
-  return value.split(',').map((element) => {
+  return value.split(',', LISTED + 1).map((element) => {
     let begin = 0;
     let end = element.length;
     while (begin < end && isSpace(element.charCodeAt(begin))) begin++;
@@ -164,13 +164,17 @@ function noteConnection(section: FieldSection, value: string): Malformed | undef
   const lower = value.toLowerCase();
   let options = CONNECTIONS.get(lower);
   if (options === undefined) {
+    const all = listed(lower);
+    if (all.length > LISTED) return tooManyNames();
     // Empty elements are to be passed over (RFC 9110 section 5.6.1.2).
-    options = listed(lower).filter((option) => option !== '');
+    options = all.filter((option) => option !== '');
     if (value.includes('\t') || !options.every((option) => TOKEN.test(option)))
       section.isConnectionOdd = true;
   }
   section.connection = section.connection === NONE ? options : section.connection.concat(options);
-  return section.connection.length > CONNECTION_OPTIONS
-    ? new Malformed(400, `Connection lists more than ${CONNECTION_OPTIONS} names`)
-    : undefined;
+  return section.connection.length > LISTED ? tooManyNames() : undefined;
+}
+
+function tooManyNames(): Malformed {
+  return new Malformed(400, `Connection lists more than ${LISTED} names`);
 }

@@ -56,8 +56,8 @@ export class HeadScan {
 export const WHOLE = new HeadScan();
 
 /**
- * For each field of the head scanned last: where its name begins and ends, and its value. Filled by a scan that went
- * through the head in one go, and to be used before the next.
+ * For each field of the head scanned last: where its name begins and ends, and its value. Only of use after
+ * a scan that went through the head in one go, and before the next.
  */
 export const MARKS = new Int32Array(4 * HEAD_FIELDS);
 
@@ -117,11 +117,7 @@ function markValue(field: number, bytes: Buffer, base: number, lineEnd: number):
 function nameFault(fields: number, bytes: Buffer, at: number, isEmpty: boolean): Malformed {
   const code = bytes[at]!;
   const which = `Field ${fields + 1} of the head`;
-  if (code === CR) {
-    return bytes[at + 1] === LF || bytes[at + 1] === undefined
-      ? new Malformed(400, `${which} has no colon`)
-      : lineFault(fields, bytes, at);
-  }
+  if (code === CR) return new Malformed(400, `${which} has no colon`);
   if (code === LF) return lineFault(fields, bytes, at);
   if (isEmpty && isSpace(code)) {
     return new Malformed(400, `${which} begins with white space; folded lines are not taken`);

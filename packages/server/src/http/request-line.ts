@@ -79,10 +79,7 @@ function scanParts(scan: HeadScan, bytes: Buffer, base: number, limit: number): 
     while (at < limit && TARGET_BYTE[bytes[at]!] === 1) at++;
     scan.at = at - base;
     if (at === limit) return undefined;
-    if (bytes[at] === CR && at + 1 === limit) return undefined;
-    if (bytes[at] === CR && bytes[at + 1] === LF) {
-      return new Malformed(400, `The first line names no version of HTTP: ${FORM}`);
-    }
+    if (bytes[at] === CR) return new Malformed(400, `The first line names no version of HTTP: ${FORM}`);
     if (bytes[at] !== SP) {
       return new Malformed(
         400,
