@@ -35,23 +35,31 @@ interface Kind {
   theirs(cases: readonly { parts: Parts }[]): Promise<NodeMessage[][]>;
 }
 
+const REQUESTS: Kind = {
+  parts: requestParts,
+  accepted: (parts, random) => {
+    const bytes = bytesOf(parts);
+    const reading = readRequests([bytes]);
+    const again = readRequests(randomCuts(random, bytes));
+    return { ours: untilUpgrade(reading).map(requestMessage), fault: cutFault(reading, again) };
+  },
+  theirs: async (given) => {
+    const read = await new NodeRequests().read(given.map(({ parts }) => bytesOf(parts)));
+    for (const messages of read) for (const message of messages) message.line = withoutHost(message.line);
+    return read;
+  },
+};
+
 /** @param seed of the first case; each further one has the next */
 export async function compareRequests(seed: number, cases: number): Promise<Comparison> {
-  const node = new NodeRequests();
-  return await compare(seed, cases, {
-    parts: requestParts,
-    accepted: (parts, random) => {
-      const bytes = bytesOf(parts);
-      const reading = readRequests([bytes]);
-      const again = readRequests(randomCuts(random, bytes));
-      return { ours: untilUpgrade(reading).map(requestMessage), fault: cutFault(reading, again) };
-    },
-    theirs: async (given) => {
-      const read = await node.read(given.map(({ parts }) => bytesOf(parts)));
-      for (const messages of read) for (const message of messages) message.line = withoutHost(message.line);
-      return read;
-    },
-  });
+  return await compare(seed, cases, REQUESTS);
+}
+
+/** @returns what of these requests is read in two ways; undefined: nothing is */
+export async function differenceOf(raw: string): Promise<string | undefined> {
+  const { ours, fault } = REQUESTS.accepted([raw], new Random(1));
+  const [theirs = []] = await REQUESTS.theirs([{ parts: [raw] }]);
+  return fault ?? differs(ours, theirs);
 }
 
 export async function compareAnswers(seed: number, cases: number): Promise<Comparison> {
