@@ -54,7 +54,10 @@ export class ChunkedReader {
   readonly runs: number[] = [];
   /** Bytes of the body so far. */
   bytes = 0;
-  /** Set when the bytes cannot be read; nothing more is read then, and the body is not `done`. */
+  /**
+   * Set when the bytes cannot be read; nothing more is read then, and the body is not `done`. Its status is that of a
+   * request.
+   */
   fault: Malformed | undefined = undefined;
   #state = SIZE;
   #size = 0;

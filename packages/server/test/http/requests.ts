@@ -10,7 +10,7 @@ export interface RequestRow {
   /** Then a refusal with this status; undefined: what comes next is read, too. */
   status?: number;
   /** Then the beginning of a request whose rest has not come. */
-  unfinished?: true;
+  unfinished?: boolean;
   /**
    * Who answers each of the messages at the gateway: the agent (the default) with what stands behind `/invocations`,
    * the control process, or the gateway itself with a status.
