@@ -17,8 +17,6 @@ import {
 
 /** The corpus of `test/http`, sent at a running gateway: nothing that it refuses is passed on, and nothing is mixed up. */
 
-const WITHIN_MS = 3000;
-
 test('both corpora mean the same agent', () => {
   expect(INVOKE).toBe(AGENT);
 });
@@ -58,9 +56,9 @@ test.each(REQUESTS.map((row) => [row.name, row] as const))('request: %s', async 
 
   if (row.unfinished) client.socket.end();
   if (isLast || row.unfinished) {
-    await until(isOver, 'the end of the connection', WITHIN_MS);
+    await until(isOver, 'the end of the connection');
   } else {
-    await until(() => isOver() || answers().length >= wanted.length, 'answers', WITHIN_MS);
+    await until(() => isOver() || answers().length >= wanted.length, 'answers');
   }
   if (row.unfinished)
     expect(told().filter((answer) => typeof answer !== 'number' || answer < 400)).toEqual([]);
@@ -72,7 +70,7 @@ test.each(REQUESTS.map((row) => [row.name, row] as const))('request: %s', async 
 
   if (isOver()) return;
   client.socket.write(`GET ${AGENT}/second HTTP/1.1\r\nHost: localhost\r\n\r\n`);
-  await until(() => isOver() || answers().length > wanted.length, 'the second answer', WITHIN_MS);
+  await until(() => isOver() || answers().length > wanted.length, 'the second answer');
   const isAnswered = answers().length > wanted.length;
   expect(told().slice(wanted.length)).toEqual(isAnswered ? ['/second'] : []);
   expect(agent.seen.slice(asSeen.length)).toEqual(
@@ -94,7 +92,7 @@ test.each(ANSWERS.map((row) => [row.name, row] as const))('answer: %s', async (_
   };
   const isOver = () => client.state.ended || client.state.closed;
   client.socket.write(`${row.method} ${AGENT}/first HTTP/1.1\r\nHost: localhost\r\n\r\n`);
-  await until(() => isOver() || read().answers.length > 0, 'an answer', WITHIN_MS);
+  await until(() => isOver() || read().answers.length > 0, 'an answer');
 
   const [answer] = read().answers;
   if (row.outcome === 'whole') {
@@ -111,12 +109,12 @@ test.each(ANSWERS.map((row) => [row.name, row] as const))('answer: %s', async (_
 
   if (!isOver()) {
     client.socket.write(`GET ${AGENT}/second HTTP/1.1\r\nHost: localhost\r\n\r\n`);
-    await until(() => isOver() || read().answers.length > 1, 'the second answer', WITHIN_MS);
+    await until(() => isOver() || read().answers.length > 1, 'the second answer');
     for (const { body } of read().answers.slice(1)) expect(body).toBe('second');
   }
   const other = await rawConnection(gateway.port);
   other.socket.write(`GET ${AGENT}/second HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`);
-  await until(() => other.state.ended || other.state.closed, 'the answer of another client', WITHIN_MS);
+  await until(() => other.state.ended || other.state.closed, 'the answer of another client');
   const third = readAnswers([Buffer.from(other.state.text, 'latin1')], 'GET');
   expect(third.messages.map(({ head, body }) => [head.status, body])).toEqual([[200, 'second']]);
 });
