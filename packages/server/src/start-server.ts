@@ -73,6 +73,7 @@ export async function startServer(config: Readonly<Config>): Promise<RunningServ
       certificate,
       controlSocket,
       log,
+      writeLog: (line) => void process.stderr.write(line),
       attach: (feed, { host, port }) => {
         // Never that of the TLS listener: what stands in `endpointPublicUrl` must work without trusting anybody first.
         localUrl = `http://${urlHost(hostToAsk(host, []))}:${port}`;

@@ -71,14 +71,16 @@ export type DownMessage =
   | { type: 'snapshot'; sequence: number; runtimes: RuntimeRoute[]; keys: KeyRoute[] }
   | { type: 'routes'; sequence: number; runtimeId: string; runtime: RuntimeRoute | null }
   | { type: 'keys'; sequence: number; keys: KeyRoute[] }
-  /** Stop listening, finish open calls within the time, then say `closed`. */
+  /** Stop listening, say `released`, finish open calls within the time, then say `closed`. */
   | { type: 'shutdown'; graceMs: number };
 
 export type UpMessage =
-  /** As bound; `tls` if that is on. */
+  /** As bound; `tls` if that is on. Said to every control process that comes. */
   | { type: 'listening'; host: string; port: number; tls?: { host: string; port: number } }
-  /** The public address could not be bound. */
+  /** The public address could not be bound, or is not listened on any more. */
   | { type: 'listen-failed'; reason: string }
+  /** After `shutdown`: the public address is free for another. */
+  | { type: 'released' }
   | { type: 'installed'; sequence: number }
   /** Sent at once when calls begin to wait, then at most every 50 ms while the numbers change. */
   | { type: 'demand'; runtimeId: string; version: number; queued: number; inFlight: number }
@@ -91,4 +93,6 @@ export type UpMessage =
    * `listenerInDoubt`: because nobody listened there, or perhaps somebody else.
    */
   | { type: 'unreachable'; instanceId: string; reason: string; listenerInDoubt?: true }
-  | { type: 'closed' };
+  | { type: 'closed' }
+  /** One line of the gateway's log. */
+  | { type: 'log'; line: string };

@@ -164,12 +164,15 @@ function answerPreflight(call: Call, head: RequestHead, caller: Caller, response
   response.end();
 }
 
+const UNATTENDED =
+  '{"status":"degraded","reason":"the control process is gone; calls to agents go on until the next one has come"}';
+
 function answerHealth(parts: GatewayParts, call: Call, head: RequestHead, response: ServerResponse): void {
   if (head.method !== 'GET' && head.method !== 'HEAD') {
     throw new RunsteadError('ERR_METHOD_NOT_ALLOWED', `${head.method} is not allowed here; use GET or HEAD`);
   }
-  if (!parts.isFeedOpen()) throw new RunsteadError('ERR_UNAVAILABLE', 'The control process is gone');
-  const body = '{"status":"ok"}';
+  // Not 5xx: whoever takes this server out of service for that would cut calls that are served.
+  const body = parts.isAttended() ? '{"status":"ok"}' : UNATTENDED;
   response.writeHead(200, [
     'content-type',
     'application/json; charset=utf-8',

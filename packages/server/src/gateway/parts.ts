@@ -30,8 +30,8 @@ export interface GatewayParts {
   bulkPace: BulkPace;
   pools: AgentPools;
   control: { socketPath: string; agent: Agent };
-  /** False once the control process is gone. */
-  isFeedOpen: () => boolean;
+  /** False while there is no control process. */
+  isAttended: () => boolean;
   /** In [0,1). */
   random: () => number;
   log: Log;

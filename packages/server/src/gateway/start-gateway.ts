@@ -14,10 +14,12 @@ import { certificateNow, followCertificate } from './certificate.ts';
 import { Connections } from './connections.ts';
 import { reportUsage } from './demand.ts';
 import { answerMalformed } from './errors.ts';
+import { followControl } from './follow-control.ts';
 import { handleRequest } from './handle-request.ts';
 import { Handshakes } from './handshakes.ts';
 import { hostPolicy } from './host-check.ts';
 import { InstanceSet } from './instances.ts';
+import { closeIdle } from './kept-control.ts';
 import { plainServer, tlsServer } from './listeners.ts';
 import type { GatewayParts } from './parts.ts';
 import { RouteTable } from './route-table.ts';
@@ -30,14 +32,19 @@ export interface RunningGateway {
   port: number;
   /** Undefined: TLS is off. */
   tls: { host: string; port: number } | undefined;
-  /** Resolves when it has ended: after `shutdown`, after the control process was lost, or after `close`. */
+  /** Resolves when it has ended: after `shutdown`, when no control process came any more, or after `close`. */
   ended: Promise<void>;
+  /** Ends it, open calls first, if there is no control process that could. */
+  endIfUnattended(): void;
   /** Stops listening and cuts everything off at once. */
   close(): Promise<void>;
 }
 
 export interface GatewayOptions {
+  /** Of the control process that started it. */
   feed: GatewayEnd;
+  /** Calls back with the feed of every control process that comes later; default: none does. */
+  nextFeeds?: (take: (feed: GatewayEnd) => void) => void;
   settings: GatewaySettings;
   /** Path of the control process's unix socket. */
   controlSocket: string;
@@ -48,7 +55,7 @@ export interface GatewayOptions {
   tlsTimes?: { lookMs?: number; handshakeMs?: number };
 }
 
-/** What open calls get when the control process is lost: as long as those of a deleted runtime. */
+/** What open calls get when no control process comes any more: as long as those of a deleted runtime. */
 const LOST_FEED_GRACE_MS = 10_000;
 /** A predecessor that is just leaving holds the address a little longer. */
 const BIND_PATIENCE_MS = 2000;
@@ -59,7 +66,12 @@ const BIND_AGAIN_MS = 50;
  * @throws Error when an address cannot be bound, or the certificate cannot be served with
  */
 export async function startGateway(options: GatewayOptions): Promise<RunningGateway> {
-  const { feed, settings, log } = options;
+  const { settings, log } = options;
+  const feed = followControl({
+    first: options.feed,
+    next: options.nextFeeds,
+    waitMs: settings.gatewayWaitMs,
+  });
   const now = () => performance.now();
   const random = options.random ?? Math.random;
 
@@ -84,7 +96,6 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
   const connections = new Connections();
   const handshakes = new Handshakes();
   const controlAgent = new Agent(KEEP_ALIVE);
-  let feedOpen = true;
   let sayRoutesKnown = () => {};
 
   const shared: Omit<GatewayParts, 'hostPolicy'> = {
@@ -101,7 +112,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     bulkPace: new BulkPace(() => admission.isBusy, now),
     pools,
     control: { socketPath: options.controlSocket, agent: controlAgent },
-    isFeedOpen: () => feedOpen,
+    isAttended: feed.isAttended,
     random,
     log,
   };
@@ -213,6 +224,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
             sayEnded();
           });
         });
+        feed.send({ type: 'released' });
         break;
     }
   };
@@ -220,19 +232,32 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
   const where = (address: AddressInfo) => ({ host: address.address, port: address.port });
   const tls = secure && where(secure.address);
   log.info({ ...where(plain.address), ...(tls && { tls }) }, 'listening');
-  feed.send({ type: 'listening', ...where(plain.address), ...(tls && { tls }) });
-  feed.onMessage(receive);
-  feed.onClose(() => {
-    feedOpen = false;
-    void stop(LOST_FEED_GRACE_MS, 'The control process is gone; the server is being restarted').then(
-      sayEnded,
+  const sayWhere = () =>
+    feed.send(
+      stopped !== undefined
+        ? { type: 'listen-failed', reason: 'The gateway is ending' }
+        : { type: 'listening', ...where(plain.address), ...(tls && { tls }) },
     );
+  sayWhere();
+  feed.onMessage(receive);
+  feed.onArrival(() => {
+    log.info('another control process has come');
+    sayWhere();
+  });
+  feed.onLeft(() => {
+    closeIdle(controlAgent);
+    log.warn('the control process is gone; calls go on');
+  });
+  feed.onClose(() => {
+    log.warn('no control process has come; ending');
+    void stop(LOST_FEED_GRACE_MS, 'The server is shutting down').then(sayEnded);
   });
 
   return {
     ...where(plain.address),
     tls,
     ended,
+    endIfUnattended: feed.giveUp,
     close: async () => {
       await stop(0, 'The server is shutting down');
       feed.close();
