@@ -50,7 +50,7 @@ interface Control extends GatewayProcess {
 }
 
 /** What of a control process has to do with its gateway. It is never killed: another one just comes. */
-async function startControl(config: ConfigInput = {}, attach?: () => Promise<void>): Promise<Control> {
+async function startControl(config: ConfigInput = {}): Promise<Control> {
   const loaded = loadConfig({ dataDir: data, port: 0, logLevel: 'info', ...config }, {});
   const said: UpMessage[] = [];
   const logged: string[] = [];
@@ -63,7 +63,6 @@ async function startControl(config: ConfigInput = {}, attach?: () => Promise<voi
     log: pino({ level: 'info' }, { write: (line) => logged.push(line) }),
     writeLog: (line) => logged.push(line),
     attach: async (feed) => {
-      await attach?.();
       attached++;
       feed.onMessage((message) => said.push(message));
       feed.send({ type: 'snapshot', sequence: 1, runtimes: [], keys: [] });
@@ -76,7 +75,7 @@ async function startControl(config: ConfigInput = {}, attach?: () => Promise<voi
   return { ...gateway, said, logged, attached: () => attached };
 }
 
-/** The wire between the two processes as it is for a control process that is killed at once after it has begun. */
+/** A control process that is killed once its gateway serves. @returns that gateway */
 async function killedControl(config: ConfigInput = {}): Promise<{ pid: number; port: number }> {
   const program = fileURLToPath(new URL('control-process.mjs', import.meta.url));
   const child = spawn(process.execPath, [program, data, JSON.stringify(config)], {
