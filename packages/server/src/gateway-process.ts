@@ -101,7 +101,7 @@ export async function startGatewayProcess(options: GatewayProcessOptions): Promi
   const begin = async (loaded: LoadedGateway, plan: ListenPlan): Promise<GatewayAddress> => {
     const former = readGatewayRecord(dataDir);
     try {
-      const gateway = await loaded.begin();
+      const gateway = loaded.begin();
       const address = await listening(gateway, options.writeLog);
       await follow(gateway, plan, address);
       return address;

@@ -19,10 +19,10 @@ export interface LinkedGateway {
   ended: () => Promise<string>;
 }
 
-/** A gateway's process that has loaded, and listens nowhere but for us. */
+/** A gateway's process that has loaded, listens nowhere but for us, and ends if we do. */
 export interface LoadedGateway {
-  /** Lets it bind its addresses; it says `listening` or `listen-failed`. */
-  begin(): Promise<LinkedGateway>;
+  /** Lets it bind its addresses; it says `listening` or `listen-failed`, and outlives this process from then on. */
+  begin(): LinkedGateway;
   /** Ends it by force. */
   kill(): void;
 }
@@ -81,21 +81,25 @@ export async function spawnGateway(
   lost.catch(() => {});
   try {
     await Promise.race([lost, new Promise((resolve) => child.once('message', resolve))]);
+    const { about, feed } = await Promise.race([lost, meetGateway(feedSocket, HELLO_WITHIN_MS)]);
+    if (child.connected) child.disconnect();
+    const record = child.pid === undefined ? undefined : recordOf(child.pid, feedSocket);
+    if (!record) return await lost;
+    return {
+      kill,
+      begin() {
+        // Before it may listen: whatever becomes of this process then, the next one finds it.
+        writeGatewayRecord(dataDir, record);
+        feed.send({ type: 'listen' });
+        return { record, about, feed, ended: () => exit };
+      },
+    };
+  } catch (error) {
+    kill();
+    throw error;
   } finally {
     signal.removeEventListener('abort', kill);
   }
-  const record = child.pid === undefined ? undefined : recordOf(child.pid, feedSocket);
-  if (!record) return lost;
-  return {
-    kill,
-    async begin() {
-      // Before it may listen: whatever becomes of this process then, the next one finds it.
-      writeGatewayRecord(dataDir, record);
-      const { about, feed } = await Promise.race([lost, meetGateway(feedSocket, HELLO_WITHIN_MS)]);
-      if (child.connected) child.disconnect();
-      return { record, about, feed, ended: () => exit };
-    },
-  };
 }
 
 const LOOK_MS = 20;

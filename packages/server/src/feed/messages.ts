@@ -71,6 +71,8 @@ export type DownMessage =
   | { type: 'snapshot'; sequence: number; runtimes: RuntimeRoute[]; keys: KeyRoute[] }
   | { type: 'routes'; sequence: number; runtimeId: string; runtime: RuntimeRoute | null }
   | { type: 'keys'; sequence: number; keys: KeyRoute[] }
+  /** To one that was just started: bind the address, say `listening` or `listen-failed`. */
+  | { type: 'listen' }
   /** Stop listening, say `released`, finish open calls within the time, then say `closed`. */
   | { type: 'shutdown'; graceMs: number };
 

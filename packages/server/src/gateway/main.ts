@@ -16,6 +16,7 @@ import { type RunningGateway, startGateway } from './start-gateway.ts';
 const LAST_WORDS_MS = 1000;
 
 let gateway: RunningGateway | undefined;
+let isWanted = false;
 // A signal to the whole group (Ctrl-C) is the control process's to act on: it says `shutdown`.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
   process.on(signal, () => gateway?.endIfUnattended());
@@ -35,6 +36,7 @@ const { controlSocket, feedSocket, settingsDigest, logLevel: _, ...gatewaySettin
 const meeting = await listenForControl(feedSocket, { build: BUILD, settings: settingsDigest });
 try {
   const first = await firstControl();
+  await toldToListen(first);
   const tell = (feed: GatewayEnd) => feed.onClose(relayed.attach((message) => feed.send(message)));
   tell(first);
   gateway = await startGateway({
@@ -60,8 +62,8 @@ try {
 setTimeout(() => process.exit(), LAST_WORDS_MS).unref();
 
 /**
- * Whoever started this process comes first, and nothing is listened on before: if it is gone, nobody knows of us.
- * Its end is seen on the channel that it opened for this alone.
+ * Whoever started this process comes first. If it is gone before, nobody knows of us; its end is seen on the channel
+ * that it opened for this alone.
  */
 function firstControl(): Promise<GatewayEnd> {
   return new Promise((resolve) => {
@@ -77,6 +79,23 @@ function firstControl(): Promise<GatewayEnd> {
       resolve(feed);
     });
     process.send!('ready', () => {});
+  });
+}
+
+/** All is ready then; until it is written down that we are there, our end must be its end. */
+function toldToListen(first: GatewayEnd): Promise<void> {
+  return new Promise((resolve) => {
+    first.onMessage((message) => {
+      if (message.type !== 'listen') return;
+      first.onMessage(undefined);
+      isWanted = true;
+      resolve();
+    });
+    first.onClose(() => {
+      if (isWanted) return;
+      meeting.close();
+      process.exit(0);
+    });
   });
 }
 
