@@ -24,11 +24,12 @@ console.log(`kills: ${kills}, seed: ${seed} (again: npm run bench -- kill --kill
 const thirds = ['control', 'gateway', 'both'];
 const kinds = new Random(seed).shuffled(Array.from({ length: kills }, (_, index) => thirds[index % 3]));
 const begun = performance.now();
-const { lost, untrue, orphans, notFinal, counts } = await runKills({ kinds, seed, say: console.log });
+const { lost, untrue, cut, orphans, notFinal, counts } = await runKills({ kinds, seed, say: console.log });
 console.log(counts);
 report('kill', [
   bar('acknowledged writes lost', lost.length, 'writes', 0),
   bar('answers that do not hold', untrue.length, 'answers', 0),
+  bar('calls cut off though the gateway was left alone', cut.length, 'calls', 0),
   bar('processes and folders that nobody owns', orphans.length, 'orphans', 0),
   bar('not decided in time', notFinal.length, 'runtimes and endpoints', 0),
   bar('acknowledged writes', counts.acknowledged ?? 0, 'writes'),

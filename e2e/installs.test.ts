@@ -18,7 +18,6 @@ import {
   untilSettled,
 } from './harness/deploy.ts';
 import { hasProc, isAlive } from './harness/processes.ts';
-import { isRefused } from './harness/raw-http.ts';
 import { type Server, startServer, startServerForTest } from './harness/server.ts';
 import { waitFor } from './harness/wait-for.ts';
 
@@ -149,7 +148,6 @@ describe.skipIf(!hasProc)('the control process is killed during an install', () 
     expect(readdirSync(join(server.data, 'deps', id, halfMade!))).not.toContain('complete');
 
     await server.kill();
-    await waitFor('the gateway to let go of the port', () => isRefused(server.port));
     registry.release();
     await server.start();
     const runtime = await untilSettled(server.client(), id);

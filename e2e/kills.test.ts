@@ -14,7 +14,13 @@ describe.skipIf(!hasProc)('parts of the server are killed while it is written to
     const seed = Math.floor(Math.random() * 2 ** 32);
     console.log(`seed ${seed}: npm run bench -- kill --seed ${seed} --kills ${kinds.length}`);
     const { counts, ...findings } = await runKills({ kinds, seed });
-    expect(findings, `seed ${seed}`).toEqual({ lost: [], untrue: [], orphans: [], notFinal: [] });
+    expect(findings, `seed ${seed}`).toEqual({
+      lost: [],
+      untrue: [],
+      cut: [],
+      orphans: [],
+      notFinal: [],
+    });
     // It was not quiet.
     expect(counts.acknowledged).toBeGreaterThan(0);
     expect(counts['calls answered']).toBeGreaterThan(0);

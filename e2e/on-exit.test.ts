@@ -25,8 +25,11 @@ describe.skipIf(!hasProc)('when the server is stopped', () => {
     await server.start({ args: ['--on-exit', 'keep'] });
     const runtime = await deploy(server.client(), { folder: fixture('chat-node') });
     const [instance] = await server.instances(runtime.agentRuntimeId);
+    const gateway = server.gatewayPid()!;
     expect(await server.stop()).toEqual({ code: 0, signal: null });
     expect(isAlive(instance!.pid)).toBe(true);
+    // An orderly stop is the gateway's end, whatever becomes of the agents.
+    expect(isAlive(gateway)).toBe(false);
 
     await server.start();
     expect(await server.instances(runtime.agentRuntimeId)).toMatchObject([

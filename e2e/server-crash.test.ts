@@ -39,9 +39,6 @@ async function call(server: Server, runtime: Runtime): Promise<{ pid: number; wr
   return (await response.json()) as { pid: number; written: number };
 }
 
-/** Waits until nobody listens on the port any more. */
-const letGo = (server: Server) => waitFor('the gateway to let go of the port', () => isRefused(server.port));
-
 describe.skipIf(!hasProc)('the control process is killed', () => {
   test('an agent that logs 1,000 lines a second runs on without a gap and is taken over', async () => {
     const server = await startServerForTest();
@@ -51,7 +48,6 @@ describe.skipIf(!hasProc)('the control process is killed', () => {
     await waitFor('the agent to log', () => numbersIn(log).length > 500);
 
     await server.kill();
-    await letGo(server);
     const beforeRestart = numbersIn(log).length;
     await waitFor('the agent to log without a server', () => numbersIn(log).length > beforeRestart + 500);
     expect(isAlive(instance.pid)).toBe(true);
@@ -85,7 +81,6 @@ describe.skipIf(!hasProc)('the control process is killed', () => {
     const runtime = await deployLogWriter(server, { PADDING: 'long '.repeat(20) });
     const log = logOf(server, runtime, await onlyInstance(server, runtime));
     await server.kill();
-    await letGo(server);
     await waitFor('the log to outgrow its limit', () => statSync(log).size > 4 * LIMIT_KIB * 1024);
     await server.start();
     // Its head is given back: blocks of 512 bytes are what it takes up, not its size.
@@ -98,7 +93,6 @@ describe.skipIf(!hasProc)('the control process is killed', () => {
     const { pid } = await call(server, runtime);
     for (let round = 0; round < 3; round++) {
       await server.kill();
-      await letGo(server);
       await server.start();
       expect((await call(server, runtime)).pid).toBe(pid);
     }
@@ -119,7 +113,6 @@ describe.skipIf(!hasProc)('the control process is killed', () => {
       text += chunk.choices[0]?.delta.content ?? '';
     }
     expect(text).toBe('hello: on '.repeat(10));
-    await letGo(server);
     await server.start();
   });
 });
@@ -155,8 +148,7 @@ describe.skipIf(!hasProc)('the gateway process is killed', () => {
 describe.skipIf(!hasProc)('one of the two is killed while the server starts', () => {
   test('without its gateway it starts another and comes up', async () => {
     const server = await startServerForTest();
-    await server.kill();
-    await letGo(server);
+    await server.stop();
     const starting = server.start();
     const first = await waitFor('a gateway to be on its way', () => server.gatewayPid());
     process.kill(first, 'SIGKILL');
@@ -167,8 +159,7 @@ describe.skipIf(!hasProc)('one of the two is killed while the server starts', ()
 
   test('killed before its gateway has loaded, it leaves nobody on the port for the next one', async () => {
     const server = await startServerForTest();
-    await server.kill();
-    await letGo(server);
+    await server.stop();
     const starting = server.start().catch((error: Error) => error);
     const gateway = await waitFor('a gateway to be on its way', () => server.gatewayPid());
     await server.kill();
@@ -199,7 +190,6 @@ describe.skipIf(!hasProc)('the control process is killed during a create', () =>
         .create({ ...input, agentRuntimeName })
         .catch(() => {});
       await dies;
-      await letGo(server);
       await server.start();
 
       const client = server.client();

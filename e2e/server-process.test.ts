@@ -99,7 +99,6 @@ describe('S9: one server for a data folder', () => {
     await server.stop();
     await server.start();
     await server.kill();
-    await waitFor('the gateway to let go of the port', () => isRefused(server.port));
     await server.start();
     expect((await fetch(`${server.url}/health`)).status).toBe(200);
   });

@@ -7,7 +7,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { deploy, fixture } from './harness/deploy.ts';
 import { dataMark, hasProc, isAlive, startTicksOf } from './harness/processes.ts';
 import { type Server, startServerForTest } from './harness/server.ts';
-import { staysTrue, waitFor } from './harness/wait-for.ts';
+import { staysTrue } from './harness/wait-for.ts';
 
 /** S3: a record on disk names a process by number and start; another one with that number is never signalled. */
 
@@ -62,7 +62,6 @@ describe.skipIf(!hasProc)('a record whose process number belongs to a stranger',
     async ({ record }) => {
       const server = await startServerForTest();
       await server.kill();
-      await waitFor('the gateway to end', () => server.processes().length === 0);
       const stranger = startStranger();
       forge(server, record(stranger.pid));
 
@@ -77,7 +76,6 @@ describe.skipIf(!hasProc)('a record whose process number belongs to a stranger',
   test('what an earlier server had started but not yet written down is ended by the next one', async () => {
     const server = await startServerForTest();
     await server.kill();
-    await waitFor('the gateway to end', () => server.processes().length === 0);
     // As the wrapper is in the moment between its start and its record: marked, and in no file.
     const orphan = startStranger({
       RUNSTEAD_DATA_MARK: dataMark(server.data),

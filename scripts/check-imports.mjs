@@ -38,7 +38,7 @@ const ROOMS = {
 /** Only these may know a concrete store or driver. */
 const CONCRETE = {
   'store/sqlite': ['compose.ts', 'folder-lock.ts'],
-  'drivers/process': ['start-server.ts'],
+  'drivers/process': ['start-server.ts', 'gateway-record.ts'],
 };
 
 const IMPORT =

@@ -1,7 +1,10 @@
 /** What was found, and how much was done. */
 export class Ledger {
-  /** `lost`: an acknowledged write is not there. `untrue`: an answer that does not hold. */
-  findings = { lost: [], untrue: [], orphans: [], notFinal: [] };
+  /**
+   * `lost`: an acknowledged write is not there. `untrue`: an answer that does not hold. `cut`: a call without an answer,
+   * although nobody killed the gateway.
+   */
+  findings = { lost: [], untrue: [], cut: [], orphans: [], notFinal: [] };
   counts = new Map();
   #say;
 

@@ -25,7 +25,7 @@ const AT_ONCE_SHARE = 0.2;
  * against everything it has acknowledged.
  * @param kinds what to kill, in this order: `control`, `gateway` or `both`
  * @param seed of all chance; the moments within the server are the machine's own
- * @returns `{ lost, untrue, orphans, notFinal }`, texts of what was found, and `counts` of what was done
+ * @returns `{ lost, untrue, cut, orphans, notFinal }`, texts of what was found, and `counts` of what was done
  */
 export async function runKills({ kinds, seed, say = () => {} }) {
   const random = new Random(seed);
@@ -38,8 +38,11 @@ export async function runKills({ kinds, seed, say = () => {} }) {
     const control = new ControlPlane(server);
     const slots = Array.from({ length: SLOTS }, (_, index) => new Slot(`agent-${index}`));
     const context = { control, packages, server, ledger };
+    /** Whether there is a gateway that takes calls: nobody killed it since it was last seen to. */
+    let hasGateway = true;
     const rest = async (options) => {
       await server.ready();
+      hasGateway = true;
       await untilTakenIn(context);
       await untilFinal(context);
       for (const slot of slots) await resolvePending(slot, context);
@@ -48,7 +51,8 @@ export async function runKills({ kinds, seed, say = () => {} }) {
     };
     for (const [index, kind] of kinds.entries()) {
       const begun = performance.now();
-      const moment = await writeAndKill(slots, kind, random, context);
+      hasGateway &&= kind === 'control';
+      const moment = await writeAndKill(slots, kind, random, { ...context, hasGateway });
       // Now and then the next kill falls into the recovery from this one.
       if (index < kinds.length - 1 && random.isUnder(AT_ONCE_SHARE)) {
         say(`kill ${index + 1}/${kinds.length}: ${kind} after ${moment} ms; the next one follows at once`);

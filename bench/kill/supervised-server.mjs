@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { childrenOf, commandOf, environmentOf, livingProcesses } from '../processes.mjs';
+import { childrenOf, commandOf, environmentOf, isAlive, livingProcesses } from '../processes.mjs';
 import { ask } from './ask.mjs';
 
 const BIN = join(
@@ -36,13 +36,21 @@ export class SupervisedServer {
     return this.#child.pid;
   }
 
+  /** The one that is there or on its way: a child, or one that outlived the control process which started it. */
   gatewayPid() {
-    return childrenOf(this.pid).find((pid) => commandOf(pid).includes('gateway'));
+    return childrenOf(this.pid).find((pid) => commandOf(pid).includes('gateway')) ?? this.#keptGateway();
+  }
+
+  #keptGateway() {
+    const file = join(this.data, 'run', 'gateway.json');
+    if (!existsSync(file)) return undefined;
+    const { pid } = JSON.parse(readFileSync(file, 'utf8'));
+    return isAlive(pid) && commandOf(pid).includes('gateway') ? pid : undefined;
   }
 
   /** Control processes and gateways that belong to no server that runs now. */
   strays() {
-    const own = new Set([this.pid, ...childrenOf(this.pid)]);
+    const own = new Set([this.pid, ...childrenOf(this.pid), this.#keptGateway()]);
     return livingProcesses().filter((pid) => !own.has(pid) && environmentOf(pid).RUNSTEAD_DATA === this.data);
   }
 
@@ -82,7 +90,7 @@ export class SupervisedServer {
   /** @param what `control`, `gateway` or `both`; a gateway that is on its way is waited for */
   async kill(what) {
     let gateway;
-    // Looked up first: of a dead parent the children are no longer its.
+    // Looked up first: one on its way is known by its parent alone, and of a dead parent the children are no longer its.
     while (what !== 'control' && gateway === undefined) {
       gateway = this.gatewayPid();
       if (gateway === undefined) await delay(5);

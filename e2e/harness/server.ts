@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -94,9 +94,17 @@ export class Server {
     return this.#ended;
   }
 
-  /** The gateway process as it is now; undefined while there is none. */
+  /** The gateway process as it is now, or is on its way; undefined while there is none. */
   gatewayPid(): number | undefined {
-    return childrenOf(this.pid).find((pid) => commandOf(pid).includes('gateway'));
+    return childrenOf(this.pid).find((pid) => commandOf(pid).includes('gateway')) ?? this.#keptGateway();
+  }
+
+  /** One that outlived the control process which started it. */
+  #keptGateway(): number | undefined {
+    const file = join(this.data, 'run', 'gateway.json');
+    if (!existsSync(file)) return undefined;
+    const { pid } = JSON.parse(readFileSync(file, 'utf8')) as { pid: number };
+    return isAlive(pid) && commandOf(pid).includes('gateway') ? pid : undefined;
   }
 
   client(): AgentRuntimeClient {
@@ -171,7 +179,7 @@ export class Server {
     return this.#endedInTime();
   }
 
-  /** Kills the control process; gateway and agents are left to find that out. */
+  /** Kills the control process; gateway and agents go on without it. */
   async kill(): Promise<void> {
     this.#child.kill('SIGKILL');
     await this.#endedInTime();
@@ -194,6 +202,7 @@ export class Server {
   async dispose(): Promise<void> {
     try {
       if (this.#child !== undefined && isAlive(this.pid)) await this.stop();
+      else this.#endGateway();
       await this.nothingIsLeft();
     } finally {
       for (const pid of this.processes()) killIfThere(pid);
@@ -201,6 +210,12 @@ export class Server {
         removeAll(this.#temporary);
       }
     }
+  }
+
+  /** It would wait a while for a control process that does not come. */
+  #endGateway(): void {
+    const pid = this.#keptGateway();
+    if (pid !== undefined) killIfThere(pid);
   }
 
   /** @throws when something still runs for the data folder after a while */

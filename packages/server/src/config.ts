@@ -102,6 +102,8 @@ export interface Config {
   /** Calls that may wait for a version, and for how long. */
   queueLength: number;
   queueTimeoutMs: number;
+  /** How long a gateway whose control process is gone waits for the next one. 0: not at all. */
+  gatewayWaitMs: number;
   /** How long a replaced version may finish its calls. */
   drainTimeoutMs: number;
   /** How long open streams of a deleted runtime may go on. */
@@ -213,6 +215,7 @@ const settings: { [K in keyof Config]: Setting<Config[K]> } = {
   startTimeoutMs: { variable: 'RUNSTEAD_START_TIMEOUT', parse: duration, fallback: () => 120 * SECOND },
   queueLength: { variable: 'RUNSTEAD_QUEUE_LENGTH', parse: whole(0, 100_000), fallback: () => 100 },
   queueTimeoutMs: { variable: 'RUNSTEAD_QUEUE_TIMEOUT', parse: duration, fallback: () => 60 * SECOND },
+  gatewayWaitMs: { variable: 'RUNSTEAD_GATEWAY_WAIT', parse: duration, fallback: () => MINUTE },
   drainTimeoutMs: { variable: 'RUNSTEAD_DRAIN_TIMEOUT', parse: duration, fallback: () => 10 * MINUTE },
   deleteGraceMs: { variable: 'RUNSTEAD_DELETE_GRACE', parse: duration, fallback: () => 10 * SECOND },
   stopGraceMs: { variable: 'RUNSTEAD_STOP_GRACE', parse: duration, fallback: () => 10 * SECOND },

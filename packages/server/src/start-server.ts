@@ -1,7 +1,4 @@
-import { createHash } from 'node:crypto';
-import { chmodSync, closeSync, existsSync, mkdirSync, openSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { chmodSync, closeSync, existsSync, openSync, rmSync, statSync } from 'node:fs';
 import { openDataFolders } from './artifacts/folders.ts';
 import { openSecretBox, type SecretBox } from './auth/secret-box.ts';
 import { composeControl } from './compose.ts';
@@ -14,6 +11,7 @@ import { lockFolder } from './folder-lock.ts';
 import { planListeners } from './gateway/listen-plan.ts';
 import { startGatewayProcess } from './gateway-process.ts';
 import { createLog } from './observe/log.ts';
+import { privateSocketPath } from './private-socket.ts';
 import { openServerCertificate } from './server-certificate.ts';
 import { hostToAsk } from './tls/certificate-names.ts';
 
@@ -66,7 +64,9 @@ export async function startServer(config: Readonly<Config>): Promise<RunningServ
     });
     // What an earlier server left running is not ended because this one could not start.
     undo.unshift(() => control.close({ stopInstances: false }));
-    const controlSocket = socketPath(config.dataDir);
+    const controlSocket = privateSocketPath(config.dataDir, 'control.sock');
+    // Ours alone by the folder's lock: what is still there, a server that was killed left behind.
+    rmSync(controlSocket, { force: true });
     await control.api.listen({ path: controlSocket });
     chmodSync(controlSocket, 0o600);
     const gateway = await startGatewayProcess({
@@ -75,6 +75,7 @@ export async function startServer(config: Readonly<Config>): Promise<RunningServ
       certificate,
       controlSocket,
       log,
+      writeLog: (line) => void process.stderr.write(line),
       attach: (feed, { host, port }) => {
         // Never that of the TLS listener: what stands in `endpointPublicUrl` must work without trusting anybody first.
         localUrl = `http://${urlHost(hostToAsk(host, []))}:${port}`;
@@ -141,23 +142,4 @@ function isFolder(path: string): boolean {
   } catch {
     return false; // Not there, or not ours to see.
   }
-}
-
-/** Addresses of unix sockets are at most 104 bytes long (108 on Linux); deep data folders get one elsewhere. */
-const SOCKET_PATH_MAX = 100;
-
-function socketPath(dataDir: string): string {
-  let path = join(dataDir, 'run', 'control.sock');
-  if (Buffer.byteLength(path) > SOCKET_PATH_MAX) {
-    const folder = join(
-      tmpdir(),
-      `runstead-${createHash('sha256').update(dataDir).digest('hex').slice(0, 16)}`,
-    );
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-    chmodSync(folder, 0o700);
-    path = join(folder, 'control.sock');
-  }
-  // Ours alone by the folder's lock: what is still there, a server that was killed left behind.
-  rmSync(path, { force: true });
-  return path;
 }

@@ -74,14 +74,18 @@ export type DownMessage =
   | { type: 'keys'; sequence: number; keys: KeyRoute[] }
   /** Answered with `counts`. */
   | { type: 'count' }
-  /** Stop listening, finish open calls within the time, then say `closed`. */
+  /** To one that was just started: bind the address, say `listening` or `listen-failed`. */
+  | { type: 'listen' }
+  /** Stop listening, say `released`, finish open calls within the time, then say `closed`. */
   | { type: 'shutdown'; graceMs: number };
 
 export type UpMessage =
-  /** As bound; `tls` if that is on. */
+  /** As bound; `tls` if that is on. Said to every control process that comes. */
   | { type: 'listening'; host: string; port: number; tls?: { host: string; port: number } }
-  /** The public address could not be bound. */
+  /** The public address could not be bound, or is not listened on any more. */
   | { type: 'listen-failed'; reason: string }
+  /** After `shutdown`: the public address is free for another. */
+  | { type: 'released' }
   | { type: 'installed'; sequence: number }
   /** Sent at once when calls begin to wait, then at most every 50 ms while the numbers change. */
   | { type: 'demand'; runtimeId: string; version: number; queued: number; inFlight: number }
@@ -96,4 +100,6 @@ export type UpMessage =
   | { type: 'unreachable'; instanceId: string; reason: string; listenerInDoubt?: true }
   /** When it is asked for, and every few seconds while there are calls. */
   | { type: 'counts'; counts: GatewayCounts }
-  | { type: 'closed' };
+  | { type: 'closed' }
+  /** One line of the gateway's log. */
+  | { type: 'log'; line: string };

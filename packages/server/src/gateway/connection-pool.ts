@@ -182,6 +182,11 @@ export class ConnectionPool {
   /** Closes what lies idle; what is in use is closed when it is given back. */
   close(): void {
     this.#isClosed = true;
+    this.closeIdle();
+  }
+
+  /** Closes what lies idle: it leads to a server that is gone, and the next request must not meet it. */
+  closeIdle(): void {
     for (const { socket } of this.#idle.splice(0)) socket.destroy();
   }
 

@@ -220,13 +220,16 @@ function answerPreflight(call: Call, exchange: Exchange, caller: Caller): void {
   );
 }
 
+/** Not 5xx: whoever takes this server out of service for that would cut calls that are served. */
+const UNATTENDED =
+  '{"status":"degraded","reason":"the control process is gone; calls to agents go on until the next one has come"}';
+
 function answerHealth(parts: GatewayParts, call: Call, exchange: Exchange): void {
   const { method } = exchange.head;
   if (method !== 'GET' && method !== 'HEAD') {
     throw new RunsteadError('ERR_METHOD_NOT_ALLOWED', `${method} is not allowed here; use GET or HEAD`);
   }
-  if (!parts.isFeedOpen()) throw new RunsteadError('ERR_UNAVAILABLE', 'The control process is gone');
-  const body = '{"status":"ok"}';
+  const body = parts.isAttended() ? '{"status":"ok"}' : UNATTENDED;
   exchange.answer(
     200,
     [

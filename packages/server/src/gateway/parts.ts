@@ -42,8 +42,8 @@ export interface GatewayParts {
   clock: CoarseClock;
   metrics: Metrics;
   account: Account;
-  /** False once the control process is gone. */
-  isFeedOpen: () => boolean;
+  /** False while there is no control process. */
+  isAttended: () => boolean;
   /** In [0,1). */
   random: () => number;
   log: Log;

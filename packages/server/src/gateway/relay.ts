@@ -62,6 +62,9 @@ export function relay(options: RelayOptions): Promise<Outcome> {
 /** Text and bytes up to this size go out as one. */
 const TEXT_BYTES = 16 * 1024;
 
+/** Before the answer itself. Progress is told now and then, not without end. */
+const MOST_INFORMED = 1000;
+
 class Relay implements ConnectionUser, BodySink, Answerer {
   /** When the server was heard last, or had nothing to say. */
   heardMs: number;
@@ -80,6 +83,8 @@ class Relay implements ConnectionUser, BodySink, Answerer {
   #left = 0;
   #chunked: ChunkedReader | undefined = undefined;
   #isRequestSent = false;
+  /** Answers before the answer (1xx). */
+  #informed = 0;
   /** Pieces of the request's body that have not been passed on yet. */
   readonly #waiting: Buffer[] = [];
   #hasBodyEnded = false;
@@ -253,8 +258,13 @@ class Relay implements ConnectionUser, BodySink, Answerer {
       }
       at = head.end;
       if (head.status >= 200) this.#begin(head);
-      else if (head.status !== 101) this.#inform(head);
-      else return this.#switch(head, Buffer.from(source.subarray(at, end)));
+      else if (head.status !== 101) {
+        if (++this.#informed > MOST_INFORMED) {
+          this.#breakOff(answerError('it said over and over that an answer would come'));
+          return false;
+        }
+        this.#inform(head);
+      } else return this.#switch(head, Buffer.from(source.subarray(at, end)));
       if (at === end && !this.#answer) return true;
     }
     at = this.#readBody(source, at, end);

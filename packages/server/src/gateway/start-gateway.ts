@@ -19,6 +19,7 @@ import { Connections } from './connections.ts';
 import { reportUsage } from './demand.ts';
 import { answerMalformed } from './errors.ts';
 import type { Exchange } from './exchange.ts';
+import { followControl } from './follow-control.ts';
 import { proxyTrust } from './forwarded.ts';
 import { handleRequest } from './handle-request.ts';
 import { Handshakes } from './handshakes.ts';
@@ -36,14 +37,19 @@ export interface RunningGateway {
   port: number;
   /** Undefined: TLS is off. */
   tls: { host: string; port: number } | undefined;
-  /** Resolves when it has ended: after `shutdown`, after the control process was lost, or after `close`. */
+  /** Resolves when it has ended: after `shutdown`, when no control process came any more, or after `close`. */
   ended: Promise<void>;
+  /** Ends it, open calls first, if there is no control process that could. */
+  endIfUnattended(): void;
   /** Stops listening and cuts everything off at once. */
   close(): Promise<void>;
 }
 
 export interface GatewayOptions {
+  /** Of the control process that started it. */
   feed: GatewayEnd;
+  /** Calls back with the feed of every control process that comes later; default: none does. */
+  nextFeeds?: (take: (feed: GatewayEnd) => void) => void;
   settings: GatewaySettings;
   /** Path of the control process's unix socket. */
   controlSocket: string;
@@ -58,7 +64,7 @@ export interface GatewayOptions {
 
 /** How long an agent may say nothing in the middle of a call: longer than any model is known to think. */
 const AGENT_SILENCE_MS = 15 * 60_000;
-/** What open calls get when the control process is lost: as long as those of a deleted runtime. */
+/** What open calls get when no control process comes any more: as long as those of a deleted runtime. */
 const LOST_FEED_GRACE_MS = 10_000;
 /** A predecessor that is just leaving holds the address a little longer. */
 const BIND_PATIENCE_MS = 2000;
@@ -69,7 +75,12 @@ const BIND_AGAIN_MS = 50;
  * @throws Error when an address cannot be bound, or the certificate cannot be served with
  */
 export async function startGateway(options: GatewayOptions): Promise<RunningGateway> {
-  const { feed, settings, log } = options;
+  const { settings, log } = options;
+  const feed = followControl({
+    first: options.feed,
+    next: options.nextFeeds,
+    waitMs: settings.gatewayWaitMs,
+  });
   const now = () => performance.now();
   const random = options.random ?? Math.random;
 
@@ -102,7 +113,6 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
   const clock = new CoarseClock(options.times?.tickMs);
   const controlPool = new ConnectionPool({ path: options.controlSocket }, silenceMs);
   for (const ticked of [connections, pools, controlPool]) clock.add(ticked);
-  let feedOpen = true;
   let sayRoutesKnown = () => {};
 
   const shared: Omit<GatewayParts, 'hostPolicy'> = {
@@ -123,7 +133,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     clock,
     metrics,
     account: accountant({ settings, metrics, sink, random, now: Date.now }),
-    isFeedOpen: () => feedOpen,
+    isAttended: feed.isAttended,
     random,
     log,
   };
@@ -237,6 +247,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
             sayEnded();
           });
         });
+        feed.send({ type: 'released' });
         break;
     }
   };
@@ -244,19 +255,32 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
   const where = (address: AddressInfo) => ({ host: address.address, port: address.port });
   const tls = secure && where(secure.address);
   log.info({ ...where(plain.address), ...(tls && { tls }) }, 'listening');
-  feed.send({ type: 'listening', ...where(plain.address), ...(tls && { tls }) });
-  feed.onMessage(receive);
-  feed.onClose(() => {
-    feedOpen = false;
-    void stop(LOST_FEED_GRACE_MS, 'The control process is gone; the server is being restarted').then(
-      sayEnded,
+  const sayWhere = () =>
+    feed.send(
+      stopped !== undefined
+        ? { type: 'listen-failed', reason: 'The gateway is ending' }
+        : { type: 'listening', ...where(plain.address), ...(tls && { tls }) },
     );
+  sayWhere();
+  feed.onMessage(receive);
+  feed.onArrival(() => {
+    log.info('another control process has come');
+    sayWhere();
+  });
+  feed.onLeft(() => {
+    controlPool.closeIdle();
+    log.warn('the control process is gone; calls go on');
+  });
+  feed.onClose(() => {
+    log.warn('no control process has come; ending');
+    void stop(LOST_FEED_GRACE_MS, 'The server is shutting down').then(sayEnded);
   });
 
   return {
     ...where(plain.address),
     tls,
     ended,
+    endIfUnattended: feed.giveUp,
     close: async () => {
       await stop(0, 'The server is shutting down');
       feed.close();

@@ -16,7 +16,7 @@ import pino from 'pino';
 import { afterEach, expect } from 'vitest';
 import { PRIVATE_NETWORKS } from '../../src/domain/private-access.ts';
 import type { InstanceRoute, KeyRoute, RuntimeRoute, UpMessage } from '../../src/feed/messages.ts';
-import { type ControlEnd, createFeedPair } from '../../src/feed/port.ts';
+import { type ControlEnd, createFeedPair, type GatewayEnd } from '../../src/feed/port.ts';
 import type { GatewaySettings } from '../../src/gateway/settings.ts';
 import { type GatewayOptions, type RunningGateway, startGateway } from '../../src/gateway/start-gateway.ts';
 import type { Log } from '../../src/observe/log.ts';
@@ -72,6 +72,7 @@ export const SETTINGS: GatewaySettings = {
   accessLogShare: 1,
   accessLogFile: undefined,
   bodyLimitBytes: 128 * 1024 * 1024,
+  gatewayWaitMs: 60_000,
 };
 
 export interface TestGateway {
@@ -81,6 +82,8 @@ export interface TestGateway {
   /** All that came up the feed so far. */
   said: UpMessage[];
   of<T extends UpMessage['type']>(type: T): Extract<UpMessage, { type: T }>[];
+  /** Another control process in place of the one there was: `control` and `said` are its own from then on. */
+  nextControl(): void;
   /** Sends a snapshot and waits until it is in force. */
   snapshot(runtimes: RuntimeRoute[], keys?: KeyRoute[]): Promise<void>;
   /** Sends one runtime's routes and waits until they are in force. */
@@ -98,11 +101,21 @@ export interface TestGatewayOptions {
 }
 
 export async function startTestGateway(options: TestGatewayOptions = {}): Promise<TestGateway> {
-  const { control, gateway } = createFeedPair();
-  const said: UpMessage[] = [];
-  control.onMessage((message) => said.push(message));
+  let said: UpMessage[] = [];
+  let come: (feed: GatewayEnd) => void = () => {};
+  const connect = () => {
+    const { control, gateway } = createFeedPair();
+    said = [];
+    const own = said;
+    control.onMessage((message) => own.push(message));
+    return { control, gateway };
+  };
+  const first = connect();
   const running = await startGateway({
-    feed: gateway,
+    feed: first.gateway,
+    nextFeeds: (take) => {
+      come = take;
+    },
     controlSocket: options.controlSocket ?? join(tmpdir(), `nobody-${randomUUID()}.sock`),
     log: faultLog(),
     ...(options.random ? { random: options.random } : {}),
@@ -120,18 +133,25 @@ export async function startTestGateway(options: TestGatewayOptions = {}): Promis
   const test: TestGateway = {
     running,
     port: running.port,
-    control,
-    said,
+    control: first.control,
+    get said() {
+      return said;
+    },
+    nextControl: () => {
+      const next = connect();
+      test.control = next.control;
+      come(next.gateway);
+    },
     of: (type) => said.filter((message) => message.type === type) as never,
     snapshot: async (runtimes, keys = []) => {
       sequence++;
-      control.send({ type: 'snapshot', sequence, runtimes, keys });
+      test.control.send({ type: 'snapshot', sequence, runtimes, keys });
       await inForce(sequence);
     },
     routes: async (runtime) => {
       sequence++;
       const gone = 'gone' in runtime;
-      control.send({
+      test.control.send({
         type: 'routes',
         sequence,
         runtimeId: runtime.runtimeId,
