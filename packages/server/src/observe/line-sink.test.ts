@@ -18,7 +18,9 @@ import { promisify } from 'node:util';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { LineSink } from './line-sink.ts';
 
-const SOON = { flushMs: 1, lookMs: 0, againMs: 1 };
+const SOON = { flushMs: 1, lookMs: 0, againMs: 1, closeMs: 8000 };
+// Other suites may keep the machine busy.
+vi.setConfig({ testTimeout: 30_000 });
 
 function folder(): string {
   const path = mkdtempSync(join(tmpdir(), 'runstead-lines-'));

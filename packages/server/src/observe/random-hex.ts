@@ -6,7 +6,7 @@ const pool = Buffer.alloc(POOL_BYTES);
 let used = POOL_BYTES;
 
 /**
- * Random bytes as lower-case hex, from a pool that is filled anew when it runs out: a tenth of a crypto call's price.
+ * Random bytes as lower-case hex, from a pool that is filled anew when it runs out: a twentieth of the price of a crypto call each.
  * For ids, never for secrets: what was handed out stays in memory for a while.
  * @param bytes at most 4096
  */

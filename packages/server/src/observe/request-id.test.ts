@@ -30,4 +30,4 @@ test('a process that starts anew begins elsewhere', () => {
   const ids = [first(), first(), newRequestId()];
   for (const id of ids) expect(id).toMatch(UUID);
   expect(new Set(ids.map((id) => id.slice(0, 24))).size).toBe(3);
-});
+}, 30_000);

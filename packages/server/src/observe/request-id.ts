@@ -3,7 +3,7 @@ import { randomHex } from './random-hex.ts';
 /** The field that carries a call's id on every answer; the gateway makes it, the control process repeats it. */
 export const REQUEST_ID_HEADER = 'x-acs-request-id';
 
-/** The last digits of an id, from a table: writing a number out costs ten times as much. */
+/** The last digits of an id, from a table: cheaper than to write a number out. */
 const BLOCK = 4096;
 const LAST_DIGITS = Array.from({ length: BLOCK }, (_, at) => at.toString(16).padStart(3, '0'));
 /** Of the number in the last group, all but those digits. */

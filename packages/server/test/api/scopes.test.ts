@@ -183,6 +183,7 @@ function shapes(target: Target): Record<Name, Request> {
     ListKeys: { method: 'GET', url: '/runstead/v1/keys' },
     RevokeKey: { method: 'DELETE', url: `/runstead/v1/keys/${keyId}` },
     ListAuditEvents: { method: 'GET', url: '/runstead/v1/audit' },
+    ReadMetrics: { method: 'GET', url: '/metrics' },
   };
 }
 

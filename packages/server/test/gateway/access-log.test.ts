@@ -151,5 +151,6 @@ test.each<[GatewaySettings['accessLog'], number, number[]]>([
   await call(gateway.port, `${INVOKE}/broken`);
   // All there is is written when it ends.
   await gateway.running.close();
+  await until(() => lines().length >= expected.length, 'the lines');
   expect(lines().map(({ status }) => status)).toEqual(expected);
 });

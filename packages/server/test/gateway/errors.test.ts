@@ -325,7 +325,7 @@ describe('what a call comes to', () => {
     await vi.waitFor(async () => {
       const { now } = await counted(gateway);
       expect(now).toEqual({ connections: 0, requests: 0, waiting: 0, streams: 0 });
-    });
+    }, 8000);
     const { runtimes } = await counted(gateway);
     expect(runtimes.map(({ runtimeName }) => runtimeName)).toEqual(['echo']);
   });
