@@ -5,6 +5,7 @@ import type { S3Settings } from './artifacts/buckets/s3-bucket.ts';
 import type { AllowScripts } from './artifacts/install/rules.ts';
 import type { CustomDomain } from './domain/custom-domains.ts';
 import { PRIVATE_NETWORKS } from './domain/private-access.ts';
+import type { RateLimit } from './domain/rate-limit.ts';
 
 import {
   accessKeyId,
@@ -20,6 +21,7 @@ import {
   MINUTE,
   networks,
   oneOf,
+  rate,
   SECOND,
   size,
   storeUrl,
@@ -86,6 +88,12 @@ export interface Config {
   /** Calls that may wait for a version, and for how long. */
   queueLength: number;
   queueTimeoutMs: number;
+  /** What waiting calls may hold in memory: those for one version, and all. */
+  queueBytes: number;
+  queueBytesTotal: number;
+  /** Calls to one runtime, and with one key. Undefined: no limit. */
+  rateLimitRuntime: RateLimit | undefined;
+  rateLimitKey: RateLimit | undefined;
   /** How long a replaced version may finish its calls. */
   drainTimeoutMs: number;
   /** How long open streams of a deleted runtime may go on. */
@@ -187,6 +195,10 @@ const settings: { [K in keyof Config]: Setting<Config[K]> } = {
   startTimeoutMs: { variable: 'RUNSTEAD_START_TIMEOUT', parse: duration, fallback: () => 120 * SECOND },
   queueLength: { variable: 'RUNSTEAD_QUEUE_LENGTH', parse: whole(0, 100_000), fallback: () => 100 },
   queueTimeoutMs: { variable: 'RUNSTEAD_QUEUE_TIMEOUT', parse: duration, fallback: () => 60 * SECOND },
+  queueBytes: { variable: 'RUNSTEAD_QUEUE_BYTES', parse: size, fallback: () => 16 * MIB },
+  queueBytesTotal: { variable: 'RUNSTEAD_QUEUE_BYTES_TOTAL', parse: size, fallback: () => 64 * MIB },
+  rateLimitRuntime: { variable: 'RUNSTEAD_RATE_LIMIT_RUNTIME', parse: rate, fallback: () => undefined },
+  rateLimitKey: { variable: 'RUNSTEAD_RATE_LIMIT_KEY', parse: rate, fallback: () => undefined },
   drainTimeoutMs: { variable: 'RUNSTEAD_DRAIN_TIMEOUT', parse: duration, fallback: () => 10 * MINUTE },
   deleteGraceMs: { variable: 'RUNSTEAD_DELETE_GRACE', parse: duration, fallback: () => 10 * SECOND },
   stopGraceMs: { variable: 'RUNSTEAD_STOP_GRACE', parse: duration, fallback: () => 10 * SECOND },

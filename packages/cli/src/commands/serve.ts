@@ -38,6 +38,12 @@ const FLAGS: [setting: keyof Config, syntax: string, description: string][] = [
     '--private-hosts <names>',
     'hosts for endpoints without public access, or "none" (default: loopback names)',
   ],
+  [
+    'rateLimitRuntime',
+    '--rate-limit-runtime <rate>',
+    'calls to one runtime, such as 100/s or 600/m:50 (default: no limit)',
+  ],
+  ['rateLimitKey', '--rate-limit-key <rate>', 'calls with one key, in the same way (default: no limit)'],
 ];
 
 export const serve: Command = {

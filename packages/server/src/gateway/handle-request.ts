@@ -11,6 +11,7 @@ import { domainOf } from './domains.ts';
 import { answerError } from './errors.ts';
 import { forward } from './forward.ts';
 import { platformFields } from './headers.ts';
+import { heldBytes } from './held-bytes.ts';
 import { type Caller, checkHost, isPreflight, preflightFields, withoutPort } from './host-check.ts';
 import type { Call, GatewayParts, Invocation } from './parts.ts';
 import { discardRest, type RequestBody, takeBody } from './request-body.ts';
@@ -42,6 +43,7 @@ export async function handleRequest(
     let body: RequestBody | undefined;
     const invocation = await letIn(parts, call, head, caller, target, async () => {
       body = await takeBody(request, head, parts.settings.bodyLimitBytes);
+      return body.kind === 'whole' ? body.bytes.length : 0;
     });
     const { instance, outcome } = await forward(
       parts,
@@ -77,9 +79,9 @@ export async function handleRequest(
 }
 
 /**
- * The steps that calls and upgrades share: authenticate → choose version → admit.
+ * The steps that calls and upgrades share: authenticate → count → choose version → admit.
  * @param prepare done before a version is chosen and a slot taken: what takes the client's time must not take an
- * instance's, and routes may change meanwhile
+ * instance's, and routes may change meanwhile. Resolves to the bytes of the body that are held from then on
  * @throws RunsteadError and ClientGone, as the steps do
  */
 export async function letIn(
@@ -88,21 +90,23 @@ export async function letIn(
   head: RequestHead,
   caller: Caller,
   target: Extract<Resolved, { kind: 'invocation' }>,
-  prepare?: () => Promise<void>,
+  prepare?: () => Promise<number>,
 ): Promise<Invocation> {
   if (!parts.table.installed) await routesKnown(parts);
   const identify = (runtime: RuntimeRoute | undefined) =>
     authenticate(parts.door, { ...head, host: withoutPort(caller.host) }, runtime);
   const before = parts.table.byName(target.runtimeName);
   let principal = identify(before);
-  await prepare?.();
+  parts.rates.count(before, principal.keyId);
+  const bodyBytes = (await prepare?.()) ?? 0;
   const runtime = parts.table.byName(target.runtimeName);
   // Meanwhile the name may have gone to another runtime, or this one to another workspace or credential.
   if (runtime !== before) principal = identify(runtime);
   const { runtimeName, endpointName } = target;
   const names = { runtimeName, endpointName, isPrivate: isPrivate(parts, head, caller) };
   const destination = chooseVersion(runtime, names, parts.random());
-  const lease = await parts.admission.admit(destination, call.signal);
+  const held = heldBytes(head.target, head.fields, bodyBytes);
+  const lease = await parts.admission.admit(destination, call.signal, 'first', held);
   return { destination, principal, lease, rest: target.rest, host: caller.host };
 }
 

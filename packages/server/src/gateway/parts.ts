@@ -9,6 +9,7 @@ import type { Connections } from './connections.ts';
 import type { Door, Principal } from './credentials.ts';
 import type { DomainMap } from './domains.ts';
 import type { HostPolicy } from './host-check.ts';
+import type { Rates } from './rates.ts';
 import type { RouteTable } from './route-table.ts';
 import type { GatewaySettings } from './settings.ts';
 
@@ -25,6 +26,8 @@ export interface GatewayParts {
   firstRoutes: Promise<void>;
   /** Who may call. */
   door: Door;
+  /** How many calls are too many. */
+  rates: Rates;
   admission: Admission;
   /** For large uploads to the control plane. */
   bulkPace: BulkPace;

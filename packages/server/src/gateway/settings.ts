@@ -13,7 +13,11 @@ const TAKEN = [
   'privateNetworks',
   'anonymousCalls',
   'queueLength',
+  'queueBytes',
+  'queueBytesTotal',
   'queueTimeoutMs',
+  'rateLimitRuntime',
+  'rateLimitKey',
   'bodyLimitBytes',
 ] as const satisfies (keyof Config)[];
 

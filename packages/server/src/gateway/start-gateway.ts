@@ -20,6 +20,7 @@ import { hostPolicy } from './host-check.ts';
 import { InstanceSet } from './instances.ts';
 import { plainServer, tlsServer } from './listeners.ts';
 import type { GatewayParts } from './parts.ts';
+import { Rates } from './rates.ts';
 import { RouteTable } from './route-table.ts';
 import type { GatewaySettings, TlsSettings } from './settings.ts';
 import { handleUpgrade } from './upgrade.ts';
@@ -68,7 +69,8 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
   const pools = new AgentPools();
   const instances = new InstanceSet(
     {
-      drained: (instanceId) => feed.send({ type: 'drained', instanceId }),
+      drained: (instanceId, drain) =>
+        feed.send({ type: 'drained', instanceId, ...(drain !== undefined && { drain }) }),
       retired: (instanceId) => pools.retire(instanceId),
     },
     now,
@@ -98,6 +100,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     }),
     door: { keys, anonymousCalls: settings.anonymousCalls, now: Date.now },
     admission,
+    rates: new Rates({ runtime: settings.rateLimitRuntime, key: settings.rateLimitKey }, now),
     bulkPace: new BulkPace(() => admission.isBusy, now),
     pools,
     control: { socketPath: options.controlSocket, agent: controlAgent },
@@ -203,6 +206,9 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
       case 'keys':
         keys.replace(message.keys);
         feed.send({ type: 'installed', sequence: message.sequence });
+        break;
+      case 'cut':
+        instances.cut(message.instanceId, message.reason);
         break;
       case 'shutdown':
         void stop(message.graceMs, 'The server is shutting down').then(() => {
