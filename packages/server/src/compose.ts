@@ -108,11 +108,13 @@ export async function composeControl({
       log.warn({ instanceId: instance.id, agentRuntimeId: instance.runtimeId }, `instance ${how}`);
       void recordExit(instance, [how, ...lastLines].join(' | '));
     },
+    onCut: ({ id }, reason) => routes.cut(id, reason),
   });
   const routes = createRoutes({
     store,
     instancesOf: instances.of,
     failureOf: (runtimeId, version) => scaler.failureOf(runtimeId, version),
+    noRoomFor: (runtimeId, version) => scaler.noRoomFor(runtimeId, version),
     progress: (runtimeId) => describeProgress(progress, runtimeId),
     keys: () => [...keyBook.all],
     log,
@@ -230,7 +232,7 @@ export async function composeControl({
       case 'usage':
         return scaler.reportUsage(message.instances);
       case 'drained':
-        return instances.drained(message.instanceId);
+        return instances.drained(message.instanceId, message.drain);
       case 'unreachable':
         return void examine(message);
       case 'counts':

@@ -105,3 +105,35 @@ describe('the object store', () => {
     expect(() => loadConfig({}, environment)).toThrow(/which is empty/);
   });
 });
+
+describe('rates', () => {
+  const VARIABLES = ['RUNSTEAD_RATE_LIMIT_RUNTIME', 'RUNSTEAD_RATE_LIMIT_KEY'] as const;
+
+  it('have no limit unless one is set', () => {
+    expect(loadConfig({}, {})).toMatchObject({ rateLimitRuntime: undefined, rateLimitKey: undefined });
+  });
+
+  it('are so many a second, minute or hour, with a burst or without', () => {
+    const config = loadConfig({}, { [VARIABLES[0]]: '600/m', [VARIABLES[1]]: ' 100/s:200 ' });
+    expect(config.rateLimitRuntime).toEqual({ count: 600, periodMs: 60_000, burst: 600 });
+    expect(config.rateLimitKey).toEqual({ count: 100, periodMs: 1000, burst: 200 });
+  });
+
+  it.each(VARIABLES)('in %s that are none are refused with the value and what it must be', (variable) => {
+    for (const value of ['100', '0/s', '10/d', 'many']) {
+      const load = () => loadConfig({}, { [variable]: value });
+      expect(load).toThrow(ConfigError);
+      expect(load).toThrow(
+        `${variable} must be a number from 1 to 1000000 a second, minute or hour, such as 100/s, 600/m or 1000/h, and may have a burst, such as 100/s:200; got "${value}"`,
+      );
+    }
+  });
+});
+
+describe('what waiting calls may hold', () => {
+  it('is 16 MiB for a version and 64 MiB in all unless set', () => {
+    expect(loadConfig({}, {})).toMatchObject({ queueBytes: 16 * 2 ** 20, queueBytesTotal: 64 * 2 ** 20 });
+    const set = { RUNSTEAD_QUEUE_BYTES: '1MiB', RUNSTEAD_QUEUE_BYTES_TOTAL: '2MiB' };
+    expect(loadConfig({}, set)).toMatchObject({ queueBytes: 2 ** 20, queueBytesTotal: 2 ** 21 });
+  });
+});

@@ -7,6 +7,7 @@ import type { CustomDomain } from './domain/custom-domains.ts';
 import { canonicalHost } from './domain/host-name.ts';
 import { isLoopbackHost } from './domain/loopback.ts';
 import { PRIVATE_NETWORKS } from './domain/private-access.ts';
+import type { RateLimit } from './domain/rate-limit.ts';
 
 import {
   accessKeyId,
@@ -23,6 +24,7 @@ import {
   MINUTE,
   networks,
   oneOf,
+  rate,
   SECOND,
   share,
   size,
@@ -104,6 +106,12 @@ export interface Config {
   queueTimeoutMs: number;
   /** How long a gateway whose control process is gone waits for the next one. 0: not at all. */
   gatewayWaitMs: number;
+  /** What waiting calls may hold in memory: those for one version, and all. */
+  queueBytes: number;
+  queueBytesTotal: number;
+  /** Calls to one runtime, and with one key. Undefined: no limit. */
+  rateLimitRuntime: RateLimit | undefined;
+  rateLimitKey: RateLimit | undefined;
   /** How long a replaced version may finish its calls. */
   drainTimeoutMs: number;
   /** How long open streams of a deleted runtime may go on. */
@@ -216,6 +224,10 @@ const settings: { [K in keyof Config]: Setting<Config[K]> } = {
   queueLength: { variable: 'RUNSTEAD_QUEUE_LENGTH', parse: whole(0, 100_000), fallback: () => 100 },
   queueTimeoutMs: { variable: 'RUNSTEAD_QUEUE_TIMEOUT', parse: duration, fallback: () => 60 * SECOND },
   gatewayWaitMs: { variable: 'RUNSTEAD_GATEWAY_WAIT', parse: duration, fallback: () => MINUTE },
+  queueBytes: { variable: 'RUNSTEAD_QUEUE_BYTES', parse: size, fallback: () => 16 * MIB },
+  queueBytesTotal: { variable: 'RUNSTEAD_QUEUE_BYTES_TOTAL', parse: size, fallback: () => 64 * MIB },
+  rateLimitRuntime: { variable: 'RUNSTEAD_RATE_LIMIT_RUNTIME', parse: rate, fallback: () => undefined },
+  rateLimitKey: { variable: 'RUNSTEAD_RATE_LIMIT_KEY', parse: rate, fallback: () => undefined },
   drainTimeoutMs: { variable: 'RUNSTEAD_DRAIN_TIMEOUT', parse: duration, fallback: () => 10 * MINUTE },
   deleteGraceMs: { variable: 'RUNSTEAD_DELETE_GRACE', parse: duration, fallback: () => 10 * SECOND },
   stopGraceMs: { variable: 'RUNSTEAD_STOP_GRACE', parse: duration, fallback: () => 10 * SECOND },

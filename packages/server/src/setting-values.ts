@@ -3,6 +3,7 @@ import { type CustomDomain, parseDomains } from './domain/custom-domains.ts';
 import { canonicalHost } from './domain/host-name.ts';
 import { withoutLastSlash } from './domain/mounts.ts';
 import { parseNetwork } from './domain/private-access.ts';
+import { parseRateLimit, type RateLimit } from './domain/rate-limit.ts';
 import { certificateName } from './tls/certificate-names.ts';
 
 /** How the text of a setting is read. Each takes the text and what to call it, and throws a ConfigError that says what it must be. */
@@ -36,6 +37,15 @@ export function size(value: string, what: string): number {
   if (!match) throw new ConfigError(`${what} must be a size such as 512KiB, 128MiB or 2GiB; got "${value}"`);
   const unit = match[2] ? { KiB: 1024, MiB: MIB, GiB: 1024 * MIB }[match[2]]! : 1;
   return Math.round(Number(match[1]) * unit);
+}
+
+/** Reads how often something may be done. */
+export function rate(value: string, what: string): RateLimit {
+  const limit = parseRateLimit(value.trim());
+  if (limit) return limit;
+  throw new ConfigError(
+    `${what} must be a number from 1 to 1000000 a second, minute or hour, such as 100/s, 600/m or 1000/h, and may have a burst, such as 100/s:200; got "${value}"`,
+  );
 }
 
 export function text(value: string): string {

@@ -1,5 +1,5 @@
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type {
   Driver,
   InstanceExit,
@@ -135,9 +135,22 @@ export class FakeDriver implements Driver {
       response.write('begun');
       this.hanging.push(response);
     });
+    server.on('connection', (socket) => {
+      this.#connections.add(socket);
+      socket.once('close', () => this.#connections.delete(socket));
+    });
+    // Upgraded connections say which revision they are with, and then only what they are told.
+    server.on('upgrade', (_request, socket: Socket) => {
+      socket.on('error', () => {});
+      socket.write('HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n');
+      socket.write(`revision ${spec.revision}\n`);
+      socket.on('data', (chunk) => socket.write(chunk));
+    });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     return server;
   }
+
+  readonly #connections = new Set<Socket>();
 
   /** Answers that were begun and not ended. */
   readonly hanging: { end(text: string): unknown }[] = [];
@@ -147,6 +160,8 @@ export class FakeDriver implements Driver {
     if (!instance) return;
     this.instances.delete(instanceId);
     instance.server.closeAllConnections();
+    // Upgraded ones are no longer the server's to close.
+    for (const socket of this.#connections) if (socket.localPort === instance.running.port) socket.destroy();
     await new Promise((resolve) => instance.server.close(resolve));
   }
 }

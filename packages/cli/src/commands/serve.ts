@@ -50,6 +50,12 @@ const FLAGS: [setting: keyof Config, syntax: string, description: string][] = [
     '--trust-proxy <addresses>',
     'proxies that are believed where a call comes from, such as 10.0.0.0/8 (default: none)',
   ],
+  [
+    'rateLimitRuntime',
+    '--rate-limit-runtime <rate>',
+    'calls to one runtime, such as 100/s or 600/m:50 (default: no limit)',
+  ],
+  ['rateLimitKey', '--rate-limit-key <rate>', 'calls with one key, in the same way (default: no limit)'],
 ];
 
 export const serve: Command = {

@@ -1,5 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { decideScale, type ScaleInput, type ScaleInstance, startBackoffMs } from './scaling.ts';
+import {
+  decideScale,
+  grantStarts,
+  limitReached,
+  pickToMakeRoom,
+  type ScaleInput,
+  type ScaleInstance,
+  startBackoffMs,
+} from './scaling.ts';
 
 const ready = (id: string, inFlight = 0, idleMs: number | undefined = 0): ScaleInstance => ({
   id,
@@ -64,5 +72,55 @@ describe('decideScale', () => {
 describe('startBackoffMs', () => {
   it('doubles from a second up to half a minute', () => {
     expect([1, 2, 3, 5, 6, 60].map(startBackoffMs)).toEqual([1000, 2000, 4000, 16_000, 30_000, 30_000]);
+  });
+});
+
+describe('what little room is left', () => {
+  it.each<[string, [wanted: number, has: number, room: number, others: number[]], granted: number]>([
+    ['enough for all', [4, 0, 10, []], 4],
+    ['as much as there is', [4, 0, 3, []], 3],
+    ['none', [4, 0, 0, []], 0],
+    ['less than none, as after a change of the limit', [4, 0, -2, []], 0],
+    ['the first of two others comes before the second of this one', [4, 0, 3, [0, 0]], 1],
+    ['the first of this one comes before the second of others', [4, 0, 1, [1, 5]], 1],
+    ['those with as many do not come before', [1, 3, 1, [3, 4]], 1],
+    ['a flood leaves what the small need', [10, 8, 3, [0, 1, 2]], 0],
+    ['and takes the rest', [10, 8, 5, [0, 1, 2]], 2],
+  ])('%s', (_, [wanted, has, room, others], granted) => {
+    expect(grantStarts(wanted, has, room, others)).toBe(granted);
+  });
+
+  it.each<[string, [id: string, idleMs: number | undefined][], string | undefined]>([
+    ['nobody', [], undefined],
+    [
+      'the longest idle',
+      [
+        ['a', 2000],
+        ['b', 3000],
+        ['c', 1500],
+      ],
+      'b',
+    ],
+    ['none that has just answered', [['a', 999]], undefined],
+    ['one at the least time', [['a', 1000]], 'a'],
+    ['none that is busy, or of which nothing is known', [['a', undefined]], undefined],
+  ])('is made by letting go %s', (_, instances, expected) => {
+    expect(
+      pickToMakeRoom(
+        instances.map(([id, idleMs]) => ({ id, idleMs })),
+        1000,
+      ),
+    ).toBe(expected);
+  });
+
+  it('is told with the limit that keeps it', () => {
+    const limits = { maxInstancesPerRuntime: 2, maxInstances: 3 };
+    expect(limitReached({ ...limits, ofRuntime: 1, inAll: 2 })).toBeUndefined();
+    expect(limitReached({ ...limits, ofRuntime: 2, inAll: 3 })).toBe(
+      'the limit of 2 instances of a runtime is reached',
+    );
+    expect(limitReached({ ...limits, ofRuntime: 1, inAll: 3 })).toBe(
+      'the limit of 3 instances in all is reached',
+    );
   });
 });

@@ -76,3 +76,54 @@ export function decideScale(input: ScaleInput): ScaleDecision {
 export function startBackoffMs(failures: number): number {
   return Math.min(30_000, 1000 * 2 ** (failures - 1));
 }
+
+/**
+ * How many instances a runtime may start now, when the machine has little room left: one that has fewer comes first,
+ * so that what one runtime's flood asks for never takes the place of another's first instance.
+ *
+ * Worked example: room for 3, and two others without any wait for their first → of 4 that are wanted 1 may start.
+ * @param room instances the machine may still have
+ * @param has instances of the runtime now
+ * @param others of each other runtime that lacks room: how many it has
+ */
+export function grantStarts(wanted: number, has: number, room: number, others: readonly number[]): number {
+  let granted = 0;
+  while (granted < wanted) {
+    const first = others.filter((other) => other < has + granted).length;
+    if (room - granted - first <= 0) break;
+    granted++;
+  }
+  return granted;
+}
+
+/** Limits that keep a runtime from having one more instance, in words; undefined when there is room. */
+export function limitReached(counts: {
+  ofRuntime: number;
+  maxInstancesPerRuntime: number;
+  inAll: number;
+  maxInstances: number;
+}): string | undefined {
+  const { ofRuntime, maxInstancesPerRuntime, inAll, maxInstances } = counts;
+  if (ofRuntime >= maxInstancesPerRuntime)
+    return `the limit of ${maxInstancesPerRuntime} instances of a runtime is reached`;
+  if (inAll >= maxInstances) return `the limit of ${maxInstances} instances in all is reached`;
+  return undefined;
+}
+
+/**
+ * Whom to let go so that another version can have its first instance: of those that nobody asked to keep, the one idle
+ * longest, if it has been without a call for a while.
+ */
+export function pickToMakeRoom(
+  spare: readonly { id: string; idleMs: number | undefined }[],
+  idleAtLeastMs: number,
+): string | undefined {
+  let best: string | undefined;
+  let longest = idleAtLeastMs;
+  for (const { id, idleMs } of spare) {
+    if (idleMs === undefined || idleMs < longest) continue;
+    best = id;
+    longest = idleMs;
+  }
+  return best;
+}

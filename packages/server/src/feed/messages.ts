@@ -25,6 +25,8 @@ export interface InstanceRoute {
   port: number;
   /** `ready` takes new calls; `draining` only finishes what it has. */
   state: 'ready' | 'draining';
+  /** Which of its drains this is: one may be taken back, and begun again. `drained` repeats it. */
+  drain?: number;
   /**
    * While one of them reads as given, the instance itself listens on its port, and nobody else can have taken
    * a connection. None does: it is not to be called. Absent: the system does not say.
@@ -39,6 +41,8 @@ export interface VersionRoute {
   instances: InstanceRoute[];
   /** Why the version cannot be started at present; waiting calls are answered 503 with it. */
   failure?: string;
+  /** Why no instance of it may be started at present, though it could be; the same becomes of waiting calls. */
+  noRoom?: string;
 }
 
 export interface EndpointRoute {
@@ -76,6 +80,11 @@ export type DownMessage =
   | { type: 'count' }
   /** To one that was just started: bind the address, say `listening` or `listen-failed`. */
   | { type: 'listen' }
+  /**
+   * An instance is about to be stopped: it takes no call any more, and what is still open on it is to end now. It is
+   * stopped at its `drained`, or shortly afterwards. `reason` is a sentence for those who are cut off.
+   */
+  | { type: 'cut'; instanceId: string; reason: string }
   /** Stop listening, say `released`, finish open calls within the time, then say `closed`. */
   | { type: 'shutdown'; graceMs: number };
 
@@ -92,7 +101,7 @@ export type UpMessage =
   /** Every second, for every instance known: what it is doing and how long it has had nothing to do. */
   | { type: 'usage'; instances: { id: string; inFlight: number; idleMs: number }[] }
   /** A draining instance has no call left; repeated after a reconnect. */
-  | { type: 'drained'; instanceId: string }
+  | { type: 'drained'; instanceId: string; drain?: number }
   /**
    * A dial was refused or reset before anything was sent; the instance gets no new calls until routes say otherwise.
    * `listenerInDoubt`: because nobody listened there, or perhaps somebody else.

@@ -18,7 +18,7 @@ beforeEach(() => {
   admission = new Admission({
     table,
     instances,
-    limits: { queueLength: 3, queueTimeoutMs: 60_000 },
+    limits: { queueLength: 3, queueBytes: 1000, queueBytesTotal: 1600, queueTimeoutMs: 60_000 },
     send: (message) => said.push(message),
     random: () => 0,
     now: () => Date.now(),

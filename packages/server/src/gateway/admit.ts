@@ -1,29 +1,27 @@
 import { RunsteadError } from '@runstead/contract';
+import { hasRoomToWait, type Pace, paceAfter, retryAfterSeconds } from '../domain/waiting.ts';
 import type { UpMessage } from '../feed/messages.ts';
 import { chooseVersion, type Destination, findEndpoint, isOpenTo, pickInstance } from './choose.ts';
 import { DemandReport } from './demand.ts';
 import type { HangUpSignal } from './hang-up.ts';
-import { type Instance, type InstanceSet, isChoosable, keyOf } from './instances.ts';
+import { type Instance, type InstanceSet, isChoosable } from './instances.ts';
+import { type Lease, SlotLease } from './lease.ts';
 import type { RouteTable } from './route-table.ts';
 import type { GatewaySettings } from './settings.ts';
+import { type InLine, WaitingLine } from './waiting-line.ts';
 
-/** One slot of one instance, held for the duration of a call. */
-export interface Lease {
-  readonly instance: Readonly<Instance>;
-  /** Whoever uses the lease: told when its instance is about to be stopped, and what is still open has to end now. */
-  holder?: { cut(reason: string): void } | undefined;
-  /** Gives the slot back; more than once is harmless. */
-  release(): void;
-}
+export type { Lease } from './lease.ts';
 
 /** Thrown to a call whose client hung up while it waited: nobody is left to answer. */
 export class ClientGone extends Error {
   override readonly name = 'ClientGone';
 }
 
-interface Waiter {
+interface Waiter extends InLine<Waiter> {
   destination: Destination;
   line: Line;
+  /** Of memory, while it waits. */
+  heldBytes: number;
   sinceMs: number;
   grant(lease: Lease): void;
   refuse(error: Error): void;
@@ -33,15 +31,30 @@ interface Waiter {
 interface Line {
   runtimeId: string;
   version: number;
-  waiting: Waiter[];
+  waiting: WaitingLine<Waiter>;
+  /** Held in memory by the calls that wait. */
+  heldBytes: number;
+  pace: Pace;
   inFlight: number;
   demand: DemandReport;
+  /** More calls are about to be called out than one turn of the event loop is given. */
+  isCalledOutLater: boolean;
 }
+
+/** The lines of one runtime. */
+interface RuntimeLines {
+  byVersion: Map<number, Line>;
+  /** Held in memory by the calls that wait, in all of them. */
+  heldBytes: number;
+}
+
+/** Nothing else of the gateway happens while calls are called out: a long line is emptied in several turns. */
+const CALLED_OUT_AT_ONCE = 64;
 
 export interface AdmissionOptions {
   table: RouteTable;
   instances: InstanceSet;
-  limits: Pick<GatewaySettings, 'queueLength' | 'queueTimeoutMs'>;
+  limits: Pick<GatewaySettings, 'queueLength' | 'queueBytes' | 'queueBytesTotal' | 'queueTimeoutMs'>;
   send: (message: UpMessage) => void;
   /** In [0,1). */
   random: () => number;
@@ -56,7 +69,11 @@ export interface AdmissionOptions {
  */
 export class Admission {
   readonly #options: AdmissionOptions;
-  readonly #lines = new Map<string, Line>();
+  readonly #lines = new Map<string, RuntimeLines>();
+  /** Calls that are open or wait, in all lines. */
+  #calls = 0;
+  /** Held in memory by the calls that wait, in all lines. */
+  #heldBytes = 0;
   #closedBecause: string | undefined;
 
   constructor(options: AdmissionOptions) {
@@ -65,21 +82,22 @@ export class Admission {
 
   /** Whether any call is open or waits. */
   get isBusy(): boolean {
-    for (const line of this.#lines.values()) if (line.inFlight > 0 || line.waiting.length > 0) return true;
-    return false;
+    return this.#calls > 0;
   }
 
   /**
    * @param signal aborted when the client hangs up: the call leaves the line
    * @param turn `again` for a call that had its turn and met an instance that was not there: it goes first, and
    * however long the line is
-   * @throws RunsteadError ERR_TOO_MANY_REQUESTS (line full), ERR_UNAVAILABLE (waited too long, or closing),
-   * ERR_VERSION_FAILED, or what `chooseVersion` throws if the routes change meanwhile; ClientGone
+   * @param heldBytes what the call keeps in memory while it waits
+   * @throws RunsteadError ERR_TOO_MANY_REQUESTS (line full), ERR_UNAVAILABLE (waited too long, no room for an instance,
+   * or closing), ERR_VERSION_FAILED, or what `chooseVersion` throws if the routes change meanwhile; ClientGone
    */
   admit(
     destination: Destination,
     signal: HangUpSignal,
     turn: 'first' | 'again' = 'first',
+    heldBytes = 0,
   ): Lease | Promise<Lease> {
     if (signal.aborted) throw new ClientGone();
     // While it had its turn, its version may have been replaced.
@@ -91,18 +109,16 @@ export class Admission {
       if (instance) return this.#lease(line, instance);
     }
     if (this.#closedBecause !== undefined) throw closing(this.#closedBecause);
-    const failure = this.#failureOf(line);
-    if (failure !== undefined) {
-      // The call cannot be helped any more, but it is a reason to try starting the version again.
+    const refusal =
+      this.#uselessToWait(line, to) ??
+      (turn === 'first' ? this.#noRoomToWait(line, to, heldBytes) : undefined);
+    if (refusal) {
+      // The call cannot be helped any more, but it is a reason to try starting the version again; and where nothing
+      // may wait, it has to wake the version.
       line.demand.turnedAway();
-      throw versionFailed(to, failure);
+      throw refusal;
     }
-    if (turn === 'first' && line.waiting.length >= this.#options.limits.queueLength) {
-      // Where nothing may wait, a call that is turned away has to wake the version.
-      line.demand.turnedAway();
-      throw queueFull(to, this.#options.limits.queueLength);
-    }
-    return this.#join(line, to, signal, turn);
+    return this.#join(line, to, signal, turn, heldBytes);
   }
 
   /**
@@ -123,17 +139,21 @@ export class Admission {
 
   /** To be called after the table and the instances of a runtime changed: waiting calls go on, move or are told why not. */
   routesChanged(runtimeId: string): void {
-    for (const line of this.#linesOf(runtimeId)) {
-      for (const waiter of [...line.waiting]) {
-        if (!this.#isServed(waiter.destination)) this.#move(waiter);
+    const lines = this.#linesOf(runtimeId);
+    let refused = 0;
+    for (const line of lines) {
+      for (let waiter = line.waiting.first, next: Waiter | undefined; waiter; waiter = next) {
+        next = waiter.after;
+        if (this.#isServed(waiter.destination) || this.#move(waiter)) continue;
+        if (++refused < CALLED_OUT_AT_ONCE) continue;
+        // Those behind have not been looked at, and may not be let in to where they stand.
+        setImmediate(() => this.routesChanged(runtimeId));
+        return;
       }
     }
+    // Also those that calls have just moved to.
     for (const line of this.#linesOf(runtimeId)) {
-      this.#serve(line);
-      const failure = this.#failureOf(line);
-      if (failure !== undefined) {
-        for (const waiter of [...line.waiting]) waiter.refuse(versionFailed(waiter.destination, failure));
-      }
+      this.#callOut(line);
       line.demand.changed();
       this.#forgetIfIdle(line);
     }
@@ -141,29 +161,35 @@ export class Admission {
 
   /** Says again what waits: whoever sent a snapshot may have missed it. */
   repeatDemand(): void {
-    for (const line of this.#lines.values()) line.demand.repeat();
+    for (const line of this.#everyLine()) line.demand.repeat();
   }
 
   /** From now on no call waits; those that do are answered. Calls that find a free slot are still let in. */
   close(reason: string): void {
     this.#closedBecause = reason;
-    for (const line of this.#lines.values()) {
-      for (const waiter of [...line.waiting]) waiter.refuse(closing(reason));
-    }
+    for (const line of this.#everyLine()) this.#callOut(line);
   }
 
-  #join(line: Line, destination: Destination, signal: HangUpSignal, turn: 'first' | 'again'): Promise<Lease> {
+  #join(
+    line: Line,
+    destination: Destination,
+    signal: HangUpSignal,
+    turn: 'first' | 'again',
+    heldBytes: number,
+  ): Promise<Lease> {
     return new Promise<Lease>((resolve, reject) => {
       const leave = () => {
         clearTimeout(timer);
         signal.removeEventListener('abort', onGone);
-        const at = waiter.line.waiting.indexOf(waiter);
-        if (at !== -1) waiter.line.waiting.splice(at, 1);
+        this.#leave(waiter);
         waiter.line.demand.changed();
       };
       const waiter: Waiter = {
+        before: undefined,
+        after: undefined,
         destination,
         line,
+        heldBytes,
         sinceMs: this.#options.now(),
         grant: (lease) => {
           leave();
@@ -180,26 +206,48 @@ export class Admission {
         this.#options.limits.queueTimeoutMs,
       );
       signal.addEventListener('abort', onGone, { once: true });
-      if (turn === 'again') line.waiting.unshift(waiter);
-      else line.waiting.push(waiter);
+      this.#enter(waiter, line, turn);
       line.demand.changed();
     });
   }
 
-  /** The version a call waits for takes no new calls any more: it goes to the end of another's line. */
-  #move(waiter: Waiter): void {
+  #enter(waiter: Waiter, line: Line, turn: 'first' | 'again'): void {
+    if (line.waiting.length === 0) line.pace = { ...line.pace, sinceMs: this.#options.now() };
+    waiter.line = line;
+    if (turn === 'again') line.waiting.enterFirst(waiter);
+    else line.waiting.enter(waiter);
+    this.#count(waiter, 1);
+  }
+
+  #leave(waiter: Waiter): void {
+    waiter.line.waiting.leave(waiter);
+    this.#count(waiter, -1);
+  }
+
+  #count({ line, heldBytes }: Waiter, sign: 1 | -1): void {
+    const bytes = heldBytes * sign;
+    this.#calls += sign;
+    this.#heldBytes += bytes;
+    line.heldBytes += bytes;
+    this.#lines.get(line.runtimeId)!.heldBytes += bytes;
+  }
+
+  /**
+   * The version a call waits for takes no new calls any more: it goes to the end of another's line.
+   * @returns false if there is none: it has been told so
+   */
+  #move(waiter: Waiter): boolean {
     let destination: Destination;
     try {
       destination = this.#chooseAgain(waiter.destination);
     } catch (error) {
       waiter.refuse(error as Error);
-      return;
+      return false;
     }
-    const from = waiter.line;
-    from.waiting.splice(from.waiting.indexOf(waiter), 1);
+    this.#leave(waiter);
     waiter.destination = destination;
-    waiter.line = this.#lineOf(destination.runtimeId, destination.version);
-    waiter.line.waiting.push(waiter);
+    this.#enter(waiter, this.#lineOf(destination.runtimeId, destination.version), 'first');
+    return true;
   }
 
   /** Whether new calls still go to that version; one that only has calls to finish is never started again. */
@@ -217,13 +265,38 @@ export class Admission {
     return chooseVersion(table.byId(destination.runtimeId), destination, random());
   }
 
-  /** Hands free slots to those who have waited longest. */
-  #serve(line: Line): void {
-    while (line.waiting.length > 0) {
-      const instance = this.#freeInstance(line);
-      if (!instance) return;
-      line.waiting[0]!.grant(this.#lease(line, instance));
+  /** Hands free slots to those who have waited longest, and tells those who wait in vain why. */
+  #callOut(line: Line): void {
+    for (let left = CALLED_OUT_AT_ONCE; ; left--) {
+      const waiter = line.waiting.first;
+      if (!waiter) return;
+      if (left === 0) {
+        this.#callOutLater(line);
+        return;
+      }
+      const instance = this.#closedBecause === undefined ? this.#freeInstance(line) : undefined;
+      if (instance) {
+        line.pace = paceAfter(line.pace, this.#options.now());
+        waiter.grant(this.#lease(line, instance));
+        continue;
+      }
+      const refusal =
+        this.#closedBecause === undefined
+          ? this.#uselessToWait(line, waiter.destination)
+          : closing(this.#closedBecause);
+      if (!refusal) return;
+      waiter.refuse(refusal);
     }
+  }
+
+  #callOutLater(line: Line): void {
+    if (line.isCalledOutLater) return;
+    line.isCalledOutLater = true;
+    setImmediate(() => {
+      line.isCalledOutLater = false;
+      this.#callOut(line);
+      this.#forgetIfIdle(line);
+    });
   }
 
   #freeInstance(line: Line): Instance | undefined {
@@ -237,29 +310,60 @@ export class Admission {
     const { instances } = this.#options;
     instances.beginCall(instance);
     line.inFlight++;
-    let held = true;
-    return {
-      instance,
-      release: () => {
-        if (!held) return;
-        held = false;
-        line.inFlight--;
-        instances.endCall(instance);
-        this.#serve(line);
-        line.demand.changed();
-        this.#forgetIfIdle(line);
-      },
-    };
+    this.#calls++;
+    return new SlotLease(instance, () => {
+      line.inFlight--;
+      this.#calls--;
+      instances.endCall(instance);
+      this.#callOut(line);
+      line.demand.changed();
+      this.#forgetIfIdle(line);
+    });
   }
 
   /**
    * Why calls need not wait. A version that cannot start more instances but has some that answer is merely busy:
    * its calls wait for those.
    */
-  #failureOf(line: Line): string | undefined {
-    const failure = this.#options.table.version(line.runtimeId, line.version)?.failure;
-    if (failure === undefined) return undefined;
-    return this.#choosable(line) === 0 ? failure : undefined;
+  #uselessToWait(line: Line, destination: Destination): RunsteadError | undefined {
+    const version = this.#options.table.version(line.runtimeId, line.version);
+    if (version === undefined) return undefined;
+    const { failure, noRoom } = version;
+    if ((failure ?? noRoom) === undefined || this.#choosable(line) > 0) return undefined;
+    if (failure !== undefined) return versionFailed(destination, failure);
+    return new RunsteadError(
+      'ERR_UNAVAILABLE',
+      `${capital(describe(destination))} has no instance, and none can be started now: ${noRoom}`,
+      { retryAfterSeconds: 1 },
+    );
+  }
+
+  /** Why a call may not wait: bounds that keep one version, or one runtime, from filling the gateway. */
+  #noRoomToWait(line: Line, destination: Destination, bytes: number): RunsteadError | undefined {
+    const { queueLength, queueBytes, queueBytesTotal } = this.#options.limits;
+    const { length } = line.waiting;
+    let full: string | undefined;
+    if (length >= queueLength) full = `is full: ${length} calls are waiting`;
+    else if (bytes === 0) return undefined;
+    else if (line.heldBytes + bytes > queueBytes) {
+      full = `is full: ${length} calls are waiting with ${line.heldBytes} bytes, this one has ${bytes}, and ${queueBytes} may be held`;
+    } else {
+      const ofRuntime = this.#lines.get(line.runtimeId)!.heldBytes;
+      const inAll = this.#heldBytes;
+      if (!hasRoomToWait({ bytes, ofRuntime, inAll, limit: queueBytesTotal })) {
+        full = `can take no call of ${bytes} bytes now: calls that wait for any runtime hold ${inAll} of ${queueBytesTotal} bytes, those for this one ${ofRuntime}`;
+      }
+    }
+    if (full === undefined) return undefined;
+    return new RunsteadError('ERR_TOO_MANY_REQUESTS', `The queue of ${describe(destination)} ${full}`, {
+      retryAfterSeconds: this.#comeAgainIn(line),
+    });
+  }
+
+  #comeAgainIn(line: Line): number {
+    const { length } = line.waiting;
+    if (length === 0) return 1;
+    return retryAfterSeconds(line.pace, length, this.#options.now(), this.#options.limits.queueTimeoutMs);
   }
 
   #choosable(line: Line): number {
@@ -278,18 +382,24 @@ export class Admission {
     return new RunsteadError(
       'ERR_UNAVAILABLE',
       `Waited ${waited} for an instance of ${describe(waiter.destination)}: ${why}`,
-      { retryAfterSeconds: 1 },
+      { retryAfterSeconds: this.#comeAgainIn(waiter.line) },
     );
   }
 
   #lineOf(runtimeId: string, version: number): Line {
-    const key = keyOf(runtimeId, version);
-    const known = this.#lines.get(key);
+    let lines = this.#lines.get(runtimeId);
+    if (!lines) {
+      lines = { byVersion: new Map(), heldBytes: 0 };
+      this.#lines.set(runtimeId, lines);
+    }
+    const known = lines.byVersion.get(version);
     if (known) return known;
     const line: Line = {
       runtimeId,
       version,
-      waiting: [],
+      waiting: new WaitingLine(),
+      heldBytes: 0,
+      pace: { left: 0, spanMs: 0, sinceMs: 0 },
       inFlight: 0,
       demand: new DemandReport(
         () => ({ queued: line.waiting.length, inFlight: line.inFlight }),
@@ -299,20 +409,29 @@ export class Admission {
           if (demand.queued === 0) this.#forgetIfIdle(line);
         },
       ),
+      isCalledOutLater: false,
     };
-    this.#lines.set(key, line);
+    lines.byVersion.set(version, line);
     return line;
   }
 
   #linesOf(runtimeId: string): Line[] {
-    return [...this.#lines.values()].filter((line) => line.runtimeId === runtimeId);
+    return [...(this.#lines.get(runtimeId)?.byVersion.values() ?? [])];
+  }
+
+  *#everyLine(): Generator<Line> {
+    for (const { byVersion } of this.#lines.values()) yield* byVersion.values();
   }
 
   /** A version that still has instances keeps its line; those of versions long gone would pile up. */
   #forgetIfIdle(line: Line): void {
     if (line.waiting.length > 0 || line.inFlight > 0 || !line.demand.idle) return;
     if (this.#options.table.version(line.runtimeId, line.version)) return;
-    this.#lines.delete(keyOf(line.runtimeId, line.version));
+    const lines = this.#lines.get(line.runtimeId);
+    // It may have been forgotten already, and begun anew.
+    if (lines?.byVersion.get(line.version) !== line) return;
+    lines.byVersion.delete(line.version);
+    if (lines.byVersion.size === 0) this.#lines.delete(line.runtimeId);
   }
 }
 
@@ -324,14 +443,6 @@ function versionFailed(destination: Destination, failure: string): RunsteadError
   return new RunsteadError(
     'ERR_VERSION_FAILED',
     `${capital(describe(destination))} cannot start: ${failure}`,
-  );
-}
-
-function queueFull(destination: Destination, length: number): RunsteadError {
-  return new RunsteadError(
-    'ERR_TOO_MANY_REQUESTS',
-    `The queue of ${describe(destination)} is full: ${length} calls are waiting`,
-    { retryAfterSeconds: 1 },
   );
 }
 

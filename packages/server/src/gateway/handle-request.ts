@@ -16,6 +16,7 @@ import { answerError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
 import { forward } from './forward.ts';
 import { platformFields } from './headers.ts';
+import { heldBytes } from './held-bytes.ts';
 import { type Caller, isPreflight, preflightFields } from './host-check.ts';
 import type { Call, GatewayParts, Invocation } from './parts.ts';
 import type { Outcome } from './relay.ts';
@@ -92,7 +93,7 @@ function endOf(outcome: Outcome): Ending {
 }
 
 /**
- * Authenticate → choose version → admit.
+ * Authenticate → count → choose version → admit.
  * @throws RunsteadError and ClientGone, as the steps do
  */
 export async function letIn(
@@ -108,6 +109,7 @@ export async function letIn(
   const said = { method, target: head.target, fields, host: caller.hostname };
   const before = parts.table.byName(target.runtimeName);
   let principal = authenticate(parts.door, said, before);
+  parts.rates.count(before, principal.keyId);
   // Before a version is chosen and a slot taken: what takes the client's time must not take an instance's.
   const taken = takeBody(exchange, parts.settings.bodyLimitBytes);
   const body = taken instanceof Promise ? await taken : taken;
@@ -125,7 +127,8 @@ export async function letIn(
   const destination = choose(parts, principal, runtime, { runtimeName, endpointName, isPrivate });
   record.endpointName = endpointName;
   record.version = destination.version;
-  const admitted = parts.admission.admit(destination, call.signal);
+  const held = heldBytes(head.target, fields, body.kind === 'whole' ? body.bytes.length : 0);
+  const admitted = parts.admission.admit(destination, call.signal, 'first', held);
   const lease = admitted instanceof Promise ? await queued(parts, record, admitted) : admitted;
   record.queueMs ??= 0;
   record.instanceId = lease.instance.id;

@@ -94,3 +94,50 @@ test('routes of one runtime leave the others alone', () => {
   instances.install('r', undefined);
   expect(instances.of('r2', 1)).toHaveLength(1);
 });
+
+test('a draining instance with a session in use is drained when that is over, or at once when it is cut', () => {
+  const bound = new Set(['a', 'b']);
+  instances = new InstanceSet(
+    {
+      drained: (id) => events.push(`drained ${id}`),
+      retired: () => {},
+      isBound: (id) => bound.has(id),
+      cut: (id) => events.push(`cut ${id}`),
+    },
+    () => nowMs,
+  );
+  instances.install('r', routes(['a', 'draining'], ['b', 'draining']));
+  expect(events).toEqual([]);
+  bound.delete('a');
+  instances.sayIfDrained('a');
+  instances.sayIfDrained('a');
+  instances.sayIfDrained('nobody');
+  expect(events).toEqual(['drained a']);
+  instances.cut('b', 'its time is over');
+  expect(events).toEqual(['drained a', 'cut b', 'drained b']);
+});
+
+test('routes of one runtime leave the instances of all others as they are', () => {
+  for (const runtimeId of ['r', 's'])
+    instances.install(runtimeId, { ...routes([`${runtimeId}1`]), runtimeId });
+  instances.install('r', undefined);
+  expect(instances.of('r', 1)).toEqual([]);
+  expect(instances.of('s', 1).map(({ id }) => id)).toEqual(['s1']);
+  expect(events).toEqual(['retired r1']);
+});
+
+test('an instance that drains anew says drained anew, also when its time in between was not told', () => {
+  instances = new InstanceSet(
+    { drained: (id, drain) => events.push(`drained ${id} ${drain}`), retired: () => {} },
+    () => nowMs,
+  );
+  const drain = (number: number) => {
+    const runtime = routes(['a', 'draining']);
+    runtime.versions[0]!.instances[0]!.drain = number;
+    instances.install('r', runtime);
+  };
+  drain(1);
+  drain(1);
+  drain(2);
+  expect(events).toEqual(['drained a 1', 'drained a 2']);
+});

@@ -18,12 +18,31 @@ export interface Instance {
   inFlight: number;
   /** Monotonic ms: when it became known, or when its last call ended, whichever is later. */
   idleSinceMs: number;
+  /** Which of its drains the routes tell of. */
+  drain: number | undefined;
   drainedSaid: boolean;
+  /** Why it is about to be stopped, whatever is still open on it. */
+  cutBecause: string | undefined;
+  /** What is open on it, each in the place that it knows. */
+  leases: Cuttable[];
+}
+
+/** What is open on an instance and can be ended before its time. */
+export interface Cuttable {
+  /** @param reason one sentence for the client */
+  cut(reason: string): void;
 }
 
 export interface InstanceEvents {
-  /** A draining instance has no call left. */
-  drained(instanceId: string): void;
+  /** A draining instance has no call left, and no session that is still in use. */
+  drained(instanceId: string, drain: number | undefined): void;
+  /**
+   * Whether a session that is still in use is bound to it: it counts as drained only afterwards, when `sayIfDrained`
+   * is called. Absent: none ever is.
+   */
+  isBound?(instanceId: string): boolean;
+  /** It is about to be stopped, and takes no call any more: sessions that are bound to it have to go elsewhere. */
+  cut?(instanceId: string): void;
   /** It left the routes, or its address changed: nothing pooled for it may be used again. */
   retired(instanceId: string): void;
 }
@@ -31,7 +50,10 @@ export interface InstanceEvents {
 /** Every instance among the routes, by id and by version. */
 export class InstanceSet {
   readonly #byId = new Map<string, Instance>();
-  readonly #byVersion = new Map<string, Instance[]>();
+  /** By runtime; also those that are gone and have calls open. */
+  readonly #byRuntime = new Map<string, Set<Instance>>();
+  /** By runtime and version; without those that are gone. */
+  readonly #byVersion = new Map<string, Map<number, readonly Instance[]>>();
   readonly #events: InstanceEvents;
   readonly #now: () => number;
 
@@ -56,13 +78,16 @@ export class InstanceSet {
         instance.links = route.links;
         instance.slots = version.slotsPerInstance;
         instance.unreachable = false;
-        if (instance.state !== route.state) instance.drainedSaid = false;
-        instance.state = route.state;
+        // Routes that were made before it was to be cut may still be on their way.
+        const state = instance.cutBecause === undefined ? route.state : 'draining';
+        if (instance.state !== state || instance.drain !== route.drain) instance.drainedSaid = false;
+        instance.state = state;
+        instance.drain = route.drain;
         this.#sayIfDrained(instance);
       }
     }
-    for (const instance of this.#byId.values()) {
-      if (instance.runtimeId !== runtimeId || listed.has(instance.id) || instance.state === 'gone') continue;
+    for (const instance of this.#byRuntime.get(runtimeId) ?? NONE) {
+      if (listed.has(instance.id) || instance.state === 'gone') continue;
       instance.state = 'gone';
       this.#events.retired(instance.id);
       this.#forgetIfDone(instance);
@@ -79,7 +104,25 @@ export class InstanceSet {
   }
 
   of(runtimeId: string, version: number): readonly Instance[] {
-    return this.#byVersion.get(keyOf(runtimeId, version)) ?? [];
+    return this.#byVersion.get(runtimeId)?.get(version) ?? NONE;
+  }
+
+  /** It is about to be stopped: it takes no new call, and what is open on it is told to end. */
+  cut(instanceId: string, reason: string): void {
+    const instance = this.#byId.get(instanceId);
+    if (!instance || instance.state === 'gone') return;
+    instance.cutBecause = reason;
+    instance.state = 'draining';
+    instance.drainedSaid = false;
+    this.#events.cut?.(instanceId);
+    for (const open of [...instance.leases]) open.cut(reason);
+    this.#sayIfDrained(instance);
+  }
+
+  /** To be called when a session that was bound to it is in use no more. */
+  sayIfDrained(instanceId: string): void {
+    const instance = this.#byId.get(instanceId);
+    if (instance) this.#sayIfDrained(instance);
   }
 
   beginCall(instance: Instance): void {
@@ -117,42 +160,49 @@ export class InstanceSet {
       unreachable: false,
       inFlight: 0,
       idleSinceMs: this.#now(),
+      drain: undefined,
       drainedSaid: false,
+      cutBecause: undefined,
+      leases: [],
     };
     this.#byId.set(id, instance);
+    const ofRuntime = this.#byRuntime.get(runtimeId);
+    if (ofRuntime) ofRuntime.add(instance);
+    else this.#byRuntime.set(runtimeId, new Set([instance]));
     return instance;
   }
 
   #sayIfDrained(instance: Instance): void {
     if (instance.state !== 'draining' || instance.inFlight > 0 || instance.drainedSaid) return;
+    if (instance.cutBecause === undefined && this.#events.isBound?.(instance.id)) return;
     instance.drainedSaid = true;
-    this.#events.drained(instance.id);
+    this.#events.drained(instance.id, instance.drain);
   }
 
   #forgetIfDone(instance: Instance): void {
-    if (instance.state === 'gone' && instance.inFlight === 0) this.#byId.delete(instance.id);
+    if (instance.state !== 'gone' || instance.inFlight > 0) return;
+    this.#byId.delete(instance.id);
+    const ofRuntime = this.#byRuntime.get(instance.runtimeId);
+    ofRuntime?.delete(instance);
+    if (ofRuntime?.size === 0) this.#byRuntime.delete(instance.runtimeId);
   }
 
   #regroup(runtimeId: string): void {
-    for (const key of this.#byVersion.keys()) {
-      if (key.startsWith(`${runtimeId} `)) this.#byVersion.delete(key);
-    }
-    for (const instance of this.#byId.values()) {
-      if (instance.runtimeId !== runtimeId || instance.state === 'gone') continue;
-      const key = keyOf(runtimeId, instance.version);
-      const group = this.#byVersion.get(key);
+    const groups = new Map<number, Instance[]>();
+    for (const instance of this.#byRuntime.get(runtimeId) ?? NONE) {
+      if (instance.state === 'gone') continue;
+      const group = groups.get(instance.version);
       if (group) group.push(instance);
-      else this.#byVersion.set(key, [instance]);
+      else groups.set(instance.version, [instance]);
     }
+    if (groups.size > 0) this.#byVersion.set(runtimeId, groups);
+    else this.#byVersion.delete(runtimeId);
   }
 }
+
+const NONE: readonly Instance[] = [];
 
 /** Whether an instance may be given calls at all, whether or not it has a free slot now. */
 export function isChoosable(instance: Instance): boolean {
   return instance.state === 'ready' && !instance.unreachable;
-}
-
-/** Ids are UUIDs: they have no space. */
-export function keyOf(runtimeId: string, version: number): string {
-  return `${runtimeId} ${version}`;
 }

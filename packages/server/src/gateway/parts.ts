@@ -15,6 +15,7 @@ import type { Provenance, ProxyTrust } from './forwarded.ts';
 import type { HangUpSignal } from './hang-up.ts';
 import type { HostPolicy } from './host-check.ts';
 import type { Metrics } from './metrics.ts';
+import type { Rates } from './rates.ts';
 import type { RequestBody } from './request-body.ts';
 import type { RouteTable } from './route-table.ts';
 import type { GatewaySettings } from './settings.ts';
@@ -33,6 +34,8 @@ export interface GatewayParts {
   firstRoutes: Promise<void>;
   /** Who may call. */
   door: Door;
+  /** How many calls are too many. */
+  rates: Rates;
   admission: Admission;
   /** For large uploads to the control plane. */
   bulkPace: BulkPace;

@@ -28,6 +28,7 @@ import { InstanceSet } from './instances.ts';
 import { plainServer, tlsServer } from './listeners.ts';
 import { Metrics, reportCounts } from './metrics.ts';
 import type { GatewayParts } from './parts.ts';
+import { Rates } from './rates.ts';
 import { RouteTable } from './route-table.ts';
 import type { GatewaySettings, TlsSettings } from './settings.ts';
 
@@ -90,7 +91,8 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
   const pools = new AgentPools(silenceMs);
   const instances = new InstanceSet(
     {
-      drained: (instanceId) => feed.send({ type: 'drained', instanceId }),
+      drained: (instanceId, drain) =>
+        feed.send({ type: 'drained', instanceId, ...(drain !== undefined && { drain }) }),
       retired: (instanceId) => pools.retire(instanceId),
     },
     now,
@@ -127,6 +129,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     }),
     door: { keys, anonymousCalls: settings.anonymousCalls, now: Date.now },
     admission,
+    rates: new Rates({ runtime: settings.rateLimitRuntime, key: settings.rateLimitKey }, now),
     bulkPace: new BulkPace(() => admission.isBusy, now),
     pools,
     control: controlPool,
@@ -237,6 +240,9 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
         break;
       case 'count':
         sendCounts();
+        break;
+      case 'cut':
+        instances.cut(message.instanceId, message.reason);
         break;
       case 'shutdown':
         void stop(message.graceMs, 'The server is shutting down').then(() => {

@@ -19,6 +19,10 @@ export interface Instance {
   inFlight: number;
   /** When it last had nothing to do, on the monotonic clock; undefined while it is busy or not known. */
   idleSince: number | undefined;
+  /** When it was first said to be busy, on the same clock; undefined while it is not, or not known to be. */
+  busySince: number | undefined;
+  /** How often it has begun to drain: what is said of an earlier time, before it was taken back, counts no more. */
+  drains: number;
 }
 
 export interface InstanceSetOptions {
@@ -32,6 +36,23 @@ export interface InstanceSetOptions {
   onChange: (runtimeId: string) => void;
   /** An instance ended that nobody stopped. */
   onExit: (instance: Instance, exit: InstanceExit) => void;
+  /** A draining instance is about to be stopped, whatever is still open on it. @param reason a sentence for whoever is cut off */
+  onCut?: (instance: Instance, reason: string) => void;
+}
+
+export interface DrainOptions {
+  deadlineMs: number;
+  /** Why, in words; who is cut off at the deadline reads them too. */
+  reason: string;
+  /** Whether `revive` may take it back. */
+  revocable?: boolean;
+}
+
+interface Drain {
+  /** Monotonic ms: when it is over. */
+  at: number;
+  timer: NodeJS.Timeout;
+  revocable: boolean;
 }
 
 /**
@@ -39,6 +60,8 @@ export interface InstanceSetOptions {
  * the machine from starting.
  */
 const START_SLOT_MS = 5000;
+/** Between the word that what is open is cut off, and the stop: for last words to reach the clients. */
+const LAST_WORDS_MS = 1000;
 
 export type InstanceSet = ReturnType<typeof createInstanceSet>;
 
@@ -49,7 +72,7 @@ export type InstanceSet = ReturnType<typeof createInstanceSet>;
 export function createInstanceSet(options: InstanceSetOptions) {
   const { driver, limit, now, log } = options;
   const instances = new Map<string, Instance>();
-  const deadlines = new Map<string, { at: number; timer: NodeJS.Timeout }>();
+  const drains = new Map<string, Drain>();
   const stops = new Map<string, Promise<void>>();
   const starting = new Map<string, { own: AbortController; over: Promise<void> }>();
   const waitingForChange: (() => void)[] = [];
@@ -59,8 +82,8 @@ export function createInstanceSet(options: InstanceSetOptions) {
   };
 
   const remove = (instance: Instance) => {
-    clearTimeout(deadlines.get(instance.id)?.timer);
-    deadlines.delete(instance.id);
+    clearTimeout(drains.get(instance.id)?.timer);
+    drains.delete(instance.id);
     if (instances.delete(instance.id)) changed(instance.runtimeId);
   };
 
@@ -83,6 +106,13 @@ export function createInstanceSet(options: InstanceSetOptions) {
     changed(instance.runtimeId);
   };
 
+  /** What is still open on a draining instance is told to end; `drained`, or the end of patience, then stops it. */
+  const cutOff = (instance: Instance, reason: string) => {
+    options.onCut?.(instance, `The instance that answers is being stopped: ${reason}`);
+    const timer = setTimeout(() => void stop(instance.id, `${reason}; cut off`), LAST_WORDS_MS);
+    drains.set(instance.id, { at: now(), timer, revocable: false });
+  };
+
   const newInstance = (id: string, runtimeId: string, revision: number): Instance => ({
     id,
     runtimeId,
@@ -95,6 +125,8 @@ export function createInstanceSet(options: InstanceSetOptions) {
     startedAt: new Date().toISOString(),
     inFlight: 0,
     idleSince: undefined,
+    busySince: undefined,
+    drains: 0,
   });
 
   const stop = (id: string, reason: string): Promise<void> => {
@@ -146,7 +178,7 @@ export function createInstanceSet(options: InstanceSetOptions) {
       starting.set(instance.id, { own, over });
       try {
         const spec = await makeSpec(instance.id, signal);
-        const release = await limit.acquire(signal);
+        const release = await limit.acquire(signal, of.runtimeId);
         const patience = setTimeout(release, START_SLOT_MS);
         try {
           const running = await driver.start(spec, { signal, onProbe, onExit: exited(instance) });
@@ -180,24 +212,47 @@ export function createInstanceSet(options: InstanceSetOptions) {
       if (!isThere) running.onExit({ instanceId: running.instanceId, lastLines: [] });
     },
 
-    /** No new calls; stopped when the calls it has are over, at the latest after `deadlineMs`. */
-    drain(id: string, { deadlineMs, reason }: { deadlineMs: number; reason: string }): void {
+    /** No new calls; stopped when the calls it has are over, at the latest after `deadlineMs`, when they are cut off. */
+    drain(id: string, { deadlineMs, reason, revocable = false }: DrainOptions): void {
       const instance = instances.get(id);
       if (instance?.state !== 'ready' && instance?.state !== 'draining') return;
       const at = now() + deadlineMs;
-      const before = deadlines.get(id);
-      if (before && before.at <= at) return;
+      const before = drains.get(id);
+      if (before && before.at <= at) {
+        // Who drains it for good does not have it taken back by who did not.
+        if (!revocable) before.revocable = false;
+        return;
+      }
       clearTimeout(before?.timer);
       log.info({ instanceId: id, agentRuntimeId: instance.runtimeId, reason }, 'draining instance');
+      if (instance.state === 'ready') instance.drains++;
       instance.state = 'draining';
-      const timer = setTimeout(() => void stop(id, `${reason}; drain deadline reached`), deadlineMs);
-      deadlines.set(id, { at, timer });
+      if (deadlineMs > 0) {
+        const overdue = `${reason}, and the time to finish is over`;
+        const timer = setTimeout(() => cutOff(instance, overdue), deadlineMs);
+        drains.set(id, { at, timer, revocable: revocable && (before?.revocable ?? true) });
+      }
+      // The routes follow before those that are cut off hear of it: their next calls are to find another instance.
+      changed(instance.runtimeId);
+      if (deadlineMs === 0) cutOff(instance, reason);
+    },
+
+    /** A draining instance is wanted again; not if it drains for a reason of its own, or has already been cut off. */
+    revive(id: string): void {
+      const instance = instances.get(id);
+      const drain = drains.get(id);
+      if (instance?.state !== 'draining' || !drain?.revocable) return;
+      clearTimeout(drain.timer);
+      drains.delete(id);
+      instance.state = 'ready';
       changed(instance.runtimeId);
     },
 
     /** The gateway has no call left on a draining instance. */
-    drained(id: string): void {
-      if (instances.get(id)?.state === 'draining') void stop(id, 'drained');
+    drained(id: string, drain: number | undefined): void {
+      const instance = instances.get(id);
+      if (instance?.state !== 'draining' || (drain !== undefined && drain !== instance.drains)) return;
+      void stop(id, 'drained');
     },
 
     stop,
@@ -210,12 +265,16 @@ export function createInstanceSet(options: InstanceSetOptions) {
         if (!instance) continue;
         instance.inFlight = inFlight;
         instance.idleSince = inFlight > 0 ? undefined : Math.max(floor, at - idleMs);
+        instance.busySince = inFlight > 0 ? (instance.busySince ?? at) : undefined;
       }
     },
 
     /** Idle times are no longer known: nothing may be let go by them. */
     forgetUsage(): void {
-      for (const instance of instances.values()) instance.idleSince = undefined;
+      for (const instance of instances.values()) {
+        instance.idleSince = undefined;
+        instance.busySince = undefined;
+      }
     },
 
     /** Resolves at the next change of any instance. */
@@ -226,8 +285,8 @@ export function createInstanceSet(options: InstanceSetOptions) {
     },
 
     close(): void {
-      for (const { timer } of deadlines.values()) clearTimeout(timer);
-      deadlines.clear();
+      for (const { timer } of drains.values()) clearTimeout(timer);
+      drains.clear();
     },
   };
 }

@@ -1,5 +1,6 @@
 import type { ScalingStatus } from '@runstead/contract';
 import { defined } from '../domain/runtime.ts';
+import { limitReached as describeLimit } from '../domain/scaling.ts';
 import { isLeaving, isUnsettled } from '../domain/status.ts';
 import type { EndpointRecord, RuntimeRecord, Store, VersionRecord } from '../store/store.ts';
 import type { InstanceSet } from './instance-set.ts';
@@ -59,13 +60,11 @@ export function createReconcileEndpoints(options: ReconcileEndpointsOptions) {
   /** With everything up that may be up, waiting for more would be waiting for ever. */
   function limitReached(runtimeId: string): string | undefined {
     if (instances.all().some(({ state }) => state !== 'ready')) return undefined;
-    const { maxInstancesPerRuntime, maxInstances } = options;
-    if (instances.of(runtimeId).length >= maxInstancesPerRuntime) {
-      return `the limit of ${maxInstancesPerRuntime} instances of a runtime is reached`;
-    }
-    if (instances.all().length >= maxInstances)
-      return `the limit of ${maxInstances} instances in all is reached`;
-    return undefined;
+    return describeLimit({
+      ...options,
+      ofRuntime: instances.of(runtimeId).length,
+      inAll: instances.all().length,
+    });
   }
 
   /** A version that has fewer ready instances than this endpoint asks of it. */

@@ -11,6 +11,8 @@ export interface RoutesOptions {
   instancesOf: (runtimeId: string) => Instance[];
   /** Why a version cannot be started at present. */
   failureOf: (runtimeId: string, version: number) => string | undefined;
+  /** Why no instance of a version may be started at present. */
+  noRoomFor: (runtimeId: string, version: number) => string | undefined;
   /** What the attempt under way is doing. */
   progress: (runtimeId: string) => string | undefined;
   keys: () => KeyRoute[];
@@ -26,7 +28,8 @@ export type Routes = ReturnType<typeof createRoutes>;
  * Keeps the gateway's route table in step with store and instances. Messages are built and sent one after the other,
  * each from the newest state, so a later one never carries older news.
  */
-export function createRoutes({ store, instancesOf, failureOf, progress, keys, log }: RoutesOptions) {
+export function createRoutes(options: RoutesOptions) {
+  const { store, instancesOf, failureOf, noRoomFor, progress, keys, log } = options;
   let feed: ControlEnd | undefined;
   let sequence = 0;
   let tail: Promise<unknown> = Promise.resolve();
@@ -99,17 +102,20 @@ export function createRoutes({ store, instancesOf, failureOf, progress, keys, lo
         // While an instance serves, waiting for it is better than the reason why a second one could not start.
         const serves = own.some(({ state }) => state === 'ready');
         const failure = serves ? undefined : failureOf(runtime.id, version);
+        const noRoom = serves ? undefined : noRoomFor(runtime.id, version);
         return {
           version,
           slotsPerInstance: spec.sessionConcurrencyLimitPerInstance ?? 1,
-          instances: own.map(({ id, host, port, state, links }) => ({
+          instances: own.map(({ id, host, port, state, drains, links }) => ({
             id,
             host,
             port,
             state: state as 'ready' | 'draining',
+            ...(state === 'draining' && { drain: drains }),
             ...(links && { links }),
           })),
           ...(failure !== undefined && { failure }),
+          ...(noRoom !== undefined && { noRoom }),
         };
       }),
     };
@@ -146,6 +152,11 @@ export function createRoutes({ store, instancesOf, failureOf, progress, keys, lo
       });
       await Promise.race([installed, timeout]);
       clearTimeout(timer);
+    },
+
+    /** Says that what is open on an instance is to end, after whatever was published of its runtime before. */
+    cut(instanceId: string, reason: string): void {
+      void inTurn(async () => feed?.send({ type: 'cut', instanceId, reason })).catch(() => {});
     },
 
     /** Makes a change that routes follow; readers of the runtime wait until they do. */

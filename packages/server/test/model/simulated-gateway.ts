@@ -1,4 +1,4 @@
-import type { DownMessage, RuntimeRoute } from '../../src/feed/messages.ts';
+import type { DownMessage, InstanceRoute, RuntimeRoute } from '../../src/feed/messages.ts';
 import type { ControlEnd } from '../../src/feed/port.ts';
 import { createFeedPair } from '../../src/feed/port.ts';
 import { RouteTable } from '../../src/gateway/route-table.ts';
@@ -57,10 +57,13 @@ export class SimulatedGateway {
         const message = inbox.shift()!;
         this.#install(message);
         if ('sequence' in message) gateway.send({ type: 'installed', sequence: message.sequence });
-        for (const id of this.#draining()) {
-          if (letGo.has(id)) continue;
-          letGo.add(id);
-          void gates.pass('gateway: drained').then(() => gateway.send({ type: 'drained', instanceId: id }));
+        for (const { id: instanceId, drain = 0 } of this.#draining()) {
+          // One that was taken back may drain another time.
+          if (letGo.has(`${instanceId} ${drain}`)) continue;
+          letGo.add(`${instanceId} ${drain}`);
+          void gates
+            .pass('gateway: drained')
+            .then(() => gateway.send({ type: 'drained', instanceId, drain }));
         }
         this.#serve();
       }
@@ -104,11 +107,11 @@ export class SimulatedGateway {
     this.#newest.set(runtime.runtimeId, latest);
   }
 
-  *#draining(): Generator<string> {
+  *#draining(): Generator<InstanceRoute> {
     const ids = new Set([...this.#machine.processes.values()].map(({ spec }) => spec.runtimeId));
     for (const id of ids) {
       for (const { instances } of this.table.byId(id)?.versions ?? []) {
-        for (const instance of instances) if (instance.state === 'draining') yield instance.id;
+        for (const instance of instances) if (instance.state === 'draining') yield instance;
       }
     }
   }

@@ -313,6 +313,7 @@ describe('the control process', () => {
       store: store as never,
       instancesOf: () => [],
       failureOf: () => undefined,
+      noRoomFor: () => undefined,
       progress: () => undefined,
       keys: () => [],
       log,

@@ -20,6 +20,8 @@ import { waitFor } from '../wait-for.ts';
 export interface TestServer {
   dataDir: string;
   driver: FakeDriver;
+  /** Of the gateway. */
+  url(): string;
   call(operation: OperationName, ids?: Record<string, string>, body?: unknown): Promise<Answer>;
   /** A call to an agent. */
   invoke(
@@ -95,6 +97,7 @@ export async function withServer(
   const server: TestServer = {
     dataDir,
     driver,
+    url: () => url,
     api: (path) => request('GET', path),
     call: (operation, ids = {}, body) => {
       const { method, path } = operationPaths[operation];

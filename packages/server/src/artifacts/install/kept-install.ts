@@ -52,8 +52,11 @@ export interface InstallInterpreter {
 }
 
 export interface InstallLimit {
-  /** @returns what to call when the install is over */
-  acquire(signal: AbortSignal): Promise<() => void>;
+  /**
+   * @param owner the runtime it is for
+   * @returns what to call when the install is over
+   */
+  acquire(signal: AbortSignal, owner: string): Promise<() => void>;
 }
 
 /** Where an install is made. */
@@ -129,7 +132,7 @@ export async function keptInstall(
   if (isComplete()) return tree;
   await oneByOne(target, signal, async () => {
     if (isComplete()) return;
-    const release = await limit.acquire(signal);
+    const release = await limit.acquire(signal, runtimeId);
     try {
       await removeAll(target);
       await makeGuarded(options, target, make, making);
