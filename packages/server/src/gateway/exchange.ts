@@ -200,18 +200,16 @@ export class Exchange {
    * HTTP/1.0 client has only the connection's end to go by, so that one must be a reset.
    * @param last written first, where the framing lets it be told from the whole
    */
-  cutOff(last = ''): void {
+  cutOff(last?: Buffer): void {
     if (this.#isOver) return;
-    if (last !== '' && this.#left === CHUNKED) {
-      const bytes = Buffer.from(last);
-      this.write(bytes, 0, bytes.length);
-    }
+    const isTold = last !== undefined && this.#left === CHUNKED;
+    if (isTold) this.write(last, 0, last.length);
     this.flush();
     this.#finish();
     this.#connection.sendNow();
     const { socket } = this.#connection;
     if (this.#left === UNTIL_CLOSE) socket.resetAndDestroy();
-    else if (last !== '') socket.destroySoon();
+    else if (isTold) socket.destroySoon();
     else socket.destroy();
   }
 

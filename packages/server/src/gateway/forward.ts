@@ -8,6 +8,7 @@ import { isStaleConnection, type Outcome, relay } from './relay.ts';
 import { type RequestBody, tooLarge } from './request-body.ts';
 import { fieldValues, type RequestHead } from './request-head.ts';
 import { splice } from './splice.ts';
+import { streamEndEvent } from './stream-end.ts';
 
 /** A call may meet instances that are just going away; more than this many in a row is not that any more. */
 const MAX_REFUSALS = 3;
@@ -55,6 +56,15 @@ export async function forward(
         startedMs: call.startedMs,
         mayUpgrade: upgradeTo !== undefined,
         answerFields: (answer) => fieldsFor(call, answer),
+        lastWords: ({ section: { fields } }, reason, code) =>
+          streamEndEvent({
+            contentType: fieldValues(fields, 'content-type')[0],
+            contentEncoding: fieldValues(fields, 'content-encoding')[0],
+            path: invocation.rest,
+            reason,
+            code,
+            requestId: call.id,
+          }),
       });
       switch (outcome.kind) {
         case 'answered':

@@ -1,3 +1,4 @@
+import type { ErrorCode } from '@runstead/contract';
 import { ChunkedReader } from '../http/chunked-reader.ts';
 import { CHUNKED, UNTIL_CLOSE } from '../http/fields.ts';
 import { HeadScan } from '../http/head-scan.ts';
@@ -10,6 +11,8 @@ import type { Connection, ConnectionPool, ConnectionUser } from './connection-po
 import type { Answerer, Exchange } from './exchange.ts';
 import type { BodySink } from './incoming-body.ts';
 import type { RequestBody } from './request-body.ts';
+import { fieldValues } from './request-head.ts';
+import { StreamTail } from './stream-end.ts';
 
 export interface RelayOptions {
   exchange: Exchange;
@@ -31,8 +34,8 @@ export interface RelayOptions {
   mayUpgrade?: boolean;
   /** The fields of the answer for the client, without those that frame it, except for Content-Length. */
   answerFields: (answer: ResponseHead) => string[];
-  /** Written when an answer that has begun is cut off: what an event stream is told at its end. */
-  lastWords?: (answer: ResponseHead, reason: string) => string;
+  /** What an event stream is told at its end when it is cut off; undefined: nothing can be told. */
+  lastWords?: (answer: ResponseHead, reason: string, code: ErrorCode) => Buffer | undefined;
 }
 
 /** How one attempt to have a request answered ended. */
@@ -83,6 +86,8 @@ class Relay implements ConnectionUser, BodySink, Answerer {
   #left = 0;
   #chunked: ChunkedReader | undefined = undefined;
   #isRequestSent = false;
+  /** Of event streams: where in a line or event what was sent has ended. */
+  #tail: StreamTail | undefined = undefined;
   /** Answers before the answer (1xx). */
   #informed = 0;
   /** Pieces of the request's body that have not been passed on yet. */
@@ -318,6 +323,7 @@ class Relay implements ConnectionUser, BodySink, Answerer {
     if (head.length === CHUNKED) this.#chunked = new ChunkedReader();
     else this.#left = head.length;
     exchange.begin(head.status, head.reason, this.#options.answerFields(head), head.length);
+    if (head.length < 0 && isEventStream(head.section)) this.#tail = new StreamTail();
     // An early refusal: what is still to come is not wanted, and sending it on could only break the answer off.
     if (head.status >= 400 && body.kind === 'stream' && !this.#isRequestSent) {
       this.#stopFeeding();
@@ -351,18 +357,23 @@ class Relay implements ConnectionUser, BodySink, Answerer {
     if (reader) {
       const at = reader.read(source, from, end);
       const { runs } = reader;
-      for (let run = 0; run < runs.length; run += 2) exchange.write(source, runs[run]!, runs[run + 1]!);
+      for (let run = 0; run < runs.length; run += 2) this.#passBack(source, runs[run]!, runs[run + 1]!);
       if (reader.fault) this.#breakOff(answerError(reader.fault.reason));
       return at;
     }
     if (this.#left === UNTIL_CLOSE) {
-      exchange.write(source, from, end);
+      this.#passBack(source, from, end);
       return end;
     }
     const to = Math.min(end, from + this.#left);
     exchange.write(source, from, to);
     this.#left -= to - from;
     return to;
+  }
+
+  #passBack(source: Buffer, from: number, to: number): void {
+    this.#options.exchange.write(source, from, to);
+    this.#tail?.passed(source.subarray(Math.max(from, to - 8), to));
   }
 
   #isWhole(answer: ResponseHead): boolean {
@@ -386,13 +397,11 @@ class Relay implements ConnectionUser, BodySink, Answerer {
   /** The connection ended, or has to, before the answer was whole. */
   #breakOff(error: NodeJS.ErrnoException): void {
     if (this.#isSettled) return;
-    const { exchange } = this.#options;
+
     const answer = this.#answer;
     this.#stopFeeding();
     if (answer) {
-      exchange.cutOff(
-        this.#options.lastWords?.(answer, 'The agent broke off before its answer was whole') ?? '',
-      );
+      this.#cutOff(answer, 'The agent broke off before its answer was whole', 'ERR_AGENT_UNREACHABLE');
       this.#settle({ kind: 'answered', status: answer.status, whole: false });
     } else {
       const afterMs = performance.now() - this.#sentMs;
@@ -403,16 +412,22 @@ class Relay implements ConnectionUser, BodySink, Answerer {
 
   cut(reason: string): void {
     if (this.#isSettled) return;
-    const { exchange, lastWords } = this.#options;
     const answer = this.#answer;
     this.#stopFeeding();
     if (answer) {
-      exchange.cutOff(lastWords?.(answer, reason) ?? '');
+      this.#cutOff(answer, reason, 'ERR_UNAVAILABLE');
       this.#settle({ kind: 'answered', status: answer.status, whole: false });
     } else {
       this.#settle({ kind: 'stopped', reason });
     }
     this.#connection?.socket.destroy();
+  }
+
+  /** Ends an answer that has begun; an event stream is told why, on a line of its own. */
+  #cutOff(answer: ResponseHead, reason: string, code: ErrorCode): void {
+    const { exchange, lastWords } = this.#options;
+    const words = this.#tail && lastWords?.(answer, reason, code);
+    exchange.cutOff(words && Buffer.concat([Buffer.from(this.#tail!.gap), words]));
   }
 
   onGone(): void {
@@ -429,6 +444,10 @@ class Relay implements ConnectionUser, BodySink, Answerer {
     if (exchange.answerer === this) exchange.answerer = undefined;
     this.#resolve(outcome);
   }
+}
+
+function isEventStream({ fields }: ResponseHead['section']): boolean {
+  return fieldValues(fields, 'content-type')[0]?.startsWith('text/event-stream') === true;
 }
 
 function connectionClosed(): NodeJS.ErrnoException {

@@ -181,6 +181,7 @@ function steps(): GatewayParts {
     settings: SETTINGS,
     table,
     random,
+    rates: { count: () => {} },
     privateAccess: privateAccess(SETTINGS),
     isTrustedProxy: proxyTrust([]),
     door: { keys: new KeyRing(NAMES.map(keyOf)), anonymousCalls: true, now: () => 0 },
