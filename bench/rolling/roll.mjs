@@ -11,7 +11,8 @@ const DRAINED_WITHIN_MS = 20_000;
 
 /**
  * Updates a runtime again and again, spread over so many calls that are made meanwhile.
- * @param good the code of updates that succeed, @param broken of every so manieth that fails; undefined: none does
+ * @param good the code of updates that succeed
+ * @param broken the code of those that fail; not needed where `failing` is 0
  * @param streams how many event streams are open all the time; the agent must have `/stream`
  * @returns `{ calls, times, failures, streams, rolloutMs, most, undrained }`: `times` of calls that take up to 10 ms,
  *   `streams` as `{ calls, failures }`, most instances at once, and how many of replaced versions are left at the end
