@@ -10,6 +10,7 @@ export const median = (values) => quantile(values, 0.5);
 
 /** One figure, with the limit it is held to; without one it is only reported. */
 export function bar(name, value, unit, limit) {
+  if (!Number.isFinite(value)) throw new Error(`"${name}" was not measured: ${value}`);
   const rounded = Math.round(value * 1000) / 1000;
   return {
     name,
