@@ -22,7 +22,7 @@ const PACKAGES = {
 const ROOMS = {
   domain: [],
   observe: [],
-  feed: ['auth'],
+  feed: ['auth', 'domain'],
   auth: [],
   tls: ['domain'],
   store: ['domain', 'auth'],

@@ -4,6 +4,7 @@ import { Admission, ClientGone, type Lease } from './admit.ts';
 import type { Destination } from './choose.ts';
 import { InstanceSet } from './instances.ts';
 import { RouteTable } from './route-table.ts';
+import { Sessions } from './sessions.ts';
 
 let said: UpMessage[];
 let table: RouteTable;
@@ -18,6 +19,13 @@ beforeEach(() => {
   admission = new Admission({
     table,
     instances,
+    sessions: new Sessions({
+      instances,
+      send: () => {},
+      freed: () => {},
+      now: () => Date.now(),
+      clock: () => Date.now(),
+    }),
     limits: { queueLength: 3, queueTimeoutMs: 60_000 },
     send: (message) => said.push(message),
     random: () => 0,

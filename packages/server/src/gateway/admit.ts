@@ -1,13 +1,14 @@
 import { RunsteadError } from '@runstead/contract';
 import type { UpMessage } from '../feed/messages.ts';
 import { chooseVersion, type Destination, findEndpoint, isOpenTo, pickInstance } from './choose.ts';
-import { DemandReport } from './demand.ts';
+import { type Demand, DemandReport } from './demand.ts';
 import type { HangUpSignal } from './hang-up.ts';
 import { type Instance, type InstanceSet, isChoosable, keyOf } from './instances.ts';
 import type { RouteTable } from './route-table.ts';
+import type { Session, SessionCall, Sessions } from './sessions.ts';
 import type { GatewaySettings } from './settings.ts';
 
-/** One slot of one instance, held for the duration of a call. */
+/** A call's place on an instance: a slot of its own, or that of its session. */
 export interface Lease {
   readonly instance: Readonly<Instance>;
   /**
@@ -15,7 +16,7 @@ export interface Lease {
    * @param reason one sentence for the client
    */
   onCut?: ((reason: string) => void) | undefined;
-  /** Gives the slot back; more than once is harmless. */
+  /** The call is over; more than once is harmless. */
   release(): void;
 }
 
@@ -27,6 +28,8 @@ export class ClientGone extends Error {
 interface Waiter {
   destination: Destination;
   line: Line;
+  /** Of its call, while that waits. */
+  session: Session | undefined;
   sinceMs: number;
   grant(lease: Lease): void;
   refuse(error: Error): void;
@@ -44,6 +47,7 @@ interface Line {
 export interface AdmissionOptions {
   table: RouteTable;
   instances: InstanceSet;
+  sessions: Sessions;
   limits: Pick<GatewaySettings, 'queueLength' | 'queueTimeoutMs'>;
   send: (message: UpMessage) => void;
   /** In [0,1). */
@@ -86,12 +90,17 @@ export class Admission {
   ): Lease | Promise<Lease> {
     if (signal.aborted) throw new ClientGone();
     // While it had its turn, its version may have been replaced.
-    const to =
-      turn === 'again' && !this.#isServed(destination) ? this.#chooseAgain(destination) : destination;
+    let to = turn === 'again' && !this.#isServed(destination) ? this.#chooseAgain(destination) : destination;
+    const { session } = to;
+    const bound = session && this.#options.sessions.instanceOf(session);
+    // Its session has a slot already.
+    if (bound && !bound.unreachable)
+      return this.#lease(this.#lineOf(to.runtimeId, bound.version), bound, session);
+    if (session) to = this.#withItsSession(to, session, bound);
     const line = this.#lineOf(to.runtimeId, to.version);
-    if (line.waiting.length === 0 || turn === 'again') {
+    if (!bound && (turn === 'again' || this.#nobodyIsBefore(line))) {
       const instance = this.#freeInstance(line);
-      if (instance) return this.#lease(line, instance);
+      if (instance) return this.#lease(line, instance, session);
     }
     if (this.#closedBecause !== undefined) throw closing(this.#closedBecause);
     const failure = this.#failureOf(line);
@@ -128,7 +137,7 @@ export class Admission {
   routesChanged(runtimeId: string): void {
     for (const line of this.#linesOf(runtimeId)) {
       for (const waiter of [...line.waiting]) {
-        if (!this.#isServed(waiter.destination)) this.#move(waiter);
+        if (!this.#isServed(waiter.destination) && !this.#boundTo(waiter)) this.#move(waiter);
       }
     }
     for (const line of this.#linesOf(runtimeId)) {
@@ -140,6 +149,12 @@ export class Admission {
       line.demand.changed();
       this.#forgetIfIdle(line);
     }
+  }
+
+  /** A slot has fallen free without a call that ended. */
+  slotFreed({ runtimeId, version }: Instance): void {
+    const line = this.#lines.get(keyOf(runtimeId, version));
+    if (line) this.#serve(line);
   }
 
   /** Says again what waits: whoever sent a snapshot may have missed it. */
@@ -162,11 +177,13 @@ export class Admission {
         signal.removeEventListener('abort', onGone);
         const at = waiter.line.waiting.indexOf(waiter);
         if (at !== -1) waiter.line.waiting.splice(at, 1);
+        if (waiter.session) this.#options.sessions.waitOver(waiter.session);
         waiter.line.demand.changed();
       };
       const waiter: Waiter = {
         destination,
         line,
+        session: destination.session && this.#options.sessions.wait(destination.session, destination.version),
         sinceMs: this.#options.now(),
         grant: (lease) => {
           leave();
@@ -194,6 +211,8 @@ export class Admission {
     let destination: Destination;
     try {
       destination = this.#chooseAgain(waiter.destination);
+      const { session } = destination;
+      if (session) destination = this.#withItsSession(destination, session, undefined);
     } catch (error) {
       waiter.refuse(error as Error);
       return;
@@ -201,6 +220,7 @@ export class Admission {
     const from = waiter.line;
     from.waiting.splice(from.waiting.indexOf(waiter), 1);
     waiter.destination = destination;
+    if (waiter.session) waiter.session.version = destination.version;
     waiter.line = this.#lineOf(destination.runtimeId, destination.version);
     waiter.line.waiting.push(waiter);
   }
@@ -220,24 +240,54 @@ export class Admission {
     return chooseVersion(table.byId(destination.runtimeId), destination, random());
   }
 
-  /** Hands free slots to those who have waited longest. */
+  /** Calls of one session stay together: with its instance, or where the first of them waits. */
+  #withItsSession(to: Destination, session: SessionCall, bound: Instance | undefined): Destination {
+    const version = bound?.version ?? this.#options.sessions.versionAwaited(session);
+    if (version === undefined || version === to.version) return to;
+    const other = { ...to, version };
+    return bound || this.#isServed(other) ? other : to;
+  }
+
+  #boundTo({ destination: { session } }: Waiter): Instance | undefined {
+    return session && this.#options.sessions.instanceOf(session);
+  }
+
+  /** Who waits for the instance of its session holds nobody up. */
+  #nobodyIsBefore({ waiting }: Line): boolean {
+    return waiting.length === 0 || waiting.every((waiter) => this.#boundTo(waiter) !== undefined);
+  }
+
+  /** Hands free slots to those who have waited longest, and lets those go on whose session has one. */
   #serve(line: Line): void {
-    while (line.waiting.length > 0) {
-      const instance = this.#freeInstance(line);
-      if (!instance) return;
-      line.waiting[0]!.grant(this.#lease(line, instance));
+    let isFull = false;
+    for (let at = 0; at < line.waiting.length; ) {
+      const waiter = line.waiting[at]!;
+      const bound = this.#boundTo(waiter);
+      let instance = bound?.unreachable ? undefined : bound;
+      if (!bound && !isFull) {
+        instance = this.#freeInstance(line);
+        isFull = instance === undefined;
+      }
+      if (!instance) at++;
+      else {
+        const its = instance.version === line.version ? line : this.#lineOf(line.runtimeId, instance.version);
+        waiter.grant(this.#lease(its, instance, waiter.destination.session));
+      }
     }
   }
 
-  #freeInstance(line: Line): Instance | undefined {
-    const free = this.#options.instances
-      .of(line.runtimeId, line.version)
-      .filter((instance) => isChoosable(instance) && instance.inFlight < instance.slots);
-    return pickInstance(free, [this.#options.random(), this.#options.random()]);
+  #freeInstance({ runtimeId, version }: Line): Instance | undefined {
+    const { instances, sessions, table, random } = this.#options;
+    const all = instances.of(runtimeId, version);
+    const free = all.filter((instance) => instance.taken < instance.slots && isChoosable(instance));
+    if (free.length > 0) return pickInstance(free, [random(), random()]);
+    return sessions.makeRoom(all.filter(isChoosable), table.version(runtimeId, version)?.atCap === true);
   }
 
-  #lease(line: Line, instance: Instance): Lease {
-    const { instances } = this.#options;
+  #lease(line: Line, instance: Instance, call: SessionCall | undefined): Lease {
+    const { instances, sessions } = this.#options;
+    const session = call && sessions.enter(call, instance);
+    if (!session) instance.taken++;
     instances.beginCall(instance);
     line.inFlight++;
     let held = true;
@@ -247,6 +297,12 @@ export class Admission {
         if (!held) return;
         held = false;
         line.inFlight--;
+        if (session) {
+          sessions.leave(session);
+        } else {
+          instance.taken--;
+          instances.spend(instance);
+        }
         instances.endCall(instance);
         this.#serve(line);
         line.demand.changed();
@@ -295,7 +351,7 @@ export class Admission {
       waiting: [],
       inFlight: 0,
       demand: new DemandReport(
-        () => ({ queued: line.waiting.length, inFlight: line.inFlight }),
+        () => this.#demandOf(line),
         (demand) => {
           this.#options.send({ type: 'demand', runtimeId, version, ...demand });
           // The last word on a version may be said after its last call was.
@@ -305,6 +361,24 @@ export class Admission {
     };
     this.#lines.set(key, line);
     return line;
+  }
+
+  /** Calls of one session wait for one slot; those whose session has one wait for none. */
+  #demandOf({ runtimeId, version, waiting, inFlight }: Line): Demand {
+    if (waiting.length === 0) return { queued: 0, inFlight };
+    const known = new Set<Session>();
+    let queued = 0;
+    for (const waiter of waiting) {
+      const { session } = waiter;
+      if (session && (session.instance || known.has(session))) continue;
+      if (session) known.add(session);
+      queued++;
+    }
+    let taken = 0;
+    for (const instance of this.#options.instances.of(runtimeId, version)) {
+      if (isChoosable(instance)) taken += instance.taken;
+    }
+    return { queued, inFlight: taken };
   }
 
   #linesOf(runtimeId: string): Line[] {

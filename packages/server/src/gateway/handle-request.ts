@@ -1,12 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { RunsteadError } from '@runstead/contract';
+import { invocationPath, RunsteadError } from '@runstead/contract';
+import { DEFAULT_AFFINITY } from '../domain/affinity.ts';
 import { isPrivateCall } from '../domain/private-access.ts';
 import type { RuntimeRoute } from '../feed/messages.ts';
 import { newRequestId } from '../observe/request-id.ts';
 import { ClientGone } from './admit.ts';
-import { chooseVersion } from './choose.ts';
+import { chooseVersion, findEndpoint } from './choose.ts';
 import { passToControl } from './control-proxy.ts';
-import { authenticate } from './credentials.ts';
+import { authenticate, type Principal } from './credentials.ts';
 import { domainOf } from './domains.ts';
 import { answerError } from './errors.ts';
 import { forward } from './forward.ts';
@@ -16,6 +17,7 @@ import type { Call, GatewayParts, Invocation } from './parts.ts';
 import { discardRest, type RequestBody, takeBody } from './request-body.ts';
 import { fieldValues, type RequestHead, readHead } from './request-head.ts';
 import { isDataPlane, type Resolved, resolve } from './resolve.ts';
+import type { SessionCall } from './sessions.ts';
 
 /**
  * Start here: what happens to a request, step by step (docs/request-path.md). Every step before forwarding takes
@@ -56,6 +58,7 @@ export async function handleRequest(
         version: instance.version,
         instanceId: instance.id,
         keyId: invocation.principal.keyId,
+        sessionHash: invocation.destination.session?.session?.hash,
         outcome: outcome.kind,
         status: outcome.kind === 'answered' ? outcome.status : undefined,
         durationMs: Math.round(performance.now() - call.startedMs),
@@ -100,10 +103,38 @@ export async function letIn(
   // Meanwhile the name may have gone to another runtime, or this one to another workspace or credential.
   if (runtime !== before) principal = identify(runtime);
   const { runtimeName, endpointName } = target;
-  const names = { runtimeName, endpointName, isPrivate: isPrivate(parts, head, caller) };
+  const session = runtime && sessionOf(parts, call, head, caller, runtime, endpointName, principal);
+  const names = { runtimeName, endpointName, isPrivate: isPrivate(parts, head, caller), session };
   const destination = chooseVersion(runtime, names, parts.random());
   const lease = await parts.admission.admit(destination, call.signal);
+  if (session?.session && call.record) call.record.sessionHash = session.session.hash;
   return { destination, principal, lease, rest: target.rest, host: caller.host };
+}
+
+/** @throws RunsteadError ERR_BAD_REQUEST */
+function sessionOf(
+  { sessions, domains, settings }: GatewayParts,
+  call: Call,
+  head: RequestHead,
+  { host }: Caller,
+  runtime: RuntimeRoute,
+  endpointName: string,
+  { keyId }: Principal,
+): SessionCall | undefined {
+  const endpoint = findEndpoint(runtime, endpointName);
+  if (!endpoint) return undefined;
+  const owner = { runtimeId: runtime.runtimeId, endpointName, keyId };
+  const affinity = endpoint.affinity ?? DEFAULT_AFFINITY;
+  return sessions.callOf(owner, affinity, head.fields, call.answerExtras, () => ({
+    path: domainOf(domains, head.fields) ? '/' : invocationPath(runtime.name, endpointName),
+    secure: head.secure || isPublicHttps(settings.publicUrl, host),
+  }));
+}
+
+/** Whether a call came by way of the public address, and that over TLS: a proxy in front may speak plainly to us. */
+function isPublicHttps(publicUrl: string | undefined, host: string): boolean {
+  const prefix = 'https://';
+  return publicUrl?.startsWith(prefix) === true && new URL(publicUrl).host === host.toLowerCase();
 }
 
 /** What proxies say of themselves. None has to, so that its absence proves nothing. */

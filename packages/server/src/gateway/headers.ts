@@ -1,3 +1,4 @@
+import { withoutPlatformCookies } from '../domain/affinity.ts';
 import { REQUEST_ID_HEADER } from '../observe/request-id.ts';
 
 /**
@@ -62,7 +63,8 @@ export function agentRequestFields(request: AgentRequest): string[] {
     if (HOP_BY_HOP.has(name) || named.has(name) || name === 'host' || name === FRAMING) return;
     if (request.consumed.has(name.replaceAll('_', '-'))) return;
     if (isPlatformField(name)) return;
-    sent.push(spelled, value);
+    const kept = name === 'cookie' ? withoutPlatformCookies(value) : value;
+    if (kept !== undefined) sent.push(spelled, kept);
   });
   sent.push(
     'x-forwarded-for',
@@ -153,7 +155,7 @@ export function platformFields(answer: Omit<Answer, 'fields'>): string[] {
       'access-control-allow-origin',
       crossOrigin,
       'access-control-expose-headers',
-      `${REQUEST_ID_HEADER}, ${ERROR_ORIGIN_HEADER}, x-runstead-features, x-runstead-idempotent-replay`,
+      `${REQUEST_ID_HEADER}, ${ERROR_ORIGIN_HEADER}, x-runstead-session, x-runstead-features, x-runstead-idempotent-replay`,
       'vary',
       'Origin',
     );

@@ -1,3 +1,4 @@
+import { SESSION_IDLE_DEFAULT } from '@runstead/contract';
 import type { RuntimeRoute, SocketLink, UpMessage } from '../feed/messages.ts';
 
 /** What the gateway knows of one instance: its route, and what it does at present. */
@@ -9,8 +10,18 @@ export interface Instance {
   port: number;
   /** One of them reads as given as long as the instance itself listens; undefined: the system does not say. */
   links: readonly SocketLink[] | undefined;
-  /** Calls it takes at the same time. */
+  /** Sessions, and calls without one, that it takes at the same time. */
   slots: number;
+  /** Of them taken. */
+  taken: number;
+  /** How many sessions are bound to it. */
+  sessions: number;
+  /** Sessions bound to it end when they had no call for this long. */
+  sessionIdleMs: number;
+  /** It serves one session, or one call without, and no other ever. */
+  isolated: boolean;
+  /** An isolated instance that has: it gets no further call. */
+  spent: boolean;
   /** `gone`: no longer among the routes, but calls to it are still open. */
   state: 'ready' | 'draining' | 'gone';
   /** A dial failed since the last routes; it gets no call until routes come again. */
@@ -22,10 +33,14 @@ export interface Instance {
 }
 
 export interface InstanceEvents {
-  /** A draining instance has no call left. */
+  /** A draining instance has no call and no session left. */
   drained(instanceId: string): void;
   /** It left the routes, or its address changed: nothing pooled for it may be used again. */
   retired(instanceId: string): void;
+  /** It left the routes: no session is bound to it any more. */
+  gone?(instance: Instance, wasDraining: boolean): void;
+  /** It has served what it was for. */
+  spent?(instanceId: string): void;
 }
 
 /** Every instance among the routes, by id and by version. */
@@ -54,7 +69,9 @@ export class InstanceSet {
           instance.port = route.port;
         }
         instance.links = route.links;
-        instance.slots = version.slotsPerInstance;
+        instance.isolated = version.isolated === true;
+        instance.slots = instance.isolated ? 1 : version.slotsPerInstance;
+        instance.sessionIdleMs = (version.sessionIdleSeconds ?? SESSION_IDLE_DEFAULT) * 1000;
         instance.unreachable = false;
         if (instance.state !== route.state) instance.drainedSaid = false;
         instance.state = route.state;
@@ -63,8 +80,10 @@ export class InstanceSet {
     }
     for (const instance of this.#byId.values()) {
       if (instance.runtimeId !== runtimeId || listed.has(instance.id) || instance.state === 'gone') continue;
+      const wasDraining = instance.state === 'draining';
       instance.state = 'gone';
       this.#events.retired(instance.id);
+      this.#events.gone?.(instance, wasDraining);
       this.#forgetIfDone(instance);
     }
     this.#regroup(runtimeId);
@@ -76,6 +95,43 @@ export class InstanceSet {
       instance.drainedSaid = false;
       this.#sayIfDrained(instance);
     }
+  }
+
+  /** Says `spent` again: whoever sent a snapshot may have missed it. */
+  repeatSpent(): void {
+    for (const instance of this.#byId.values()) if (instance.spent) this.#events.spent?.(instance.id);
+  }
+
+  /**
+   * For a gateway that has just begun: which of the isolated instances that it finds have served somebody, the one before
+   * it knew. Those that are bound to no session are of no use any more.
+   */
+  spendUnbound(): void {
+    for (const instance of this.#byId.values()) if (instance.sessions === 0) this.spend(instance);
+  }
+
+  /** Nobody else may use an isolated instance. All others go on. */
+  spend(instance: Instance): void {
+    if (!instance.isolated || instance.spent || instance.state === 'gone') return;
+    instance.spent = true;
+    this.#events.spent?.(instance.id);
+  }
+
+  byId(instanceId: string): Instance | undefined {
+    return this.#byId.get(instanceId);
+  }
+
+  /** A session is bound to it from now on and holds a slot. */
+  bindSession(instance: Instance): void {
+    instance.sessions++;
+    instance.taken++;
+  }
+
+  unbindSession(instance: Instance): void {
+    instance.sessions--;
+    instance.taken--;
+    this.spend(instance);
+    this.#sayIfDrained(instance);
   }
 
   of(runtimeId: string, version: number): readonly Instance[] {
@@ -97,9 +153,10 @@ export class InstanceSet {
   usage(): Extract<UpMessage, { type: 'usage' }>['instances'] {
     const now = this.#now();
     const usage = [];
-    for (const { id, inFlight, idleSinceMs, state } of this.#byId.values()) {
+    for (const { id, inFlight, idleSinceMs, state, sessions } of this.#byId.values()) {
       if (state === 'gone') continue;
-      usage.push({ id, inFlight, idleMs: inFlight > 0 ? 0 : Math.round(now - idleSinceMs) });
+      const idleMs = inFlight > 0 ? 0 : Math.round(now - idleSinceMs);
+      usage.push({ id, inFlight, idleMs, ...(sessions > 0 && { sessions }) });
     }
     return usage;
   }
@@ -113,6 +170,11 @@ export class InstanceSet {
       port: 0,
       links: undefined,
       slots: 0,
+      taken: 0,
+      sessions: 0,
+      sessionIdleMs: 0,
+      isolated: false,
+      spent: false,
       state: 'ready',
       unreachable: false,
       inFlight: 0,
@@ -124,7 +186,8 @@ export class InstanceSet {
   }
 
   #sayIfDrained(instance: Instance): void {
-    if (instance.state !== 'draining' || instance.inFlight > 0 || instance.drainedSaid) return;
+    if (instance.state !== 'draining' || instance.drainedSaid) return;
+    if (instance.inFlight > 0 || instance.sessions > 0) return;
     instance.drainedSaid = true;
     this.#events.drained(instance.id);
   }
@@ -149,7 +212,7 @@ export class InstanceSet {
 
 /** Whether an instance may be given calls at all, whether or not it has a free slot now. */
 export function isChoosable(instance: Instance): boolean {
-  return instance.state === 'ready' && !instance.unreachable;
+  return instance.state === 'ready' && !instance.unreachable && !instance.spent;
 }
 
 /** Ids are UUIDs: they have no space. */

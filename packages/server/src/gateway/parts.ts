@@ -4,12 +4,14 @@ import type { Log } from '../observe/log.ts';
 import type { Admission, Lease } from './admit.ts';
 import type { AgentPools } from './agent-pools.ts';
 import type { BulkPace } from './bulk-pace.ts';
+import type { CallRecord } from './call-record.ts';
 import type { Destination } from './choose.ts';
 import type { Connections } from './connections.ts';
 import type { Door, Principal } from './credentials.ts';
 import type { DomainMap } from './domains.ts';
 import type { HostPolicy } from './host-check.ts';
 import type { RouteTable } from './route-table.ts';
+import type { Sessions } from './sessions.ts';
 import type { GatewaySettings } from './settings.ts';
 
 /** What a gateway is made of; `startGateway` puts it together. */
@@ -26,6 +28,7 @@ export interface GatewayParts {
   /** Who may call. */
   door: Door;
   admission: Admission;
+  sessions: Sessions;
   /** For large uploads to the control plane. */
   bulkPace: BulkPace;
   pools: AgentPools;
@@ -48,6 +51,8 @@ export interface Call {
   crossOrigin: string | undefined;
   /** Further fields of the answer, names and values by turns: what the steps before forwarding have to say of the call. */
   answerExtras: string[];
+  /** What is told of it when it is over; absent: nothing is. */
+  record?: CallRecord;
 }
 
 /** A call that was let in. */

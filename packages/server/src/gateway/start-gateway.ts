@@ -17,10 +17,11 @@ import { answerMalformed } from './errors.ts';
 import { handleRequest } from './handle-request.ts';
 import { Handshakes } from './handshakes.ts';
 import { hostPolicy } from './host-check.ts';
-import { InstanceSet } from './instances.ts';
+import { type Instance, InstanceSet } from './instances.ts';
 import { plainServer, tlsServer } from './listeners.ts';
 import type { GatewayParts } from './parts.ts';
 import { RouteTable } from './route-table.ts';
+import { type MoveReason, Sessions } from './sessions.ts';
 import type { GatewaySettings, TlsSettings } from './settings.ts';
 import { handleUpgrade } from './upgrade.ts';
 
@@ -66,16 +67,36 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
   const table = new RouteTable();
   const keys = new KeyRing();
   const pools = new AgentPools();
+  let adopting = false;
   const instances = new InstanceSet(
     {
-      drained: (instanceId) => feed.send({ type: 'drained', instanceId }),
+      drained: (instanceId) => {
+        // What lies idle may yet turn out to have sessions; it is said again afterwards.
+        if (!adopting) feed.send({ type: 'drained', instanceId });
+      },
       retired: (instanceId) => pools.retire(instanceId),
+      gone: (instance, wasDraining) => sessions.instanceGone(instance, whyGone(instance, wasDraining)),
+      spent: (instanceId) => feed.send({ type: 'spent', instanceId }),
     },
     now,
   );
+  const whyGone = ({ runtimeId, version }: Instance, wasDraining: boolean): MoveReason => {
+    const endpoints = table.byId(runtimeId)?.endpoints ?? [];
+    const serves = endpoints.some(({ weights }) => weights.some((weight) => weight.version === version));
+    if (!serves) return 'version-gone';
+    return wasDraining ? 'drained' : 'instance-gone';
+  };
+  const sessions = new Sessions({
+    instances,
+    send: (message) => feed.send(message),
+    freed: (instance) => admission.slotFreed(instance),
+    now,
+    clock: Date.now,
+  });
   const admission = new Admission({
     table,
     instances,
+    sessions,
     limits: settings,
     send: (message) => feed.send(message),
     random,
@@ -98,6 +119,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     }),
     door: { keys, anonymousCalls: settings.anonymousCalls, now: Date.now },
     admission,
+    sessions,
     bulkPace: new BulkPace(() => admission.isBusy, now),
     pools,
     control: { socketPath: options.controlSocket, agent: controlAgent },
@@ -154,6 +176,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     () => instances.usage(),
     (message) => feed.send(message),
   );
+  const stopSessions = sessions.begin();
   let sayEnded = () => {};
   const ended = new Promise<void>((resolve) => {
     sayEnded = resolve;
@@ -174,6 +197,8 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
       await connections.empty();
       clearTimeout(timer);
       stopUsage();
+      sessions.flush();
+      stopSessions();
       pools.close();
       controlAgent.destroy();
     })();
@@ -182,19 +207,34 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
 
   const routesChanged = (runtimeId: string) => {
     const runtime = table.byId(runtimeId);
+    if (runtime?.state !== 'serving') sessions.endAllOf(runtimeId);
     instances.install(runtimeId, runtime);
     admission.routesChanged(runtimeId);
   };
   const receive = (message: DownMessage) => {
     switch (message.type) {
-      case 'snapshot':
+      case 'snapshot': {
+        const isFirst = !table.installed;
         keys.replace(message.keys);
-        for (const runtimeId of table.installSnapshot(message.runtimes)) routesChanged(runtimeId);
+        sessions.useSecret(message.sessionSecret);
+        const touched = table.installSnapshot(message.runtimes);
+        if (isFirst) {
+          // Before a call that waits for routes takes the place of a session.
+          adopting = true;
+          for (const runtimeId of touched) instances.install(runtimeId, table.byId(runtimeId));
+          sessions.adopt(message.sessions ?? []);
+          adopting = false;
+          instances.spendUnbound();
+        }
+        for (const runtimeId of touched) routesChanged(runtimeId);
+        if (!isFirst) sessions.repeat();
+        instances.repeatSpent();
         instances.repeatDrained();
         admission.repeatDemand();
         sayRoutesKnown();
         feed.send({ type: 'installed', sequence: message.sequence });
         break;
+      }
       case 'routes':
         table.install(message.runtimeId, message.runtime);
         routesChanged(message.runtimeId);
@@ -202,6 +242,10 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
         break;
       case 'keys':
         keys.replace(message.keys);
+        feed.send({ type: 'installed', sequence: message.sequence });
+        break;
+      case 'endSession':
+        sessions.end(message.hash);
         feed.send({ type: 'installed', sequence: message.sequence });
         break;
       case 'shutdown':

@@ -181,6 +181,9 @@ export interface VersionShape {
   slots?: number;
   instances?: (TestAgent | InstanceRoute)[];
   failure?: string;
+  isolated?: true;
+  atCap?: true;
+  sessionIdleSeconds?: number;
 }
 
 /** A runtime `echo` with an endpoint `Default`, by default all on version 1. */
@@ -188,7 +191,8 @@ export function runtime(
   shape: Partial<RuntimeRoute> & { serves?: VersionShape[]; shares?: Record<number, number> } = {},
 ): RuntimeRoute {
   const { serves = [{}], shares, ...rest } = shape;
-  const versions = serves.map(({ version = 1, slots = 1, instances = [], failure }) => ({
+  const versions = serves.map(({ version = 1, slots = 1, instances = [], failure, ...more }) => ({
+    ...more,
     version,
     slotsPerInstance: slots,
     instances: instances.map((instance) => ('id' in instance ? instance : instanceOf(instance))),

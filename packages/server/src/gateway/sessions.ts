@@ -1,0 +1,604 @@
+import { randomBytes } from 'node:crypto';
+import { RunsteadError } from '@runstead/contract';
+import {
+  type Affinity,
+  type CookieContent,
+  type CookiePlace,
+  cookieValues,
+  openCookie,
+  type SessionOwner,
+  sealCookie,
+  sessionHash,
+  sessionIdFault,
+  sessionName,
+  setCookie,
+} from '../domain/affinity.ts';
+import type { SessionRoute, UpMessage } from '../feed/messages.ts';
+import type { Instance, InstanceSet } from './instances.ts';
+
+/** Tells the caller of a session where it is: `new`, `bound` or `moved; reason=…`. */
+export const SESSION_STATE_HEADER = 'x-runstead-session';
+
+/** Why a session is no longer where it was. */
+export type MoveReason = 'instance-gone' | 'drained' | 'version-gone' | 'evicted';
+
+/** A caller's affinity id, and the instance it is bound to. */
+export interface Session extends SessionOwner {
+  readonly hash: string;
+  /** Under what its calls find it at once; undefined while only a gateway before this one has seen its id. */
+  alias: string | undefined;
+  /** Where it is bound, or, while its first calls wait, where it is going to be. */
+  version: number;
+  /** Undefined: not bound (any more). */
+  instance: Instance | undefined;
+  lost: MoveReason | undefined;
+  /** Its calls that wait for a slot. */
+  waiting: number;
+  openCalls: number;
+  /** Whether its caller has come again with what it was given; ids that callers choose are theirs from the start. */
+  confirmed: boolean;
+  /** ms since 1970. */
+  readonly createdMs: number;
+  /** Monotonic ms. */
+  lastUsedMs: number;
+}
+
+/** One call of a session. */
+export interface SessionCall {
+  readonly owner: SessionOwner;
+  /** Made by the caller, or for them. */
+  readonly id: string;
+  /** Undefined until one of its calls waits or is let in. */
+  session: Session | undefined;
+  readonly alias: string;
+  /** Undefined: the id came in a field. */
+  readonly cookie: CookieUse | undefined;
+  /** As it was told last. */
+  told: string | undefined;
+  /** Fields of the answer, to which what is to be told is added. */
+  readonly extras: string[];
+}
+
+interface CookieUse {
+  /** Where it is to go, asked only when one is set. */
+  readonly place: () => CookiePlace;
+  /** Undefined: there was none, or none that is good. */
+  readonly came: CookieContent | undefined;
+}
+
+/** Sessions bound to one instance. */
+interface Held {
+  all: Set<Session>;
+  /** Those without an open call, the one unused for longest first. */
+  idle: Set<Session>;
+  /** Of these, those whose cookie has not come back yet. */
+  unconfirmed: Set<Session>;
+}
+
+export interface SessionsOptions {
+  instances: InstanceSet;
+  send: (message: UpMessage) => void;
+  /** A slot of the instance has fallen free. */
+  freed: (instance: Instance) => void;
+  /** Monotonic ms. */
+  now: () => number;
+  /** ms since 1970. */
+  clock: () => number;
+}
+
+/** What becomes of sessions is said in one message per this time. */
+const FLUSH_MS = 500;
+const SWEEP_MS = 1000;
+/**
+ * Sessions that are bound are as many as there are slots. Of those that lost their instance, so many are remembered, to
+ * be told that they have moved; the ones lost longest ago are then new ones.
+ */
+const LOST_MAX = 10_000;
+/** A cookie outlives the idle time by half of it: it is set anew when less than the idle time is left. */
+const COOKIE_LIFE = 1.5;
+const ID_BYTES = 18;
+const SECRET_BYTES = 32;
+
+/**
+ * The sessions there are, in memory. A bound session holds one slot of its instance until it has been idle for too long,
+ * is ended, or has to make room; its calls, however many, share that slot.
+ */
+export class Sessions {
+  readonly #options: SessionsOptions;
+  readonly #byAlias = new Map<string, Session>();
+  readonly #byHash = new Map<string, Session>();
+  readonly #held = new Map<Instance, Held>();
+  /** Longest ago first. */
+  readonly #lost = new Set<Session>();
+  /** Not yet told to the control process. */
+  readonly #changed = new Set<Session>();
+  readonly #ended = new Set<string>();
+  #flushing: NodeJS.Timeout | undefined;
+  #sweeping: NodeJS.Timeout | undefined;
+  #secret: Uint8Array = randomBytes(SECRET_BYTES);
+
+  constructor(options: SessionsOptions) {
+    this.#options = options;
+  }
+
+  /** Ends idle sessions from now on. @returns stops it */
+  begin(): () => void {
+    this.#sweeping = setInterval(() => this.sweep(), SWEEP_MS).unref();
+    return () => {
+      clearInterval(this.#sweeping);
+      clearTimeout(this.#flushing);
+    };
+  }
+
+  /**
+   * Which session a call belongs to.
+   * @param place where a cookie would go
+   * @returns undefined: none
+   * @throws RunsteadError ERR_BAD_REQUEST for an id that cannot be one, or a field that came twice
+   */
+  callOf(
+    owner: SessionOwner,
+    affinity: Affinity,
+    fields: readonly string[],
+    extras: string[],
+    place: () => CookiePlace,
+  ): SessionCall | undefined {
+    switch (affinity.by) {
+      case 'nothing':
+        return undefined;
+      case 'header': {
+        const id = singleField(fields, affinity.field);
+        // A client that has nothing to say may still send the field.
+        if (id === undefined || id === '') return undefined;
+        const alias = sessionName(owner, id);
+        const session = this.#byAlias.get(alias);
+        if (!session) requireGoodId(affinity.field, id);
+        return { owner, id, session, alias, cookie: undefined, told: undefined, extras };
+      }
+      case 'cookie':
+        return this.#callByCookie(owner, fields, extras, place);
+    }
+  }
+
+  /**
+   * The instance that a call has to go to, since its session is bound there. It may be unreachable at the moment; then
+   * the call waits until routes say what became of it.
+   */
+  instanceOf(call: SessionCall): Instance | undefined {
+    const session = this.#find(call);
+    if (!session) return this.#namedByCookie(call);
+    const { instance } = session;
+    if (!instance) return undefined;
+    if (session.openCalls === 0 && this.#idleMsOf(session) >= instance.sessionIdleMs) {
+      this.#end(session);
+      call.session = undefined;
+      return undefined;
+    }
+    // Nobody looks into one that was to go anyway.
+    if (instance.unreachable && instance.state === 'draining') {
+      this.#lose(session, 'instance-gone');
+      return undefined;
+    }
+    return instance;
+  }
+
+  /** The version that calls of the same session, none of which has a slot yet, wait for. */
+  versionAwaited({ session }: SessionCall): number | undefined {
+    return session && !session.instance && session.waiting > 0 ? session.version : undefined;
+  }
+
+  /**
+   * A call begins to wait for a slot.
+   * @returns what to tell when it waits no more
+   */
+  wait(call: SessionCall, version: number): Session {
+    const session = this.#find(call) ?? this.#create(call, version);
+    if (!session.instance) session.version = version;
+    session.waiting++;
+    return session;
+  }
+
+  /** A call waits no more. */
+  waitOver(session: Session): void {
+    session.waiting--;
+    this.#forgetIfUnused(session);
+  }
+
+  /**
+   * A call goes to an instance, and its session with it, if it is not there already.
+   * @returns what to tell when the call is over
+   */
+  enter(call: SessionCall, instance: Instance): Session {
+    const session = this.#find(call) ?? this.#create(call, instance.version);
+    let how = 'bound';
+    if (session.instance !== instance) {
+      how = session.lost === undefined ? howBegun(call, instance) : `moved; reason=${session.lost}`;
+      if (session.instance) this.#unbind(session);
+      this.#bind(session, instance);
+    }
+    const held = this.#held.get(instance)!;
+    held.idle.delete(session);
+    held.unconfirmed.delete(session);
+    if (call.cookie?.came) session.confirmed = true;
+    session.openCalls++;
+    this.#touch(session);
+    // What began with this very call is new to its caller, wherever it has been meanwhile.
+    this.#tell(call, session, call.told === 'new' ? 'new' : how);
+    // Whoever comes next must not find the instance free because this gateway was killed a moment from now.
+    if (instance.isolated && how !== 'bound') this.flush();
+    return session;
+  }
+
+  /** A call that entered is over. Meanwhile its session may have been ended, or have moved. */
+  leave(session: Session): void {
+    session.openCalls--;
+    const { instance } = session;
+    if (session.openCalls > 0 || !instance) return;
+    if (this.#byHash.get(session.hash) !== session) {
+      this.#unbind(session);
+      this.#options.freed(instance);
+      return;
+    }
+    const held = this.#held.get(instance)!;
+    held.idle.add(session);
+    if (!session.confirmed) held.unconfirmed.add(session);
+    this.#touch(session);
+  }
+
+  /**
+   * Takes a slot from a session without an open call: at the cap from the one unused for longest; before it only from one
+   * whose cookie never came back, as those of clients that keep no cookies do not.
+   * @param candidates that may be given calls
+   * @returns the instance with the free slot; undefined: nobody can make room
+   */
+  makeRoom(candidates: readonly Instance[], atCap: boolean): Instance | undefined {
+    if (this.#held.size === 0) return undefined;
+    let chosen: Session | undefined;
+    for (const instance of candidates) {
+      // It is never anybody else's.
+      if (instance.isolated) continue;
+      const held = this.#held.get(instance);
+      const first = held && (firstOf(held.unconfirmed) ?? (atCap ? firstOf(held.idle) : undefined));
+      if (first && (!chosen || precedes(first, chosen))) chosen = first;
+    }
+    const room = chosen?.instance;
+    if (chosen) this.#lose(chosen, 'evicted');
+    return room;
+  }
+
+  /** An instance is gone; calls to it may still be open. */
+  instanceGone(instance: Instance, reason: MoveReason): void {
+    for (const session of this.#held.get(instance)?.all ?? []) this.#lose(session, reason);
+  }
+
+  /** The runtime takes no calls any more. */
+  endAllOf(runtimeId: string): void {
+    for (const [instance, { all }] of this.#held) {
+      if (instance.runtimeId === runtimeId) for (const session of all) this.#end(session);
+    }
+  }
+
+  /** Ends one. Its open calls finish, and hold its slot until then. */
+  end(hash: string): void {
+    const session = this.#byHash.get(hash);
+    if (session) this.#end(session);
+    this.#ended.add(hash);
+    this.flush();
+  }
+
+  /** Ends what has been idle for too long; every second. */
+  sweep(): void {
+    for (const [instance, { idle }] of this.#held) {
+      for (const session of idle) {
+        if (this.#idleMsOf(session) < instance.sessionIdleMs) break;
+        this.#end(session);
+      }
+    }
+  }
+
+  /** What hashes and cookies are made with. */
+  useSecret(secret: string | undefined): void {
+    if (secret !== undefined) this.#secret = Buffer.from(secret, 'base64url');
+  }
+
+  /** Takes over the sessions that an earlier gateway bound. */
+  adopt(routes: readonly SessionRoute[]): void {
+    const { instances, now, clock } = this.#options;
+    const [nowMs, clockMs] = [now(), clock()];
+    for (const route of routes.toSorted((a, b) => a.lastUsedMs - b.lastUsedMs)) {
+      const instance = instances.byId(route.instanceId);
+      const idleMs = Math.max(0, clockMs - route.lastUsedMs);
+      if (!instance || idleMs >= instance.sessionIdleMs || this.#byHash.has(route.hash)) {
+        this.#ended.add(route.hash);
+        continue;
+      }
+      const session: Session = {
+        hash: route.hash,
+        runtimeId: route.runtimeId,
+        endpointName: route.endpointName,
+        keyId: route.keyId,
+        alias: undefined,
+        version: instance.version,
+        instance: undefined,
+        lost: undefined,
+        waiting: 0,
+        openCalls: 0,
+        confirmed: true,
+        createdMs: route.createdMs,
+        lastUsedMs: nowMs - idleMs,
+      };
+      this.#byHash.set(session.hash, session);
+      this.#bind(session, instance);
+      this.#held.get(instance)!.idle.add(session);
+    }
+  }
+
+  /** Says of all sessions again where they are: whoever sent a snapshot may have missed it. */
+  repeat(): void {
+    for (const session of this.#byHash.values()) if (session.instance) this.#markChanged(session);
+    this.flush();
+  }
+
+  /** Says at once what is still to be said. */
+  flush(): void {
+    clearTimeout(this.#flushing);
+    this.#flushing = undefined;
+    if (this.#changed.size === 0 && this.#ended.size === 0) return;
+    const behindMs = this.#options.clock() - this.#options.now();
+    const changed = [...this.#changed].map((session) => toRoute(session, behindMs));
+    this.#options.send({ type: 'sessions', changed, ended: [...this.#ended] });
+    this.#changed.clear();
+    this.#ended.clear();
+  }
+
+  #callByCookie(
+    owner: SessionOwner,
+    fields: readonly string[],
+    extras: string[],
+    place: () => CookiePlace,
+  ): SessionCall {
+    const nowSeconds = this.#options.clock() / 1000;
+    for (let at = 0; at < fields.length; at += 2) {
+      if (!isNamed(fields[at]!, 'cookie')) continue;
+      for (const value of cookieValues(fields[at + 1]!)) {
+        const came = openCookie(this.#secret, owner, value);
+        if (!came) continue;
+        const alias = sessionName(owner, came.id);
+        const call: SessionCall = {
+          owner,
+          id: came.id,
+          session: this.#byAlias.get(alias),
+          alias,
+          cookie: { place, came },
+          told: undefined,
+          extras,
+        };
+        // One that has expired counts as long as its session lives.
+        if (this.#find(call) || came.expiresAt > nowSeconds) return call;
+      }
+    }
+    const id = randomBytes(ID_BYTES).toString('base64url');
+    const alias = sessionName(owner, id);
+    return {
+      owner,
+      id,
+      session: undefined,
+      alias,
+      cookie: { place, came: undefined },
+      told: undefined,
+      extras,
+    };
+  }
+
+  /** The session of a call, also one that only the gateway before this one has seen the id of. */
+  #find(call: SessionCall): Session | undefined {
+    if (call.session && this.#byHash.get(call.session.hash) === call.session) return call.session;
+    let session = this.#byAlias.get(call.alias);
+    if (!session) {
+      session = this.#byHash.get(sessionHash(this.#secret, call.alias));
+      if (session) {
+        session.alias = call.alias;
+        this.#byAlias.set(call.alias, session);
+      }
+    }
+    call.session = session;
+    return session;
+  }
+
+  /** A cookie names the instance of its session: this gateway may not have heard of it. */
+  #namedByCookie({ cookie, owner }: SessionCall): Instance | undefined {
+    if (!cookie?.came) return undefined;
+    const instance = this.#options.instances.byId(cookie.came.instanceId);
+    if (!instance || instance.runtimeId !== owner.runtimeId || instance.state === 'gone') return undefined;
+    const isUsable = !instance.isolated && !instance.unreachable && instance.taken < instance.slots;
+    return isUsable ? instance : undefined;
+  }
+
+  #create(call: SessionCall, version: number): Session {
+    const session: Session = {
+      ...call.owner,
+      hash: sessionHash(this.#secret, call.alias),
+      alias: call.alias,
+      version,
+      instance: undefined,
+      lost: undefined,
+      waiting: 0,
+      openCalls: 0,
+      confirmed: call.cookie === undefined || call.cookie.came !== undefined,
+      createdMs: this.#options.clock(),
+      lastUsedMs: this.#options.now(),
+    };
+    this.#byAlias.set(call.alias, session);
+    this.#byHash.set(session.hash, session);
+    call.session = session;
+    return session;
+  }
+
+  #bind(session: Session, instance: Instance): void {
+    session.instance = instance;
+    session.version = instance.version;
+    session.lost = undefined;
+    this.#lost.delete(session);
+    let held = this.#held.get(instance);
+    if (!held) {
+      held = { all: new Set(), idle: new Set(), unconfirmed: new Set() };
+      this.#held.set(instance, held);
+    }
+    held.all.add(session);
+    this.#options.instances.bindSession(instance);
+    this.#markChanged(session);
+  }
+
+  /** Gives the slot back. */
+  #unbind(session: Session): void {
+    const instance = session.instance!;
+    const held = this.#held.get(instance)!;
+    held.all.delete(session);
+    held.idle.delete(session);
+    held.unconfirmed.delete(session);
+    if (held.all.size === 0) this.#held.delete(instance);
+    session.instance = undefined;
+    this.#options.instances.unbindSession(instance);
+  }
+
+  /** It has no instance any more, and its next call is told. */
+  #lose(session: Session, reason: MoveReason): void {
+    this.#unbind(session);
+    if (this.#byHash.get(session.hash) !== session) return;
+    session.lost = reason;
+    this.#lost.add(session);
+    this.#markEnded(session);
+    if (this.#lost.size > LOST_MAX) this.#forget(firstOf(this.#lost)!);
+  }
+
+  /** From now on its id begins another session. */
+  #end(session: Session): void {
+    this.#forget(session);
+    this.#markEnded(session);
+    const { instance } = session;
+    if (!instance) return;
+    if (session.openCalls > 0) {
+      this.#options.instances.spend(instance);
+    } else {
+      this.#unbind(session);
+      this.#options.freed(instance);
+    }
+  }
+
+  #forget(session: Session): void {
+    if (this.#byHash.get(session.hash) === session) this.#byHash.delete(session.hash);
+    if (session.alias !== undefined && this.#byAlias.get(session.alias) === session)
+      this.#byAlias.delete(session.alias);
+    this.#lost.delete(session);
+  }
+
+  /** One that was never bound, and whose calls have all left. */
+  #forgetIfUnused(session: Session): void {
+    const isUnused = !session.instance && session.lost === undefined && session.openCalls === 0;
+    if (isUnused && session.waiting === 0) this.#forget(session);
+  }
+
+  #idleMsOf(session: Session): number {
+    return this.#options.now() - session.lastUsedMs;
+  }
+
+  #touch(session: Session): void {
+    session.lastUsedMs = this.#options.now();
+    this.#markChanged(session);
+  }
+
+  #markChanged(session: Session): void {
+    this.#ended.delete(session.hash);
+    this.#changed.add(session);
+    this.#flushing ??= setTimeout(() => this.flush(), FLUSH_MS).unref();
+  }
+
+  #markEnded(session: Session): void {
+    this.#changed.delete(session);
+    this.#ended.add(session.hash);
+    this.#flushing ??= setTimeout(() => this.flush(), FLUSH_MS).unref();
+  }
+
+  #tell(call: SessionCall, session: Session, how: string): void {
+    setField(call.extras, SESSION_STATE_HEADER, how);
+    call.told = how;
+    const { cookie } = call;
+    if (!cookie) return;
+    const idleSeconds = Math.ceil(session.instance!.sessionIdleMs / 1000);
+    const nowSeconds = Math.floor(this.#options.clock() / 1000);
+    const { came } = cookie;
+    const isGood = came?.instanceId === session.instance!.id && came.expiresAt - nowSeconds > idleSeconds;
+    if (isGood) return;
+    const maxAge = Math.ceil(idleSeconds * COOKIE_LIFE);
+    const content = { id: call.id, instanceId: session.instance!.id, expiresAt: nowSeconds + maxAge };
+    const value = sealCookie(this.#secret, call.owner, content);
+    setField(call.extras, 'set-cookie', setCookie(value, cookie.place(), maxAge));
+  }
+}
+
+/** A session that this gateway did not know: new, unless its cookie says that there was one. */
+function howBegun({ cookie }: SessionCall, instance: Instance): string {
+  if (!cookie?.came) return 'new';
+  return cookie.came.instanceId === instance.id ? 'bound' : 'moved; reason=instance-gone';
+}
+
+function precedes(one: Session, other: Session): boolean {
+  if (one.confirmed !== other.confirmed) return !one.confirmed;
+  return one.lastUsedMs < other.lastUsedMs;
+}
+
+function toRoute(session: Session, behindMs: number): SessionRoute & { openCalls: number } {
+  return {
+    hash: session.hash,
+    runtimeId: session.runtimeId,
+    endpointName: session.endpointName,
+    ...(session.keyId !== undefined && { keyId: session.keyId }),
+    version: session.version,
+    instanceId: session.instance!.id,
+    createdMs: session.createdMs,
+    lastUsedMs: Math.round(session.lastUsedMs + behindMs),
+    openCalls: session.openCalls,
+  };
+}
+
+/** Replaces a field that is there already: a call may be let in again. */
+function setField(fields: string[], name: string, value: string): void {
+  const at = fields.indexOf(name);
+  if (at === -1) fields.push(name, value);
+  else fields[at + 1] = value;
+}
+
+function firstOf<T>(set: ReadonlySet<T>): T | undefined {
+  for (const item of set) return item;
+  return undefined;
+}
+
+/** @throws RunsteadError when the field came more than once: which one counts nobody could tell */
+function singleField(fields: readonly string[], name: string): string | undefined {
+  let value: string | undefined;
+  for (let at = 0; at < fields.length; at += 2) {
+    if (!isNamed(fields[at]!, name)) continue;
+    if (value !== undefined) {
+      throw new RunsteadError(
+        'ERR_BAD_REQUEST',
+        `${name} may be sent only once; it names the call's session`,
+      );
+    }
+    value = fields[at + 1]!;
+  }
+  return value;
+}
+
+function isNamed(spelled: string, name: string): boolean {
+  return spelled.length === name.length && (spelled === name || spelled.toLowerCase() === name);
+}
+
+function requireGoodId(field: string, id: string): void {
+  const fault = sessionIdFault(id);
+  if (fault !== undefined) {
+    throw new RunsteadError(
+      'ERR_BAD_REQUEST',
+      `${field} names the call's session and ${fault}; send another id`,
+    );
+  }
+}
