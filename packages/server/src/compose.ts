@@ -34,6 +34,7 @@ import {
 } from './reconcile/reconcile-runtime.ts';
 import { createRoutes } from './reconcile/routes.ts';
 import { createScaler } from './reconcile/scaler.ts';
+import { createSessionKeeper } from './reconcile/session-keeper.ts';
 import { createStartLimit } from './reconcile/start-limit.ts';
 import { createStarter } from './reconcile/starter.ts';
 import { openSqliteStore } from './store/sqlite/sqlite-store.ts';
@@ -98,6 +99,7 @@ export async function composeControl({
       scaler.look(runtimeId);
       endpointLoop.enqueue(runtimeId);
     },
+    onGone: () => sessions.instanceGone(),
     onExit: (instance, { code, signal, lastLines }) => {
       const exited = code === undefined ? 'ended' : `exited with code ${code}`;
       const how = signal === undefined ? exited : `killed by ${signal}`;
@@ -105,8 +107,17 @@ export async function composeControl({
       void recordExit(instance, [how, ...lastLines].join(' | '));
     },
   });
+  const sessions = createSessionKeeper({
+    store,
+    instanceIds: () => instances.all().map(({ id }) => id),
+    log,
+  });
+  const sessionSecret = openSecretBox(folders.secretsKey).derive('sessions');
   const routes = createRoutes({
     store,
+    sessions: () => sessions.forGateway(),
+    sessionSecret: Buffer.from(sessionSecret).toString('base64url'),
+    isAtCap: (runtimeId, version) => scaler.isAtCap(runtimeId, version),
     instancesOf: instances.of,
     failureOf: (runtimeId, version) => scaler.failureOf(runtimeId, version),
     progress: (runtimeId) => describeProgress(progress, runtimeId),
@@ -207,6 +218,13 @@ export async function composeControl({
     progress: (runtimeId) => describeProgress(progress, runtimeId),
     scalingStatus: (endpoint) => describeScaling(endpoint, instances),
     instances: () => instances.all(),
+    sessions: {
+      openCallsOf: sessions.openCallsOf,
+      end: async (id) => {
+        await routes.endSession(id);
+        await sessions.ended(id);
+      },
+    },
   });
 
   const examine = createExaminer({ ...config, driver, instances, publish, log });
@@ -219,6 +237,13 @@ export async function composeControl({
         return scaler.reportDemand(message.runtimeId, message.version, message);
       case 'usage':
         return scaler.reportUsage(message.instances);
+      case 'sessions':
+        return sessions.hear(message);
+      case 'spent':
+        return instances.drain(message.instanceId, {
+          deadlineMs: config.drainTimeoutMs,
+          reason: 'its session has ended',
+        });
       case 'drained':
         return instances.drained(message.instanceId);
       case 'unreachable':
@@ -267,7 +292,9 @@ export async function composeControl({
     attach(feed) {
       feed.onMessage(hear);
       feed.onClose(() => {
-        if (routes.detach(feed)) scaler.forgetCalls();
+        if (!routes.detach(feed)) return;
+        scaler.forgetCalls();
+        sessions.forgetCalls();
       });
       return routes.attach(feed);
     },
@@ -281,6 +308,7 @@ export async function composeControl({
         await Promise.all(instances.all().map(({ id }) => instances.stop(id, 'the server stops')));
       instances.close();
       await api.close();
+      await sessions.written();
       await driver.close();
       await store.close();
     },

@@ -36,6 +36,12 @@ export interface ApiDeps {
   progress(runtimeId: string): string | undefined;
   scalingStatus(endpoint: EndpointRecord): ScalingStatus;
   instances(): readonly RunningNow[];
+  sessions: {
+    /** As the gateway has counted; up to a second ago. */
+    openCallsOf(id: string): number;
+    /** Resolves when it has ended, and lists no longer show it. */
+    end(id: string): Promise<void>;
+  };
 }
 
 /** An instance as the control process knows it. */

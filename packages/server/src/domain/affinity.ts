@@ -38,6 +38,14 @@ export function affinityOf(spec: AffinitySpec): Affinity {
   return field === undefined ? DEFAULT_AFFINITY : { by: 'header', field };
 }
 
+/** Sessions that an instance takes at the same time: under isolation one, and never another. */
+export function sessionsPerInstance(spec: {
+  enableSessionIsolation?: boolean | undefined;
+  sessionConcurrencyLimitPerInstance?: number | undefined;
+}): number {
+  return spec.enableSessionIsolation ? 1 : (spec.sessionConcurrencyLimitPerInstance ?? 1);
+}
+
 /** What is wrong with an id that a caller gave; undefined: nothing. */
 export function sessionIdFault(id: string): string | undefined {
   if (id.length > SESSION_ID_MAX) {

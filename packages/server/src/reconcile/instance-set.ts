@@ -17,7 +17,9 @@ export interface Instance {
   links: RunningInstance['links'];
   startedAt: string;
   inFlight: number;
-  /** When it last had nothing to do, on the monotonic clock; undefined while it is busy or not known. */
+  /** Bound to it. */
+  sessions: number;
+  /** When it last had nothing to do, on the monotonic clock; undefined while it is busy or not known. That sessions are bound does not make it busy. */
   idleSince: number | undefined;
 }
 
@@ -30,8 +32,19 @@ export interface InstanceSetOptions {
   log: Log;
   /** Something about a runtime's instances is different now. */
   onChange: (runtimeId: string) => void;
+  /** It is not there any more, however that came. */
+  onGone: (instance: Instance) => void;
   /** An instance ended that nobody stopped. */
   onExit: (instance: Instance, exit: InstanceExit) => void;
+}
+
+/** What the gateway says of one. */
+export interface InstanceUsage {
+  id: string;
+  inFlight: number;
+  idleMs: number;
+  /** Absent: none. */
+  sessions?: number;
 }
 
 /**
@@ -61,7 +74,9 @@ export function createInstanceSet(options: InstanceSetOptions) {
   const remove = (instance: Instance) => {
     clearTimeout(deadlines.get(instance.id)?.timer);
     deadlines.delete(instance.id);
-    if (instances.delete(instance.id)) changed(instance.runtimeId);
+    if (!instances.delete(instance.id)) return;
+    options.onGone(instance);
+    changed(instance.runtimeId);
   };
 
   const exited = (instance: Instance) => (exit: InstanceExit) => {
@@ -94,6 +109,7 @@ export function createInstanceSet(options: InstanceSetOptions) {
     links: undefined,
     startedAt: new Date().toISOString(),
     inFlight: 0,
+    sessions: 0,
     idleSince: undefined,
   });
 
@@ -195,7 +211,7 @@ export function createInstanceSet(options: InstanceSetOptions) {
       changed(instance.runtimeId);
     },
 
-    /** The gateway has no call left on a draining instance. */
+    /** The gateway has no call and no session left on a draining instance. */
     drained(id: string): void {
       if (instances.get(id)?.state === 'draining') void stop(id, 'drained');
     },
@@ -203,12 +219,13 @@ export function createInstanceSet(options: InstanceSetOptions) {
     stop,
 
     /** What the gateway counted. `floor` is the earliest moment idleness may count from. */
-    reportUsage(usage: readonly { id: string; inFlight: number; idleMs: number }[], floor: number): void {
+    reportUsage(usage: readonly InstanceUsage[], floor: number): void {
       const at = now();
-      for (const { id, inFlight, idleMs } of usage) {
+      for (const { id, inFlight, idleMs, sessions = 0 } of usage) {
         const instance = instances.get(id);
         if (!instance) continue;
         instance.inFlight = inFlight;
+        instance.sessions = sessions;
         instance.idleSince = inFlight > 0 ? undefined : Math.max(floor, at - idleMs);
       }
     },

@@ -1,3 +1,4 @@
+import { sessionsPerInstance } from '../domain/affinity.ts';
 import { isClockGap } from '../domain/clock-gap.ts';
 import { type PhaseFailure, statusReason } from '../domain/failure.ts';
 import { decideScale, startBackoffMs } from '../domain/scaling.ts';
@@ -6,7 +7,7 @@ import type { Driver } from '../drivers/driver.ts';
 import type { Log } from '../observe/log.ts';
 import type { RuntimeRecord, Store, VersionRecord } from '../store/store.ts';
 import { HealthMonitor } from './health-monitor.ts';
-import type { InstanceSet } from './instance-set.ts';
+import type { InstanceSet, InstanceUsage } from './instance-set.ts';
 import { createLoop, type Loop } from './loop.ts';
 import { referencedVersions, servedEndpoints } from './references.ts';
 import { RuntimeLeaving, type Starter } from './starter.ts';
@@ -48,6 +49,9 @@ export function createScaler(options: ScalerOptions) {
   const failures = new Map<string, Failure>();
   /** Runtimes that want more instances than they have; looked at every tick, as room may come from anywhere. */
   const unmet = new Set<string>();
+  /** Versions that cannot have another instance at present; of their runtimes, those that wait for room on the machine. */
+  const atCap = new Set<string>();
+  const waitForMachine = new Set<string>();
   /** Runtimes whose replaced versions are to be cut rather than drained, once. */
   const evictions = new Set<string>();
   const stopping = new AbortController();
@@ -133,6 +137,7 @@ export function createScaler(options: ScalerOptions) {
 
   const evaluate = async (runtimeId: string): Promise<void> => {
     unmet.delete(runtimeId);
+    waitForMachine.delete(runtimeId);
     const runtime = await store.getRuntime(runtimeId);
     if (!runtime || isLeaving(runtime.status)) return;
     const versions = await store.versions(runtimeId);
@@ -149,7 +154,11 @@ export function createScaler(options: ScalerOptions) {
           instances.drain(id, { deadlineMs, reason: 'no endpoint names the version' });
         continue;
       }
-      if (failureOf(runtimeId, version.version) !== undefined) continue;
+      if (failureOf(runtimeId, version.version) !== undefined) {
+        // While it rests, what runs is all there is.
+        setAtCap(runtimeId, version.version, own.length > 0);
+        continue;
+      }
       scale(runtime, version, own, wanted.minInstances);
     }
   };
@@ -170,15 +179,19 @@ export function createScaler(options: ScalerOptions) {
     const counted = instances.of(runtime.id).filter(({ state }) => state === 'starting' || state === 'ready');
     const runtimeRoom = options.maxInstancesPerRuntime - counted.length;
     const machineRoom = options.maxInstances - instances.all().length;
+    const isStarting = live.some(({ state }) => state === 'starting');
+    if (machineRoom <= 0) waitForMachine.add(runtime.id);
+    setAtCap(runtime.id, version.version, Math.min(runtimeRoom, machineRoom) <= 0 && !isStarting);
     const decision = decideScale({
-      instances: live.map(({ id, state, inFlight, idleSince }) => ({
+      instances: live.map(({ id, state, inFlight, sessions, idleSince }) => ({
         id,
         state: state as 'starting' | 'ready' | 'draining',
         inFlight,
+        sessions,
         idleMs: idleSince === undefined ? undefined : now() - Math.max(idleSince, idleFloor),
       })),
       ...(waiting ?? { queued: 0, inFlight: 0 }),
-      slotsPerInstance: version.spec.sessionConcurrencyLimitPerInstance ?? 1,
+      slotsPerInstance: sessionsPerInstance(version.spec),
       minInstances,
       maxInstances: running + Math.max(0, Math.min(runtimeRoom, machineRoom)),
       idleStopMs: options.idleStopMs,
@@ -192,6 +205,14 @@ export function createScaler(options: ScalerOptions) {
     }
   };
 
+  const setAtCap = (runtimeId: string, version: number, isSo: boolean) => {
+    const id = key(runtimeId, version);
+    if (atCap.has(id) === isSo) return;
+    if (isSo) atCap.add(id);
+    else atCap.delete(id);
+    options.publish(runtimeId);
+  };
+
   const loop: Loop = createLoop({
     work: (runtimeId) => evaluate(runtimeId),
     onError: (runtimeId, error) => log.error({ err: error, agentRuntimeId: runtimeId }, 'scaling failed'),
@@ -201,7 +222,7 @@ export function createScaler(options: ScalerOptions) {
     const at = now();
     if (isClockGap(lastTick, at)) idleFloor = at;
     lastTick = at;
-    for (const runtimeId of new Set([...idleFor(at), ...unmet])) loop.enqueue(runtimeId);
+    for (const runtimeId of new Set([...idleFor(at), ...unmet, ...waitForMachine])) loop.enqueue(runtimeId);
     health.tick(at, idleFloor);
   };
 
@@ -209,8 +230,10 @@ export function createScaler(options: ScalerOptions) {
     instances
       .all()
       .filter(
-        ({ idleSince }) =>
-          idleSince !== undefined && at - Math.max(idleSince, idleFloor) >= options.idleStopMs,
+        ({ idleSince, sessions }) =>
+          idleSince !== undefined &&
+          sessions === 0 &&
+          at - Math.max(idleSince, idleFloor) >= options.idleStopMs,
       )
       .map(({ runtimeId }) => runtimeId);
 
@@ -218,6 +241,8 @@ export function createScaler(options: ScalerOptions) {
 
   return {
     failureOf,
+
+    isAtCap: (runtimeId: string, version: number): boolean => atCap.has(key(runtimeId, version)),
 
     /** What the clock does every second; for tests, which have a clock of their own. */
     tick,
@@ -243,7 +268,7 @@ export function createScaler(options: ScalerOptions) {
       if (calls.queued > 0) loop.enqueue(runtimeId);
     },
 
-    reportUsage(usage: readonly { id: string; inFlight: number; idleMs: number }[]): void {
+    reportUsage(usage: readonly InstanceUsage[]): void {
       const at = now();
       // The gateway, too, may have been asleep.
       if (isClockGap(lastUsage, at)) idleFloor = at;
@@ -261,6 +286,7 @@ export function createScaler(options: ScalerOptions) {
     /** A new version serves, or the runtime is gone: old failures say nothing any more. */
     forgetFailures(runtimeId: string): void {
       for (const id of failures.keys()) if (id.startsWith(`${runtimeId}/`)) clearFailure(id);
+      for (const id of atCap) if (id.startsWith(`${runtimeId}/`)) atCap.delete(id);
     },
 
     async close(): Promise<void> {

@@ -133,6 +133,7 @@ export async function openTestApi(
     progress: () => undefined,
     scalingStatus: () => ({ currentInstances: 0, minInstances: 0, targetInstances: 0 }),
     instances: () => [],
+    sessions: { openCallsOf: () => 0, end: async () => {} },
     ...options.deps,
   });
   let listening: Promise<string> | undefined;
