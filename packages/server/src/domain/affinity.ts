@@ -141,7 +141,7 @@ export function cookieValues(field: string): string[] {
   if (!field.includes(SESSION_COOKIE)) return values;
   for (const pair of field.split(';')) {
     const text = pair.trim();
-    if (isOurs(text)) values.push(text.slice(SESSION_COOKIE.length + 1).trim());
+    if (isOurs(text)) values.push(text.includes('=') ? text.slice(text.indexOf('=') + 1).trim() : '');
     if (values.length === COOKIES_MAX) break;
   }
   return values;

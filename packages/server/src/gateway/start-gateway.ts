@@ -227,8 +227,10 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
           instances.spendUnbound();
         }
         for (const runtimeId of touched) routesChanged(runtimeId);
-        if (!isFirst) sessions.repeat();
-        instances.repeatSpent();
+        if (!isFirst) {
+          sessions.repeat();
+          instances.repeatSpent();
+        }
         instances.repeatDrained();
         admission.repeatDemand();
         sayRoutesKnown();

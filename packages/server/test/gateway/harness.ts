@@ -15,7 +15,13 @@ import { join } from 'node:path';
 import pino from 'pino';
 import { afterEach, expect } from 'vitest';
 import { PRIVATE_NETWORKS } from '../../src/domain/private-access.ts';
-import type { InstanceRoute, KeyRoute, RuntimeRoute, UpMessage } from '../../src/feed/messages.ts';
+import type {
+  InstanceRoute,
+  KeyRoute,
+  RuntimeRoute,
+  SessionRoute,
+  UpMessage,
+} from '../../src/feed/messages.ts';
 import { type ControlEnd, createFeedPair } from '../../src/feed/port.ts';
 import type { GatewaySettings } from '../../src/gateway/settings.ts';
 import { type GatewayOptions, type RunningGateway, startGateway } from '../../src/gateway/start-gateway.ts';
@@ -76,7 +82,7 @@ export interface TestGateway {
   said: UpMessage[];
   of<T extends UpMessage['type']>(type: T): Extract<UpMessage, { type: T }>[];
   /** Sends a snapshot and waits until it is in force. */
-  snapshot(runtimes: RuntimeRoute[], keys?: KeyRoute[]): Promise<void>;
+  snapshot(runtimes: RuntimeRoute[], keys?: KeyRoute[], sessions?: SessionsKnown): Promise<void>;
   /** Sends one runtime's routes and waits until they are in force. */
   routes(runtime: RuntimeRoute | { runtimeId: string; gone: true }): Promise<void>;
 }
@@ -88,6 +94,13 @@ export interface TestGatewayOptions {
   tlsTimes?: GatewayOptions['tlsTimes'];
   runtimes?: RuntimeRoute[];
   keys?: KeyRoute[];
+  known?: SessionsKnown;
+}
+
+/** Of an earlier gateway. */
+export interface SessionsKnown {
+  sessions?: SessionRoute[];
+  sessionSecret?: string;
 }
 
 export async function startTestGateway(options: TestGatewayOptions = {}): Promise<TestGateway> {
@@ -115,9 +128,9 @@ export async function startTestGateway(options: TestGatewayOptions = {}): Promis
     control,
     said,
     of: (type) => said.filter((message) => message.type === type) as never,
-    snapshot: async (runtimes, keys = []) => {
+    snapshot: async (runtimes, keys = [], known = {}) => {
       sequence++;
-      control.send({ type: 'snapshot', sequence, runtimes, keys });
+      control.send({ type: 'snapshot', sequence, runtimes, keys, ...known });
       await inForce(sequence);
     },
     routes: async (runtime) => {
@@ -132,7 +145,7 @@ export async function startTestGateway(options: TestGatewayOptions = {}): Promis
       await inForce(sequence);
     },
   };
-  await test.snapshot(options.runtimes ?? [], options.keys);
+  await test.snapshot(options.runtimes ?? [], options.keys, options.known);
   return test;
 }
 

@@ -262,6 +262,7 @@ describe('the control process', () => {
       now: () => 0,
       log,
       onChange: () => {},
+      onGone: () => {},
       onExit: ({ id }) => exits.push(id),
     });
     const spec = { instanceId: 'i', runtimeId: 'r', revision: 1, environment: {} } as never;
@@ -290,6 +291,7 @@ describe('the control process', () => {
       now: () => 0,
       log,
       onChange: () => {},
+      onGone: () => {},
       onExit: () => {},
     });
     const started = instances.start(
@@ -315,6 +317,9 @@ describe('the control process', () => {
       failureOf: () => undefined,
       progress: () => undefined,
       keys: () => [],
+      isAtCap: () => false,
+      sessions: async () => [],
+      sessionSecret: '',
       log,
     });
     let goOn = () => {};
@@ -347,6 +352,7 @@ describe('the control process', () => {
       now: () => time,
       log,
       onChange: () => {},
+      onGone: () => {},
       onExit: () => {},
     });
     let evaluations = 0;
