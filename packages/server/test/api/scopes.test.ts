@@ -297,7 +297,12 @@ describe('the table of permissions', () => {
 /** Of an operation, its path as the router has it. */
 function patternOf(name: Name): string {
   const markers = { ...NOWHERE, runtimeId: ':agentRuntimeId', endpointId: ':agentRuntimeEndpointId' };
-  const { url } = requestOf(name, { ...markers, workspaceId: ':workspaceId', keyId: ':keyId' });
+  const { url } = requestOf(name, {
+    ...markers,
+    workspaceId: ':workspaceId',
+    keyId: ':keyId',
+    sessionHash: ':sessionHash',
+  });
   return url.split('?', 1)[0]!;
 }
 
