@@ -5,7 +5,9 @@ import { type Demand, DemandReport } from './demand.ts';
 import type { HangUpSignal } from './hang-up.ts';
 import { type Instance, type InstanceSet, isChoosable, keyOf } from './instances.ts';
 import type { RouteTable } from './route-table.ts';
-import type { Session, SessionCall, Sessions } from './sessions.ts';
+import type { Session } from './session.ts';
+import type { SessionCall } from './session-call.ts';
+import type { Sessions } from './sessions.ts';
 import type { GatewaySettings } from './settings.ts';
 
 /** A call's place on an instance: a slot of its own, or that of its session. */

@@ -1,6 +1,6 @@
 import { RunsteadError } from '@runstead/contract';
 import type { EndpointRoute, RuntimeRoute } from '../feed/messages.ts';
-import type { SessionCall } from './sessions.ts';
+import type { SessionCall } from './session-call.ts';
 
 /** Where a call goes: enough to find its instances, and to choose again if that version goes away. */
 export interface Destination {

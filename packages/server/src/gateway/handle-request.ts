@@ -17,7 +17,7 @@ import type { Call, GatewayParts, Invocation } from './parts.ts';
 import { discardRest, type RequestBody, takeBody } from './request-body.ts';
 import { fieldValues, type RequestHead, readHead } from './request-head.ts';
 import { isDataPlane, type Resolved, resolve } from './resolve.ts';
-import type { SessionCall } from './sessions.ts';
+import { presented, type SessionCall } from './session-call.ts';
 
 /**
  * Start here: what happens to a request, step by step (docs/request-path.md). Every step before forwarding takes
@@ -123,9 +123,10 @@ function sessionOf(
 ): SessionCall | undefined {
   const endpoint = findEndpoint(runtime, endpointName);
   if (!endpoint) return undefined;
+  const by = presented(endpoint.affinity ?? DEFAULT_AFFINITY, head.fields);
+  if (by === undefined) return undefined;
   const owner = { runtimeId: runtime.runtimeId, endpointName, keyId };
-  const affinity = endpoint.affinity ?? DEFAULT_AFFINITY;
-  return sessions.callOf(owner, affinity, head.fields, call.answerExtras, () => ({
+  return sessions.callOf(owner, by, call.answerExtras, () => ({
     path: domainOf(domains, head.fields) ? '/' : invocationPath(runtime.name, endpointName),
     secure: head.secure || isPublicHttps(settings.publicUrl, host),
   }));

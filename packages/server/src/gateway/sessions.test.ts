@@ -2,7 +2,9 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import type { Affinity } from '../domain/affinity.ts';
 import type { RuntimeRoute, UpMessage, VersionRoute } from '../feed/messages.ts';
 import { type Instance, InstanceSet } from './instances.ts';
-import { type Session, Sessions } from './sessions.ts';
+import type { Session } from './session.ts';
+import { presented } from './session-call.ts';
+import { Sessions } from './sessions.ts';
 
 const BY_FIELD: Affinity = { by: 'header', field: 'x-chat' };
 const owner = { runtimeId: 'r', endpointName: 'Default', keyId: undefined };
@@ -72,7 +74,7 @@ const named = (id: string): Instance => instances.byId(id)!;
 
 function callOf(id: string) {
   const extras: string[] = [];
-  return sessions.callOf(owner, BY_FIELD, ['X-Chat', id], extras, () => ({ path: '/', secure: false }))!;
+  return sessions.callOf(owner, id, extras, () => ({ path: '/', secure: false }));
 }
 
 /** One call of a session to an instance, which stays open. */
@@ -90,12 +92,14 @@ function use(id: string, instance: string): string | undefined {
 }
 
 describe('a field', () => {
-  const fields = (list: string[]) =>
-    sessions.callOf(owner, BY_FIELD, list, [], () => ({ path: '/', secure: false }));
+  const fields = (list: string[]) => presented(BY_FIELD, list);
 
   test('that is not there, or empty, names no session', () => {
     expect(fields(['Host', 'x', 'X-Chats', 'a'])).toBeUndefined();
     expect(fields(['X-Chat', ''])).toBeUndefined();
+  });
+  test('gives the id as it was sent', () => {
+    expect(fields(['Host', 'x', 'X-CHAT', 'a b'])).toBe('a b');
   });
   test('that came twice is refused, by name', () => {
     expect(() => fields(['X-Chat', 'a', 'x-CHAT', 'a'])).toThrow(/^x-chat may be sent only once/);
@@ -199,6 +203,22 @@ describe('a session', () => {
   });
 });
 
+test('sessions that lost their instance are remembered, but only so many and not for longer than they may be idle', () => {
+  routes(['a'], { slotsPerInstance: 1 });
+  for (let count = 0; count <= 10_000; count++) {
+    use(`s${count}`, 'a');
+    sessions.makeRoom([named('a')], true);
+  }
+  expect(use('s1', 'a')).toBe('moved; reason=evicted');
+  sessions.makeRoom([named('a')], true);
+  expect(use('s0', 'a')).toBe('new');
+  nowMs = 60_000;
+  expect(sessions.instanceOf(callOf('s2'))).toBeUndefined();
+  expect(use('s2', 'a')).toBe('new');
+  sessions.sweep();
+  expect(use('s3', 'a')).toBe('new');
+});
+
 describe('room is made', () => {
   beforeEach(() => routes(['a', 'b']));
   const all = () => [named('a'), named('b')];
@@ -235,10 +255,10 @@ describe('room is made', () => {
   test('also before the cap by one whose cookie never came back', () => {
     const place = () => ({ path: '/', secure: false });
     const extras: string[] = [];
-    const call = sessions.callOf(owner, { by: 'cookie' }, [], extras, place)!;
+    const call = sessions.callOf(owner, [], extras, place);
     sessions.leave(sessions.enter(call, named('a')));
     const cookie = extras[extras.indexOf('set-cookie') + 1]!.split(';')[0]!;
-    const again = () => sessions.callOf(owner, { by: 'cookie' }, ['Cookie', cookie], [], place)!;
+    const again = () => sessions.callOf(owner, presented({ by: 'cookie' }, ['Cookie', cookie])!, [], place);
     expect(sessions.instanceOf(again())?.id).toBe('a');
     expect(sessions.makeRoom(all(), false)?.id).toBe('a');
     sessions.leave(sessions.enter(again(), named('a')));

@@ -1,70 +1,21 @@
 import { randomBytes } from 'node:crypto';
-import { RunsteadError } from '@runstead/contract';
 import {
-  type Affinity,
-  type CookieContent,
   type CookiePlace,
-  cookieValues,
   openCookie,
   type SessionOwner,
   sealCookie,
   sessionHash,
-  sessionIdFault,
   sessionName,
   setCookie,
 } from '../domain/affinity.ts';
 import type { SessionRoute, UpMessage } from '../feed/messages.ts';
 import type { Instance, InstanceSet } from './instances.ts';
+import type { MoveReason, Session } from './session.ts';
+import type { Presented, SessionCall } from './session-call.ts';
+import { SessionReport } from './session-report.ts';
 
 /** Tells the caller of a session where it is: `new`, `bound` or `moved; reason=…`. */
 export const SESSION_STATE_HEADER = 'x-runstead-session';
-
-/** Why a session is no longer where it was. */
-export type MoveReason = 'instance-gone' | 'drained' | 'version-gone' | 'evicted';
-
-/** A caller's affinity id, and the instance it is bound to. */
-export interface Session extends SessionOwner {
-  readonly hash: string;
-  /** Under what its calls find it at once; undefined while only a gateway before this one has seen its id. */
-  alias: string | undefined;
-  /** Where it is bound, or, while its first calls wait, where it is going to be. */
-  version: number;
-  /** Undefined: not bound (any more). */
-  instance: Instance | undefined;
-  lost: MoveReason | undefined;
-  /** Its calls that wait for a slot. */
-  waiting: number;
-  openCalls: number;
-  /** Whether its caller has come again with what it was given; ids that callers choose are theirs from the start. */
-  confirmed: boolean;
-  /** ms since 1970. */
-  readonly createdMs: number;
-  /** Monotonic ms. */
-  lastUsedMs: number;
-}
-
-/** One call of a session. */
-export interface SessionCall {
-  readonly owner: SessionOwner;
-  /** Made by the caller, or for them. */
-  readonly id: string;
-  /** Undefined until one of its calls waits or is let in. */
-  session: Session | undefined;
-  readonly alias: string;
-  /** Undefined: the id came in a field. */
-  readonly cookie: CookieUse | undefined;
-  /** As it was told last. */
-  told: string | undefined;
-  /** Fields of the answer, to which what is to be told is added. */
-  readonly extras: string[];
-}
-
-interface CookieUse {
-  /** Where it is to go, asked only when one is set. */
-  readonly place: () => CookiePlace;
-  /** Undefined: there was none, or none that is good. */
-  readonly came: CookieContent | undefined;
-}
 
 /** Sessions bound to one instance. */
 interface Held {
@@ -86,8 +37,6 @@ export interface SessionsOptions {
   clock: () => number;
 }
 
-/** What becomes of sessions is said in one message per this time. */
-const FLUSH_MS = 500;
 const SWEEP_MS = 1000;
 /**
  * Sessions that are bound are as many as there are slots. Of those that lost their instance, so many are remembered, to
@@ -110,54 +59,29 @@ export class Sessions {
   readonly #held = new Map<Instance, Held>();
   /** Longest ago first. */
   readonly #lost = new Set<Session>();
-  /** Not yet told to the control process. */
-  readonly #changed = new Set<Session>();
-  readonly #ended = new Set<string>();
-  #flushing: NodeJS.Timeout | undefined;
-  #sweeping: NodeJS.Timeout | undefined;
+  readonly #report: SessionReport;
   #secret: Uint8Array = randomBytes(SECRET_BYTES);
 
   constructor(options: SessionsOptions) {
     this.#options = options;
+    this.#report = new SessionReport(options);
   }
 
   /** Ends idle sessions from now on. @returns stops it */
   begin(): () => void {
-    this.#sweeping = setInterval(() => this.sweep(), SWEEP_MS).unref();
-    return () => {
-      clearInterval(this.#sweeping);
-      clearTimeout(this.#flushing);
-    };
+    const sweeping = setInterval(() => this.sweep(), SWEEP_MS).unref();
+    return () => clearInterval(sweeping);
   }
 
   /**
-   * Which session a call belongs to.
+   * A call of the session that it says it belongs to; one that says so by none of the platform's cookies begins one.
    * @param place where a cookie would go
-   * @returns undefined: none
-   * @throws RunsteadError ERR_BAD_REQUEST for an id that cannot be one, or a field that came twice
    */
-  callOf(
-    owner: SessionOwner,
-    affinity: Affinity,
-    fields: readonly string[],
-    extras: string[],
-    place: () => CookiePlace,
-  ): SessionCall | undefined {
-    switch (affinity.by) {
-      case 'nothing':
-        return undefined;
-      case 'header': {
-        const id = singleField(fields, affinity.field);
-        // A client that has nothing to say may still send the field.
-        if (id === undefined || id === '') return undefined;
-        const alias = sessionName(owner, id);
-        const session = this.#byAlias.get(alias);
-        if (!session) requireGoodId(affinity.field, id);
-        return { owner, id, session, alias, cookie: undefined, told: undefined, extras };
-      }
-      case 'cookie':
-        return this.#callByCookie(owner, fields, extras, place);
-    }
+  callOf(owner: SessionOwner, by: Presented, extras: string[], place: () => CookiePlace): SessionCall {
+    if (typeof by !== 'string') return this.#callByCookie(owner, by, extras, place);
+    const alias = sessionName(owner, by);
+    const session = this.#byAlias.get(alias);
+    return { owner, id: by, alias, cookie: undefined, extras, session, told: undefined };
   }
 
   /**
@@ -167,13 +91,13 @@ export class Sessions {
   instanceOf(call: SessionCall): Instance | undefined {
     const session = this.#find(call);
     if (!session) return this.#namedByCookie(call);
-    const { instance } = session;
-    if (!instance) return undefined;
-    if (session.openCalls === 0 && this.#idleMsOf(session) >= instance.sessionIdleMs) {
+    if (this.#hasExpired(session)) {
       this.#end(session);
       call.session = undefined;
       return undefined;
     }
+    const { instance } = session;
+    if (!instance) return undefined;
     // Nobody looks into one that was to go anyway.
     if (instance.unreachable && instance.state === 'draining') {
       this.#lose(session, 'instance-gone');
@@ -282,17 +206,21 @@ export class Sessions {
   end(hash: string): void {
     const session = this.#byHash.get(hash);
     if (session) this.#end(session);
-    this.#ended.add(hash);
+    this.#report.endedBefore(hash);
     this.flush();
   }
 
   /** Ends what has been idle for too long; every second. */
   sweep(): void {
-    for (const [instance, { idle }] of this.#held) {
+    for (const { idle } of this.#held.values()) {
       for (const session of idle) {
-        if (this.#idleMsOf(session) < instance.sessionIdleMs) break;
+        if (!this.#hasExpired(session)) break;
         this.#end(session);
       }
+    }
+    for (const session of this.#lost) {
+      if (!this.#hasExpired(session)) break;
+      this.#forget(session);
     }
   }
 
@@ -309,7 +237,7 @@ export class Sessions {
       const instance = instances.byId(route.instanceId);
       const idleMs = Math.max(0, clockMs - route.lastUsedMs);
       if (!instance || idleMs >= instance.sessionIdleMs || this.#byHash.has(route.hash)) {
-        this.#ended.add(route.hash);
+        this.#report.endedBefore(route.hash);
         continue;
       }
       const session: Session = {
@@ -326,6 +254,7 @@ export class Sessions {
         confirmed: true,
         createdMs: route.createdMs,
         lastUsedMs: nowMs - idleMs,
+        idleMs: instance.sessionIdleMs,
       };
       this.#byHash.set(session.hash, session);
       this.#bind(session, instance);
@@ -335,59 +264,33 @@ export class Sessions {
 
   /** Says of all sessions again where they are: whoever sent a snapshot may have missed it. */
   repeat(): void {
-    for (const session of this.#byHash.values()) if (session.instance) this.#markChanged(session);
+    for (const session of this.#byHash.values()) if (session.instance) this.#report.changed(session);
     this.flush();
   }
 
   /** Says at once what is still to be said. */
   flush(): void {
-    clearTimeout(this.#flushing);
-    this.#flushing = undefined;
-    if (this.#changed.size === 0 && this.#ended.size === 0) return;
-    const behindMs = this.#options.clock() - this.#options.now();
-    const changed = [...this.#changed].map((session) => toRoute(session, behindMs));
-    this.#options.send({ type: 'sessions', changed, ended: [...this.#ended] });
-    this.#changed.clear();
-    this.#ended.clear();
+    this.#report.flush();
   }
 
   #callByCookie(
     owner: SessionOwner,
-    fields: readonly string[],
+    values: readonly string[],
     extras: string[],
     place: () => CookiePlace,
   ): SessionCall {
     const nowSeconds = this.#options.clock() / 1000;
-    for (let at = 0; at < fields.length; at += 2) {
-      if (!isNamed(fields[at]!, 'cookie')) continue;
-      for (const value of cookieValues(fields[at + 1]!)) {
-        const came = openCookie(this.#secret, owner, value);
-        if (!came) continue;
-        const alias = sessionName(owner, came.id);
-        const call: SessionCall = {
-          owner,
-          id: came.id,
-          session: this.#byAlias.get(alias),
-          alias,
-          cookie: { place, came },
-          told: undefined,
-          extras,
-        };
-        // One that has expired counts as long as its session lives.
-        if (this.#find(call) || came.expiresAt > nowSeconds) return call;
-      }
+    const shared = { owner, extras, session: undefined, told: undefined };
+    for (const value of values) {
+      const came = openCookie(this.#secret, owner, value);
+      if (!came) continue;
+      const alias = sessionName(owner, came.id);
+      const call: SessionCall = { ...shared, id: came.id, alias, cookie: { place, came } };
+      // One that has expired counts as long as its session lives.
+      if (this.#find(call) || came.expiresAt > nowSeconds) return call;
     }
     const id = randomBytes(ID_BYTES).toString('base64url');
-    const alias = sessionName(owner, id);
-    return {
-      owner,
-      id,
-      session: undefined,
-      alias,
-      cookie: { place, came: undefined },
-      told: undefined,
-      extras,
-    };
+    return { ...shared, id, alias: sessionName(owner, id), cookie: { place, came: undefined } };
   }
 
   /** The session of a call, also one that only the gateway before this one has seen the id of. */
@@ -427,6 +330,7 @@ export class Sessions {
       confirmed: call.cookie === undefined || call.cookie.came !== undefined,
       createdMs: this.#options.clock(),
       lastUsedMs: this.#options.now(),
+      idleMs: 0,
     };
     this.#byAlias.set(call.alias, session);
     this.#byHash.set(session.hash, session);
@@ -438,6 +342,7 @@ export class Sessions {
     session.instance = instance;
     session.version = instance.version;
     session.lost = undefined;
+    session.idleMs = instance.sessionIdleMs;
     this.#lost.delete(session);
     let held = this.#held.get(instance);
     if (!held) {
@@ -446,7 +351,7 @@ export class Sessions {
     }
     held.all.add(session);
     this.#options.instances.bindSession(instance);
-    this.#markChanged(session);
+    this.#report.changed(session);
   }
 
   /** Gives the slot back. */
@@ -467,14 +372,14 @@ export class Sessions {
     if (this.#byHash.get(session.hash) !== session) return;
     session.lost = reason;
     this.#lost.add(session);
-    this.#markEnded(session);
+    this.#report.ended(session);
     if (this.#lost.size > LOST_MAX) this.#forget(firstOf(this.#lost)!);
   }
 
   /** From now on its id begins another session. */
   #end(session: Session): void {
     this.#forget(session);
-    this.#markEnded(session);
+    this.#report.ended(session);
     const { instance } = session;
     if (!instance) return;
     if (session.openCalls > 0) {
@@ -498,25 +403,14 @@ export class Sessions {
     if (isUnused && session.waiting === 0) this.#forget(session);
   }
 
-  #idleMsOf(session: Session): number {
-    return this.#options.now() - session.lastUsedMs;
+  #hasExpired(session: Session): boolean {
+    const isUsed = session.openCalls > 0 || session.waiting > 0;
+    return !isUsed && this.#options.now() - session.lastUsedMs >= session.idleMs;
   }
 
   #touch(session: Session): void {
     session.lastUsedMs = this.#options.now();
-    this.#markChanged(session);
-  }
-
-  #markChanged(session: Session): void {
-    this.#ended.delete(session.hash);
-    this.#changed.add(session);
-    this.#flushing ??= setTimeout(() => this.flush(), FLUSH_MS).unref();
-  }
-
-  #markEnded(session: Session): void {
-    this.#changed.delete(session);
-    this.#ended.add(session.hash);
-    this.#flushing ??= setTimeout(() => this.flush(), FLUSH_MS).unref();
+    this.#report.changed(session);
   }
 
   #tell(call: SessionCall, session: Session, how: string): void {
@@ -524,7 +418,7 @@ export class Sessions {
     call.told = how;
     const { cookie } = call;
     if (!cookie) return;
-    const idleSeconds = Math.ceil(session.instance!.sessionIdleMs / 1000);
+    const idleSeconds = Math.ceil(session.idleMs / 1000);
     const nowSeconds = Math.floor(this.#options.clock() / 1000);
     const { came } = cookie;
     const isGood = came?.instanceId === session.instance!.id && came.expiresAt - nowSeconds > idleSeconds;
@@ -547,20 +441,6 @@ function precedes(one: Session, other: Session): boolean {
   return one.lastUsedMs < other.lastUsedMs;
 }
 
-function toRoute(session: Session, behindMs: number): SessionRoute & { openCalls: number } {
-  return {
-    hash: session.hash,
-    runtimeId: session.runtimeId,
-    endpointName: session.endpointName,
-    ...(session.keyId !== undefined && { keyId: session.keyId }),
-    version: session.version,
-    instanceId: session.instance!.id,
-    createdMs: session.createdMs,
-    lastUsedMs: Math.round(session.lastUsedMs + behindMs),
-    openCalls: session.openCalls,
-  };
-}
-
 /** Replaces a field that is there already: a call may be let in again. */
 function setField(fields: string[], name: string, value: string): void {
   const at = fields.indexOf(name);
@@ -571,34 +451,4 @@ function setField(fields: string[], name: string, value: string): void {
 function firstOf<T>(set: ReadonlySet<T>): T | undefined {
   for (const item of set) return item;
   return undefined;
-}
-
-/** @throws RunsteadError when the field came more than once: which one counts nobody could tell */
-function singleField(fields: readonly string[], name: string): string | undefined {
-  let value: string | undefined;
-  for (let at = 0; at < fields.length; at += 2) {
-    if (!isNamed(fields[at]!, name)) continue;
-    if (value !== undefined) {
-      throw new RunsteadError(
-        'ERR_BAD_REQUEST',
-        `${name} may be sent only once; it names the call's session`,
-      );
-    }
-    value = fields[at + 1]!;
-  }
-  return value;
-}
-
-function isNamed(spelled: string, name: string): boolean {
-  return spelled.length === name.length && (spelled === name || spelled.toLowerCase() === name);
-}
-
-function requireGoodId(field: string, id: string): void {
-  const fault = sessionIdFault(id);
-  if (fault !== undefined) {
-    throw new RunsteadError(
-      'ERR_BAD_REQUEST',
-      `${field} names the call's session and ${fault}; send another id`,
-    );
-  }
 }

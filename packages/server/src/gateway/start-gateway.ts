@@ -21,7 +21,8 @@ import { type Instance, InstanceSet } from './instances.ts';
 import { plainServer, tlsServer } from './listeners.ts';
 import type { GatewayParts } from './parts.ts';
 import { RouteTable } from './route-table.ts';
-import { type MoveReason, Sessions } from './sessions.ts';
+import type { MoveReason } from './session.ts';
+import { Sessions } from './sessions.ts';
 import type { GatewaySettings, TlsSettings } from './settings.ts';
 import { handleUpgrade } from './upgrade.ts';
 
