@@ -87,7 +87,7 @@ export interface SessionRoute {
   instanceId: string;
   /** ms since 1970. */
   createdMs: number;
-  /** ms since 1970: when its last call began or ended. */
+  /** ms since 1970: when its last call ended, or the time of the message if one is open. */
   lastUsedMs: number;
 }
 

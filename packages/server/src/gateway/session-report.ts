@@ -25,6 +25,8 @@ export class SessionReport {
 
   /** It was bound or used. */
   changed(session: Session): void {
+    if (session.isUntold) return;
+    session.isUntold = true;
     this.#ended.delete(session.hash);
     this.#changed.add(session);
     this.#flushLater();
@@ -32,6 +34,7 @@ export class SessionReport {
 
   /** It is bound no more. */
   ended(session: Session): void {
+    session.isUntold = false;
     this.#changed.delete(session);
     this.endedBefore(session.hash);
   }
@@ -47,9 +50,13 @@ export class SessionReport {
     clearTimeout(this.#flushing);
     this.#flushing = undefined;
     if (this.#changed.size === 0 && this.#ended.size === 0) return;
-    const behindMs = this.#options.clock() - this.#options.now();
-    const changed = [...this.#changed].map((session) => toRoute(session, behindMs));
+    const clockMs = this.#options.clock();
+    const behindMs = clockMs - this.#options.now();
+    const lastUsedMs = (session: Session) =>
+      session.openCalls > 0 ? clockMs : Math.round(session.lastUsedMs + behindMs);
+    const changed = [...this.#changed].map((session) => toRoute(session, lastUsedMs(session)));
     this.#options.send({ type: 'sessions', changed, ended: [...this.#ended] });
+    for (const session of this.#changed) session.isUntold = false;
     this.#changed.clear();
     this.#ended.clear();
   }
@@ -59,7 +66,7 @@ export class SessionReport {
   }
 }
 
-function toRoute(session: Session, behindMs: number): SessionRoute & { openCalls: number } {
+function toRoute(session: Session, lastUsedMs: number): SessionRoute & { openCalls: number } {
   return {
     hash: session.hash,
     runtimeId: session.runtimeId,
@@ -68,7 +75,7 @@ function toRoute(session: Session, behindMs: number): SessionRoute & { openCalls
     version: session.version,
     instanceId: session.instance!.id,
     createdMs: session.createdMs,
-    lastUsedMs: Math.round(session.lastUsedMs + behindMs),
+    lastUsedMs,
     openCalls: session.openCalls,
   };
 }

@@ -13,7 +13,13 @@ export interface Session extends SessionOwner {
   version: number;
   /** Undefined: not bound (any more). */
   instance: Instance | undefined;
+  /** Among the sessions of which it is, as long as it is bound. */
+  held: Held | undefined;
   lost: MoveReason | undefined;
+  /** It has ended: its id begins another. Calls of it may still be open. */
+  isOver: boolean;
+  /** Something about it is still to be told to the control process. */
+  isUntold: boolean;
   /** Its calls that wait for a slot. */
   waiting: number;
   openCalls: number;
@@ -21,8 +27,17 @@ export interface Session extends SessionOwner {
   confirmed: boolean;
   /** ms since 1970. */
   readonly createdMs: number;
-  /** Monotonic ms. */
+  /** Monotonic ms: when its last call ended; of no meaning while one is open. */
   lastUsedMs: number;
   /** It ends when it had no call for this long; as the version says that it was bound to. */
   idleMs: number;
+}
+
+/** Sessions bound to one instance. */
+export interface Held {
+  all: Set<Session>;
+  /** Those without an open call, the one unused for longest first. */
+  idle: Set<Session>;
+  /** Of these, those whose cookie has not come back yet. */
+  unconfirmed: Set<Session>;
 }

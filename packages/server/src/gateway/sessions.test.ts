@@ -135,13 +135,6 @@ describe('a session', () => {
     expect(use('s', 'b')).toBe('new');
   });
 
-  test('that is idle for too long has ended also when nobody has looked yet', () => {
-    use('s', 'a');
-    nowMs = 60_000;
-    expect(sessions.instanceOf(callOf('s'))).toBeUndefined();
-    expect(named('a').sessions).toBe(0);
-  });
-
   test('goes where it is bound, and says so when it had to move', () => {
     expect(use('s', 'a')).toBe('new');
     expect(sessions.instanceOf(callOf('s'))?.id).toBe('a');

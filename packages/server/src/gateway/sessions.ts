@@ -10,21 +10,12 @@ import {
 } from '../domain/affinity.ts';
 import type { SessionRoute, UpMessage } from '../feed/messages.ts';
 import type { Instance, InstanceSet } from './instances.ts';
-import type { MoveReason, Session } from './session.ts';
+import type { Held, MoveReason, Session } from './session.ts';
 import type { Presented, SessionCall } from './session-call.ts';
 import { SessionReport } from './session-report.ts';
 
 /** Tells the caller of a session where it is: `new`, `bound` or `moved; reason=…`. */
 export const SESSION_STATE_HEADER = 'x-runstead-session';
-
-/** Sessions bound to one instance. */
-interface Held {
-  all: Set<Session>;
-  /** Those without an open call, the one unused for longest first. */
-  idle: Set<Session>;
-  /** Of these, those whose cookie has not come back yet. */
-  unconfirmed: Set<Session>;
-}
 
 export interface SessionsOptions {
   instances: InstanceSet;
@@ -91,13 +82,11 @@ export class Sessions {
   instanceOf(call: SessionCall): Instance | undefined {
     const session = this.#find(call);
     if (!session) return this.#namedByCookie(call);
-    if (this.#hasExpired(session)) {
-      this.#end(session);
-      call.session = undefined;
+    const { instance } = session;
+    if (!instance) {
+      if (this.#hasExpired(session)) this.#forget(session);
       return undefined;
     }
-    const { instance } = session;
-    if (!instance) return undefined;
     // Nobody looks into one that was to go anyway.
     if (instance.unreachable && instance.state === 'draining') {
       this.#lose(session, 'instance-gone');
@@ -140,12 +129,14 @@ export class Sessions {
       if (session.instance) this.#unbind(session);
       this.#bind(session, instance);
     }
-    const held = this.#held.get(instance)!;
-    held.idle.delete(session);
-    held.unconfirmed.delete(session);
+    if (session.openCalls === 0) {
+      const held = session.held!;
+      held.idle.delete(session);
+      if (!session.confirmed) held.unconfirmed.delete(session);
+    }
     if (call.cookie?.came) session.confirmed = true;
     session.openCalls++;
-    this.#touch(session);
+    this.#report.changed(session);
     // What began with this very call is new to its caller, wherever it has been meanwhile.
     this.#tell(call, session, call.told === 'new' ? 'new' : how);
     // Whoever comes next must not find the instance free because this gateway was killed a moment from now.
@@ -158,15 +149,16 @@ export class Sessions {
     session.openCalls--;
     const { instance } = session;
     if (session.openCalls > 0 || !instance) return;
-    if (this.#byHash.get(session.hash) !== session) {
+    if (session.isOver) {
       this.#unbind(session);
       this.#options.freed(instance);
       return;
     }
-    const held = this.#held.get(instance)!;
+    const held = session.held!;
     held.idle.add(session);
     if (!session.confirmed) held.unconfirmed.add(session);
-    this.#touch(session);
+    session.lastUsedMs = this.#options.now();
+    this.#report.changed(session);
   }
 
   /**
@@ -210,7 +202,7 @@ export class Sessions {
     this.flush();
   }
 
-  /** Ends what has been idle for too long; every second. */
+  /** Ends what has been idle for too long; every second, and so at most that much too late. */
   sweep(): void {
     for (const { idle } of this.#held.values()) {
       for (const session of idle) {
@@ -248,6 +240,9 @@ export class Sessions {
         alias: undefined,
         version: instance.version,
         instance: undefined,
+        held: undefined,
+        isOver: false,
+        isUntold: false,
         lost: undefined,
         waiting: 0,
         openCalls: 0,
@@ -258,7 +253,7 @@ export class Sessions {
       };
       this.#byHash.set(session.hash, session);
       this.#bind(session, instance);
-      this.#held.get(instance)!.idle.add(session);
+      session.held!.idle.add(session);
     }
   }
 
@@ -295,7 +290,7 @@ export class Sessions {
 
   /** The session of a call, also one that only the gateway before this one has seen the id of. */
   #find(call: SessionCall): Session | undefined {
-    if (call.session && this.#byHash.get(call.session.hash) === call.session) return call.session;
+    if (call.session && !call.session.isOver) return call.session;
     let session = this.#byAlias.get(call.alias);
     if (!session) {
       session = this.#byHash.get(sessionHash(this.#secret, call.alias));
@@ -324,6 +319,9 @@ export class Sessions {
       alias: call.alias,
       version,
       instance: undefined,
+      held: undefined,
+      isOver: false,
+      isUntold: false,
       lost: undefined,
       waiting: 0,
       openCalls: 0,
@@ -350,6 +348,7 @@ export class Sessions {
       this.#held.set(instance, held);
     }
     held.all.add(session);
+    session.held = held;
     this.#options.instances.bindSession(instance);
     this.#report.changed(session);
   }
@@ -357,19 +356,20 @@ export class Sessions {
   /** Gives the slot back. */
   #unbind(session: Session): void {
     const instance = session.instance!;
-    const held = this.#held.get(instance)!;
+    const held = session.held!;
     held.all.delete(session);
     held.idle.delete(session);
     held.unconfirmed.delete(session);
     if (held.all.size === 0) this.#held.delete(instance);
     session.instance = undefined;
+    session.held = undefined;
     this.#options.instances.unbindSession(instance);
   }
 
   /** It has no instance any more, and its next call is told. */
   #lose(session: Session, reason: MoveReason): void {
     this.#unbind(session);
-    if (this.#byHash.get(session.hash) !== session) return;
+    if (session.isOver) return;
     session.lost = reason;
     this.#lost.add(session);
     this.#report.ended(session);
@@ -391,9 +391,10 @@ export class Sessions {
   }
 
   #forget(session: Session): void {
-    if (this.#byHash.get(session.hash) === session) this.#byHash.delete(session.hash);
-    if (session.alias !== undefined && this.#byAlias.get(session.alias) === session)
-      this.#byAlias.delete(session.alias);
+    if (session.isOver) return;
+    session.isOver = true;
+    this.#byHash.delete(session.hash);
+    if (session.alias !== undefined) this.#byAlias.delete(session.alias);
     this.#lost.delete(session);
   }
 
@@ -406,11 +407,6 @@ export class Sessions {
   #hasExpired(session: Session): boolean {
     const isUsed = session.openCalls > 0 || session.waiting > 0;
     return !isUsed && this.#options.now() - session.lastUsedMs >= session.idleMs;
-  }
-
-  #touch(session: Session): void {
-    session.lastUsedMs = this.#options.now();
-    this.#report.changed(session);
   }
 
   #tell(call: SessionCall, session: Session, how: string): void {
