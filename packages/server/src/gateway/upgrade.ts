@@ -215,6 +215,7 @@ function switchingProtocols(answer: IncomingMessage, call: Call): string {
     requestId: call.id,
     origin: 'agent',
     crossOrigin: call.crossOrigin,
+    extras: call.answerExtras,
   });
   fields.push('connection', 'Upgrade', 'upgrade', answer.headers.upgrade ?? '');
   let text = `HTTP/1.1 101 ${STATUS_CODES[101]}\r\n`;
