@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { deploy, fixture } from './harness/deploy.ts';
 import { hasProc, isAlive } from './harness/processes.ts';
@@ -23,7 +25,7 @@ const listed = async (server: Server): Promise<{ sessionHash: string; instanceId
 
 describe.skipIf(!hasProc)('sessions under isolation', () => {
   test('have a process each, keep it when the gateway is killed, and end with it', async () => {
-    const server = await startServerForTest();
+    const server = await startServerForTest({ env: { RUNSTEAD_LOG_LEVEL: 'debug' } });
     const runtime = await deploy(server.client(), {
       folder: fixture('chat-node'),
       enableSessionIsolation: true,
@@ -56,6 +58,13 @@ describe.skipIf(!hasProc)('sessions under isolation', () => {
     await waitFor('its process to be gone', () => !isAlive(ann.pid));
     expect((await whoAnswers(server, name, 'session-of-ann')).state).toBe('new');
     expect((await whoAnswers(server, name, 'session-of-bob')).state).toBe('bound');
-    expect(JSON.stringify(sessions) + server.stderr + server.stdout).not.toContain('session-of');
+    // Its hash is in all of them, which shows that they were looked for in the right places.
+    const database = ['db.sqlite', 'db.sqlite-wal'].map((file) =>
+      readFileSync(join(server.data, file), 'latin1'),
+    );
+    for (const output of [JSON.stringify(sessions), server.stderr, database.join()]) {
+      expect(output).toContain(sessionHash);
+      expect(output).not.toContain('session-of');
+    }
   });
 });

@@ -117,6 +117,33 @@ test('calls of one session share its slot, also the first ones that come togethe
   await Promise.all(answers.map(readAll));
 });
 
+test('the first calls of a session go to one version, whatever the weights say to each of them', async () => {
+  const [one, two] = await whos(2);
+  let turn = 0;
+  const shares = { 1: 0.5, 2: 0.5 };
+  const serves = [{ version: 1 }, { version: 2 }];
+  const gateway = await startTestGateway({
+    runtimes: [runtime({ serves, shares })],
+    random: () => [0, 0.9][turn++ % 2]!,
+  });
+  const asked = [ask(gateway, as('chat')), ask(gateway, as('chat')), ask(gateway, as('chat'))];
+  await until(() => gateway.of('demand').length > 0, 'demand');
+  const other = ask(gateway, as('other'));
+  await until(() => gateway.of('demand').length > 1, 'demand of another session');
+  await gateway.routes(
+    runtime({
+      serves: [
+        { version: 1, instances: [one!] },
+        { version: 2, instances: [two!] },
+      ],
+      shares,
+    }),
+  );
+  const ports = new Set((await Promise.all(asked)).map(({ port }) => port));
+  expect(ports.size).toBe(1);
+  expect(ports).not.toContain((await other).port);
+});
+
 test('weights are for new sessions: one that is bound keeps its version', async () => {
   const [one, two] = await whos(2);
   let point = 0;
