@@ -139,7 +139,7 @@ export class Admission {
   routesChanged(runtimeId: string): void {
     for (const line of this.#linesOf(runtimeId)) {
       for (const waiter of [...line.waiting]) {
-        if (!this.#isServed(waiter.destination) && !this.#boundTo(waiter)) this.#move(waiter);
+        if (!this.#isServed(waiter.destination)) this.#move(waiter);
       }
     }
     for (const line of this.#linesOf(runtimeId)) {

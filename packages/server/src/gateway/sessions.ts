@@ -304,10 +304,10 @@ export class Sessions {
   }
 
   /** A cookie names the instance of its session: this gateway may not have heard of it. */
-  #namedByCookie({ cookie, owner }: SessionCall): Instance | undefined {
+  #namedByCookie({ cookie }: SessionCall): Instance | undefined {
     if (!cookie?.came) return undefined;
     const instance = this.#options.instances.byId(cookie.came.instanceId);
-    if (!instance || instance.runtimeId !== owner.runtimeId || instance.state === 'gone') return undefined;
+    if (!instance || instance.state === 'gone') return undefined;
     const isUsable = !instance.isolated && !instance.unreachable && instance.taken < instance.slots;
     return isUsable ? instance : undefined;
   }
