@@ -259,6 +259,65 @@ describe('room is made', () => {
   });
 });
 
+describe('a cookie', () => {
+  const place = () => ({ path: '/', secure: false });
+  const enter = (values: string[]) => {
+    const extras: string[] = [];
+    const call = sessions.callOf(owner, values, extras, place);
+    const instance = sessions.instanceOf(call) ?? named('a');
+    sessions.leave(sessions.enter(call, instance));
+    const set = extras[extras.indexOf('set-cookie') + 1] ?? '';
+    return { how: call.told, value: /^runstead-session=([^;]*)/.exec(set)?.[1], hash: call.session!.hash };
+  };
+  beforeEach(() => routes(['a', 'b']));
+
+  test('is set anew before it ends, and not with every answer', () => {
+    const first = enter([]);
+    nowMs = 29_000;
+    expect(enter([first.value!])).toMatchObject({ how: 'bound', value: undefined });
+    nowMs = 31_000;
+    const second = enter([first.value!]);
+    expect(second.how).toBe('bound');
+    expect(second.value).not.toBe(first.value);
+    // The old one has ended by then, its session has not.
+    nowMs = 90_500;
+    expect(enter([first.value!])).toMatchObject({ how: 'bound', hash: first.hash });
+  });
+
+  test('of a session that has ended begins another, although it is good still', () => {
+    const first = enter([]);
+    nowMs = 61_000;
+    sessions.sweep();
+    const second = enter([first.value!]);
+    expect(second.how).toBe('new');
+    expect(second.hash).not.toBe(first.hash);
+    sessions.end(second.hash);
+    expect(enter([second.value!]).how).toBe('new');
+  });
+
+  test('of a session that a new gateway has not heard of leads to its instance, if that has a slot', () => {
+    const [one, two] = [enter([]), enter([])];
+    instances = new InstanceSet({ drained: () => {}, retired: () => {} }, () => nowMs);
+    sessions = newSessions();
+    routes(['a', 'b'], { slotsPerInstance: 1 });
+    expect(enter([one.value!])).toMatchObject({ how: 'bound', hash: one.hash });
+    const call = sessions.callOf(owner, [two.value!], [], place);
+    expect(sessions.instanceOf(call)).toBeUndefined();
+    sessions.enter(call, named('b'));
+    expect(call.told).toBe('moved; reason=instance-gone');
+  });
+});
+
+test('a session whose instance went during a call has moved, however long the call was', () => {
+  routes(['a']);
+  const { session } = open('s', 'a');
+  nowMs = 100_000;
+  routes(['b']);
+  sessions.leave(session);
+  expect(sessions.instanceOf(callOf('s'))).toBeUndefined();
+  expect(use('s', 'b')).toBe('moved; reason=instance-gone');
+});
+
 describe('an isolated instance', () => {
   beforeEach(() => routes(['a', 'b'], { isolated: true, slotsPerInstance: 9 }));
 

@@ -34,6 +34,8 @@ const SWEEP_MS = 1000;
  * be told that they have moved; the ones lost longest ago are then new ones.
  */
 const LOST_MAX = 10_000;
+/** So many that ended are remembered; the cookie of an older one brings it back to its instance. */
+const OVER_MAX = 10_000;
 /** A cookie outlives the idle time by half of it: it is set anew when less than the idle time is left. */
 const COOKIE_LIFE = 1.5;
 const ID_BYTES = 18;
@@ -50,6 +52,8 @@ export class Sessions {
   readonly #held = new Map<Instance, Held>();
   /** Longest ago first. */
   readonly #lost = new Set<Session>();
+  /** Hashes of sessions that have ended here, longest ago first: their cookies may still be good. */
+  readonly #over = new Set<string>();
   readonly #report: SessionReport;
   #secret: Uint8Array = randomBytes(SECRET_BYTES);
 
@@ -147,8 +151,10 @@ export class Sessions {
   /** A call that entered is over. Meanwhile its session may have been ended, or have moved. */
   leave(session: Session): void {
     session.openCalls--;
+    if (session.openCalls > 0) return;
+    session.lastUsedMs = this.#options.now();
     const { instance } = session;
-    if (session.openCalls > 0 || !instance) return;
+    if (!instance) return;
     if (session.isOver) {
       this.#unbind(session);
       this.#options.freed(instance);
@@ -157,7 +163,6 @@ export class Sessions {
     const held = session.held!;
     held.idle.add(session);
     if (!session.confirmed) held.unconfirmed.add(session);
-    session.lastUsedMs = this.#options.now();
     this.#report.changed(session);
   }
 
@@ -282,7 +287,8 @@ export class Sessions {
       const alias = sessionName(owner, came.id);
       const call: SessionCall = { ...shared, id: came.id, alias, cookie: { place, came } };
       // One that has expired counts as long as its session lives.
-      if (this.#find(call) || came.expiresAt > nowSeconds) return call;
+      if (this.#find(call)) return call;
+      if (came.expiresAt > nowSeconds && !this.#over.has(sessionHash(this.#secret, alias))) return call;
     }
     const id = randomBytes(ID_BYTES).toString('base64url');
     return { ...shared, id, alias: sessionName(owner, id), cookie: { place, came: undefined } };
@@ -340,6 +346,7 @@ export class Sessions {
     session.instance = instance;
     session.version = instance.version;
     session.lost = undefined;
+    this.#over.delete(session.hash);
     session.idleMs = instance.sessionIdleMs;
     this.#lost.delete(session);
     let held = this.#held.get(instance);
@@ -379,6 +386,8 @@ export class Sessions {
   /** From now on its id begins another session. */
   #end(session: Session): void {
     this.#forget(session);
+    this.#over.add(session.hash);
+    if (this.#over.size > OVER_MAX) this.#over.delete(firstOf(this.#over)!);
     this.#report.ended(session);
     const { instance } = session;
     if (!instance) return;
