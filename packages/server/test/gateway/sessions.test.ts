@@ -452,6 +452,33 @@ test('a gateway that follows another keeps sessions on their instances, by field
   expect(await ask(fourth, { cookie: moved.cookie! }, WEB)).toMatchObject({ state: 'bound' });
 });
 
+test('a control process that begins anew under a living gateway is told of all sessions, and of what is spent', async () => {
+  const agents = await whos(2);
+  const plain = runtime({ serves: [{ instances: [agents[0]!] }] });
+  const isolated = runtime({
+    runtimeId: 'runtime-2',
+    name: 'isolated',
+    serves: [{ instances: [agents[1]!], isolated: true }],
+  });
+  const gateway = await startTestGateway();
+  await gateway.routes(plain);
+  await gateway.routes(isolated);
+  await ask(gateway, as('chat'));
+  await ask(gateway, {}, INVOKE.replace('echo', 'isolated'));
+  await until(() => bindingsOf(gateway).length === 1 && gateway.of('spent').length === 1, 'both to be told');
+  const known = bindingsOf(gateway) as { hash: string }[];
+  gateway.said.length = 0;
+  // What it has written down may be older than what the gateway knows.
+  await gateway.snapshot([plain, isolated], [], {
+    sessions: [{ ...known[0]!, hash: 'f'.repeat(32) } as never],
+  });
+  expect(gateway.of('sessions').flatMap(({ changed }) => changed.map(({ hash }) => hash))).toEqual([
+    known[0]!.hash,
+  ]);
+  expect(gateway.of('spent')).toHaveLength(1);
+  expect(await ask(gateway, as('chat'))).toMatchObject({ port: agents[0]!.port, state: 'bound' });
+});
+
 test('a draining instance with a session is not given up by a gateway that has just begun', async () => {
   const agent = await startWho();
   const first = await startTestGateway({

@@ -132,7 +132,11 @@ describe('under isolation', () => {
         () => !server.driver.instances.has(none.instance),
       );
       const open = await ask(server, 'agent', 'one', '/hang');
-      const session = (await listed(server, 2)).find(({ instanceId }) => instanceId === one.instance)!;
+      const session = await waitFor('its open call in the list', async () =>
+        (await list(server)).find(
+          ({ instanceId, openCalls }) => instanceId === one.instance && openCalls === 1,
+        ),
+      );
       await server.api(`/runstead/v1/sessions/${session.sessionHash}`, 'DELETE');
       expect((await ask(server, 'agent', 'one')).state).toBe('new');
       expect(server.driver.instances.has(one.instance)).toBe(true);
