@@ -29,7 +29,7 @@ const list = async (server: TestServer): Promise<SessionInfo[]> =>
 const listed = (server: TestServer, count: number) =>
   waitFor(`${count} sessions in the list`, async () => {
     const items = await list(server);
-    return items.length === count && items;
+    return items.length === count ? items : undefined;
   });
 
 describe('sessions', () => {
