@@ -23,7 +23,7 @@ const ROOMS = {
   domain: [],
   observe: [],
   http: [],
-  feed: ['auth', 'observe'],
+  feed: ['auth', 'domain', 'observe'],
   auth: [],
   tls: ['domain'],
   store: ['domain', 'auth'],

@@ -37,6 +37,7 @@ import {
 } from './reconcile/reconcile-runtime.ts';
 import { createRoutes } from './reconcile/routes.ts';
 import { createScaler } from './reconcile/scaler.ts';
+import { createSessionKeeper } from './reconcile/session-keeper.ts';
 import { createStartLimit } from './reconcile/start-limit.ts';
 import { createStarter } from './reconcile/starter.ts';
 import { openSqliteStore } from './store/sqlite/sqlite-store.ts';
@@ -102,6 +103,7 @@ export async function composeControl({
       scaler.look(runtimeId);
       endpointLoop.enqueue(runtimeId);
     },
+    onGone: () => sessions.instanceGone(),
     onExit: (instance, { code, signal, lastLines }) => {
       const exited = code === undefined ? 'ended' : `exited with code ${code}`;
       const how = signal === undefined ? exited : `killed by ${signal}`;
@@ -110,8 +112,17 @@ export async function composeControl({
     },
     onCut: ({ id }, reason) => routes.cut(id, reason),
   });
+  const sessions = createSessionKeeper({
+    store,
+    instanceIds: () => instances.all().map(({ id }) => id),
+    log,
+  });
+  const sessionSecret = openSecretBox(folders.secretsKey).derive('sessions');
   const routes = createRoutes({
     store,
+    sessions: () => sessions.forGateway(),
+    sessionSecret: Buffer.from(sessionSecret).toString('base64url'),
+    isAtCap: (runtimeId, version) => scaler.isAtCap(runtimeId, version),
     instancesOf: instances.of,
     failureOf: (runtimeId, version) => scaler.failureOf(runtimeId, version),
     noRoomFor: (runtimeId, version) => scaler.noRoomFor(runtimeId, version),
@@ -219,6 +230,13 @@ export async function composeControl({
         control: processCounts(),
         instances: countBy(instances.all(), ({ state }) => state),
       }),
+    sessions: {
+      openCallsOf: sessions.openCallsOf,
+      end: async (id) => {
+        await routes.endSession(id);
+        await sessions.ended(id);
+      },
+    },
   });
 
   const examine = createExaminer({ ...config, driver, instances, publish, log });
@@ -231,6 +249,13 @@ export async function composeControl({
         return scaler.reportDemand(message.runtimeId, message.version, message);
       case 'usage':
         return scaler.reportUsage(message.instances);
+      case 'sessions':
+        return sessions.hear(message);
+      case 'spent':
+        return instances.drain(message.instanceId, {
+          deadlineMs: config.drainTimeoutMs,
+          reason: 'its session has ended',
+        });
       case 'drained':
         return instances.drained(message.instanceId, message.drain);
       case 'unreachable':
@@ -285,6 +310,7 @@ export async function composeControl({
         if (!routes.detach(feed)) return;
         scaler.forgetCalls();
         counts.detach();
+        sessions.forgetCalls();
       });
       return routes.attach(feed);
     },
@@ -298,6 +324,7 @@ export async function composeControl({
         await Promise.all(instances.all().map(({ id }) => instances.stop(id, 'the server stops')));
       instances.close();
       await api.close();
+      await sessions.written();
       await driver.close();
       await store.close();
     },

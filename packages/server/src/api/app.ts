@@ -16,6 +16,7 @@ import { listAuditEvents, listEvents, listInstances, readMetrics } from './exten
 import { createKey, listKeys, revokeKey } from './keys.ts';
 import { shortened } from './parse.ts';
 import { createRuntime, deleteRuntime, getRuntime, listRuntimes, updateRuntime } from './runtimes.ts';
+import { endSession, listSessions } from './sessions.ts';
 import { createTurns } from './turns.ts';
 import { unrouted } from './unrouted.ts';
 import { listVersions, publishVersion } from './versions.ts';
@@ -75,6 +76,8 @@ export const extensions: Record<ExtensionName, Omit<Route, 'name' | 'readsBody'>
     handler: listEvents,
   },
   ListInstances: { method: 'GET', path: '/runstead/v1/instances', handler: listInstances },
+  ListSessions: { method: 'GET', path: '/runstead/v1/sessions', handler: listSessions },
+  EndSession: { method: 'DELETE', path: '/runstead/v1/sessions/{sessionHash}', handler: endSession },
   CreateKey: { method: 'POST', path: '/runstead/v1/keys', handler: createKey, readsBody: true },
   ListKeys: { method: 'GET', path: '/runstead/v1/keys', handler: listKeys },
   RevokeKey: { method: 'DELETE', path: '/runstead/v1/keys/{keyId}', handler: revokeKey },

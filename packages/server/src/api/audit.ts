@@ -20,7 +20,7 @@ export async function audited<T>(
     requestId: call.requestId,
     keyId: call.principal.keyId,
     operation,
-    resource: Object.values(call.parameters).map(asKept).join('/'),
+    resource: Object.entries(call.parameters).map(asKept).join('/'),
   });
   const end = (status: number, resource?: string) =>
     // The write is done, or refused: that must not be told otherwise.
@@ -38,8 +38,9 @@ export async function audited<T>(
   return data;
 }
 
-/** Text of a path may be anything, even a key where its id belongs. */
-function asKept(text: string): string {
+/** Text of a path may be anything, even a key where its id belongs, or a session's id where its hash does. */
+function asKept([name, text]: [string, string]): string {
+  if (name === 'sessionHash' && !/^[0-9a-f]{32}$/.test(text)) return '…';
   return isSecret(text) ? `${text.slice(0, 4)}…` : shortened(text);
 }
 

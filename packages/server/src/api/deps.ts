@@ -38,6 +38,12 @@ export interface ApiDeps {
   instances(): readonly RunningNow[];
   /** What is counted, as Prometheus reads it. */
   metrics(): Promise<string>;
+  sessions: {
+    /** As the gateway has counted; up to a second ago. */
+    openCallsOf(id: string): number;
+    /** Resolves when it has ended, and lists no longer show it. */
+    end(id: string): Promise<void>;
+  };
 }
 
 /** An instance as the control process knows it. */

@@ -6,6 +6,8 @@ import type { Principal } from './principal.ts';
 export type ExtensionName =
   | 'ListEvents'
   | 'ListInstances'
+  | 'ListSessions'
+  | 'EndSession'
   | 'CreateKey'
   | 'ListKeys'
   | 'RevokeKey'
@@ -47,6 +49,8 @@ export const permissions: Readonly<Record<OperationName | ExtensionName, Permiss
 
   ListEvents: read('deploy'),
   ListInstances: read('deploy'),
+  ListSessions: read('deploy'),
+  EndSession: write('deploy'),
   CreateKey: write('admin'),
   ListKeys: read('admin'),
   RevokeKey: write('admin'),

@@ -56,3 +56,13 @@ describe('openSecretBox', () => {
     expect(readFileSync(file, 'utf8')).toBe('not a key');
   });
 });
+
+it('a key for another purpose is always the same, differs by purpose and box, and is not the box’s own', () => {
+  const key = Buffer.alloc(32, 1);
+  const derived = (from: Buffer, purpose: string) =>
+    Buffer.from(createSecretBox(from).derive(purpose)).toString('hex');
+  const all = [derived(key, 'a'), derived(key, 'b'), derived(Buffer.alloc(32, 2), 'a'), key.toString('hex')];
+  expect(new Set(all).size).toBe(4);
+  expect(derived(key, 'a')).toBe(all[0]);
+  expect(all[0]).toHaveLength(64);
+});

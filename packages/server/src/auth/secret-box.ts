@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto';
 import {
   chmodSync,
   closeSync,
@@ -18,6 +18,8 @@ export interface SecretBox {
   seal(secret: string, purpose: string): string;
   /** @throws Error when the text was sealed for something else, with another key, or changed since */
   open(sealed: string, purpose: string): string;
+  /** A key of 32 bytes for something else: always the same for one purpose, and telling nothing of the box's own. */
+  derive(purpose: string): Uint8Array;
 }
 
 const ALGORITHM = 'aes-256-gcm';
@@ -29,6 +31,7 @@ const PREFIX = 'sealed1:';
 
 export function createSecretBox(key: Uint8Array): SecretBox {
   return {
+    derive: (purpose) => new Uint8Array(hkdfSync('sha256', key, '', purpose, KEY_BYTES)),
     seal(secret, purpose) {
       const nonce = randomBytes(NONCE_BYTES);
       const cipher = createCipheriv(ALGORITHM, key, nonce, { authTagLength: TAG_BYTES });

@@ -51,6 +51,7 @@ describe('decideScale', () => {
     ['what has come up since covers the queue', { queued: 1, instances: [ready('a')] }],
     ['the limit is reached', { queued: 9, inFlight: 1, maxInstances: 1, instances: [ready('a', 1)] }],
     ['an instance is busy, however long', { instances: [ready('a', 1, 900_000)] }],
+    ['a session is bound to it, however long', { instances: [{ ...ready('a', 0, 900_000), sessions: 1 }] }],
     ['idle time is not known', { instances: [{ ...ready('a'), idleMs: undefined }] }],
     ['the idle one is the minimum', { minInstances: 1, instances: [ready('a', 0, 900_000)] }],
     ['calls wait although one is idle', { queued: 1, maxInstances: 1, instances: [ready('a', 0, 900_000)] }],

@@ -2,10 +2,11 @@
 
 export interface ScaleInput {
   instances: readonly ScaleInstance[];
-  /** Calls that wait for a slot, and calls that had one when that was counted. */
+  /** Slots that calls wait for. */
   queued: number;
+  /** Slots taken: by calls without a session, and by bound sessions. */
   inFlight: number;
-  /** Calls an instance takes at the same time. */
+  /** Sessions, and calls without one, that an instance takes at the same time. */
   slotsPerInstance: number;
   /** Instances to keep even without calls. */
   minInstances: number;
@@ -19,6 +20,8 @@ export interface ScaleInstance {
   id: string;
   state: 'starting' | 'ready' | 'draining';
   inFlight: number;
+  /** Bound to it: as long as there are any it is not let go. Default: none. */
+  sessions?: number;
   /** Undefined while it is not known, as after a restart of the gateway: then nothing is let go. */
   idleMs: number | undefined;
 }
@@ -56,8 +59,12 @@ export function decideScale(input: ScaleInput): ScaleDecision {
   if (spare <= 0) return { action: 'none' };
   const idle = live
     .filter(
-      ({ state, inFlight, idleMs }) =>
-        state === 'ready' && inFlight === 0 && idleMs !== undefined && idleMs >= input.idleStopMs,
+      ({ state, inFlight, sessions = 0, idleMs }) =>
+        state === 'ready' &&
+        inFlight === 0 &&
+        sessions === 0 &&
+        idleMs !== undefined &&
+        idleMs >= input.idleStopMs,
     )
     .sort((a, b) => b.idleMs! - a.idleMs!)
     .slice(0, spare);

@@ -1,4 +1,5 @@
 import type { Key } from '../auth/keys.ts';
+import type { Affinity } from '../domain/affinity.ts';
 import type { GatewayCounts } from '../observe/call-counts.ts';
 
 /**
@@ -6,7 +7,7 @@ import type { GatewayCounts } from '../observe/call-counts.ts';
  * Down go routes, keys and drains; up go demand, usage and what the gateway saw of instances.
  *
  * Routes are level-based: each message replaces all that was known of one runtime, `null` removes it. A gateway that
- * has just connected gets a `snapshot` and needs no history. Every `snapshot`, `routes` and `keys` is answered with
+ * has just connected gets a `snapshot` and needs no history. Every message with a `sequence` is answered with
  * `installed`, so that the control process can tell "written" from "in force".
  */
 
@@ -36,8 +37,14 @@ export interface InstanceRoute {
 
 export interface VersionRoute {
   version: number;
-  /** Calls an instance takes at the same time, 1–200. */
+  /** Sessions, and calls without one, that an instance takes at the same time, 1–200. */
   slotsPerInstance: number;
+  /** A session without a call for this long ends. Absent: an hour. */
+  sessionIdleSeconds?: number;
+  /** An instance serves one session, or one call without a session, and is then stopped. */
+  isolated?: true;
+  /** There will be no further instance for now: sessions make room for others. */
+  atCap?: true;
   instances: InstanceRoute[];
   /** Why the version cannot be started at present; waiting calls are answered 503 with it. */
   failure?: string;
@@ -50,6 +57,8 @@ export interface EndpointRoute {
   /** Shares of new sessions, each > 0, summing to 1. Empty: the runtime has no version to serve. */
   weights: { version: number; share: number }[];
   disablePublicNetworkAccess: boolean;
+  /** How calls say which session they belong to. Absent: `DEFAULT_AFFINITY`. */
+  affinity?: Affinity;
 }
 
 export interface RuntimeRoute {
@@ -72,8 +81,32 @@ export interface RuntimeRoute {
 /** A key the gateway recognises. Bearers travel as hashes; what signatures are checked with, as it is. */
 export type KeyRoute = Key;
 
+/** A session that is bound to an instance. Of its id only the hash leaves the gateway. */
+export interface SessionRoute {
+  hash: string;
+  runtimeId: string;
+  endpointName: string;
+  /** Of its principal; absent: anonymous. */
+  keyId?: string;
+  version: number;
+  instanceId: string;
+  /** ms since 1970. */
+  createdMs: number;
+  /** ms since 1970: when its last call ended, or the time of the message if one is open. */
+  lastUsedMs: number;
+}
+
 export type DownMessage =
-  | { type: 'snapshot'; sequence: number; runtimes: RuntimeRoute[]; keys: KeyRoute[] }
+  | {
+      type: 'snapshot';
+      sequence: number;
+      runtimes: RuntimeRoute[];
+      keys: KeyRoute[];
+      /** Bound by a gateway before this one, to instances that still run. */
+      sessions?: SessionRoute[];
+      /** What session ids are hashed and cookies signed with, base64url. */
+      sessionSecret?: string;
+    }
   | { type: 'routes'; sequence: number; runtimeId: string; runtime: RuntimeRoute | null }
   | { type: 'keys'; sequence: number; keys: KeyRoute[] }
   /** Answered with `counts`. */
@@ -85,6 +118,8 @@ export type DownMessage =
    * stopped at its `drained`, or shortly afterwards. `reason` is a sentence for those who are cut off.
    */
   | { type: 'cut'; instanceId: string; reason: string }
+  /** The session ends now; its open calls finish. */
+  | { type: 'endSession'; sequence: number; hash: string }
   /** Stop listening, say `released`, finish open calls within the time, then say `closed`. */
   | { type: 'shutdown'; graceMs: number };
 
@@ -96,11 +131,21 @@ export type UpMessage =
   /** After `shutdown`: the public address is free for another. */
   | { type: 'released' }
   | { type: 'installed'; sequence: number }
-  /** Sent at once when calls begin to wait, then at most every 50 ms while the numbers change. */
+  /**
+   * Sent at once when calls begin to wait, then at most every 50 ms while the numbers change. Calls of one session wait
+   * for one slot and count once; while some wait, `inFlight` is the number of slots taken.
+   */
   | { type: 'demand'; runtimeId: string; version: number; queued: number; inFlight: number }
-  /** Every second, for every instance known: what it is doing and how long it has had nothing to do. */
-  | { type: 'usage'; instances: { id: string; inFlight: number; idleMs: number }[] }
-  /** A draining instance has no call left; repeated after a reconnect. */
+  /**
+   * Every second, for every instance known: what it is doing, how long it has had nothing to do, and how many sessions
+   * are bound to it (absent: none).
+   */
+  | { type: 'usage'; instances: { id: string; inFlight: number; idleMs: number; sessions?: number }[] }
+  /** Sessions that were bound, used or moved, and those that are bound no more; at most 1 s behind. */
+  | { type: 'sessions'; changed: (SessionRoute & { openCalls: number })[]; ended: string[] }
+  /** An isolated instance has served what it was for: it takes no further call and is to be stopped. */
+  | { type: 'spent'; instanceId: string }
+  /** A draining instance has no call and no session left; repeated after a reconnect. */
   | { type: 'drained'; instanceId: string; drain?: number }
   /**
    * A dial was refused or reset before anything was sent; the instance gets no new calls until routes say otherwise.

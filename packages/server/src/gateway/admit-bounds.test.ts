@@ -3,6 +3,7 @@ import type { RuntimeRoute, UpMessage } from '../feed/messages.ts';
 import { Admission, ClientGone, type Lease } from './admit.ts';
 import { InstanceSet } from './instances.ts';
 import { RouteTable } from './route-table.ts';
+import { Sessions } from './sessions.ts';
 
 /** Several runtimes, each with version 1, under bounds of length 5000, 1000 bytes a version and 1600 in all. */
 let said: UpMessage[];
@@ -18,6 +19,13 @@ beforeEach(() => {
   admission = new Admission({
     table,
     instances,
+    sessions: new Sessions({
+      instances,
+      send: () => {},
+      freed: () => {},
+      now: () => Date.now(),
+      clock: () => Date.now(),
+    }),
     limits: { queueLength: 5000, queueBytes: 1000, queueBytesTotal: 1600, queueTimeoutMs: 60_000 },
     send: (message) => said.push(message),
     random: () => 0,

@@ -4,20 +4,31 @@ import { Admission, ClientGone, type Lease } from './admit.ts';
 import type { Destination } from './choose.ts';
 import { InstanceSet } from './instances.ts';
 import { RouteTable } from './route-table.ts';
+import type { SessionCall } from './session-call.ts';
+import { Sessions } from './sessions.ts';
 
 let said: UpMessage[];
 let table: RouteTable;
 let admission: Admission;
 let instances: InstanceSet;
+let sessions: Sessions;
 
 beforeEach(() => {
   vi.useFakeTimers();
   said = [];
   table = new RouteTable();
   instances = new InstanceSet({ drained: () => {}, retired: () => {} }, () => Date.now());
+  sessions = new Sessions({
+    instances,
+    send: () => {},
+    freed: (instance) => admission.slotFreed(instance),
+    now: () => Date.now(),
+    clock: () => Date.now(),
+  });
   admission = new Admission({
     table,
     instances,
+    sessions,
     limits: { queueLength: 3, queueBytes: 1000, queueBytesTotal: 1600, queueTimeoutMs: 60_000 },
     send: (message) => said.push(message),
     random: () => 0,
@@ -66,8 +77,13 @@ const to = (version: number): Destination => ({
   version,
 });
 
+const owner = { runtimeId: 'r', endpointName: 'Default', keyId: undefined };
+
+/** A call of a session. */
+const of = (id: string) => sessions.callOf(owner, id, [], () => ({ path: '/', secure: false }));
+
 /** Admits a call and records what becomes of it. */
-function enter(version = 1, turn: 'first' | 'again' = 'first') {
+function enter(version = 1, turn: 'first' | 'again' = 'first', session?: SessionCall) {
   const controller = new AbortController();
   const call = {
     lease: undefined as Lease | undefined,
@@ -77,7 +93,7 @@ function enter(version = 1, turn: 'first' | 'again' = 'first') {
   };
   void (async () => {
     try {
-      call.lease = await admission.admit(to(version), controller.signal, turn);
+      call.lease = await admission.admit({ ...to(version), session }, controller.signal, turn);
     } catch (error) {
       call.error = error;
     }
@@ -285,4 +301,74 @@ test('when the gateway closes nobody waits any more, but free slots are still gi
   const late = enter();
   await settled();
   expect(late.lease?.instance.id).toBe('b');
+});
+
+test('calls of one session wait for one slot, however many they are', async () => {
+  install({ 1: {} });
+  const calls = [enter(1, 'first', of('s')), enter(1, 'first', of('s')), enter(1, 'first', of('s'))];
+  await vi.advanceTimersByTimeAsync(50);
+  expect(demands().at(-1)).toMatchObject({ queued: 1 });
+  calls[0]!.hangUp();
+  await vi.advanceTimersByTimeAsync(50);
+  expect(demands().at(-1)).toMatchObject({ queued: 1 });
+  enter();
+  await vi.advanceTimersByTimeAsync(50);
+  expect(demands().at(-1)).toMatchObject({ queued: 2 });
+  install({ 1: { instances: ['a'] } });
+  await settled();
+  expect(calls[1]!.lease?.instance).toMatchObject({ id: 'a', taken: 1, inFlight: 2 });
+  expect(calls[2]!.lease?.instance.id).toBe('a');
+  await vi.advanceTimersByTimeAsync(50);
+  expect(demands().at(-1)).toMatchObject({ queued: 1, inFlight: 1 });
+});
+
+test('a call of a session passes those that wait for a slot', async () => {
+  install({ 1: { instances: ['a'] } });
+  const first = enter(1, 'first', of('s'));
+  const waiting = enter();
+  const second = enter(1, 'first', of('s'));
+  await settled();
+  expect(second.lease?.instance.id).toBe('a');
+  first.lease!.release();
+  second.lease!.release();
+  await settled();
+  // Its slot is the session's, also between its calls.
+  expect(waiting.lease).toBeUndefined();
+});
+
+test('a call whose session is on an instance that cannot be reached waits for that, and holds nobody up', async () => {
+  install({ 1: { instances: ['a', 'b'], slots: 2 } });
+  const one = enter(1, 'first', of('s'));
+  await settled();
+  const there = one.lease!.instance.id;
+  admission.markUnreachable(one.lease!, 'connect ECONNREFUSED');
+  one.lease!.release();
+  const again = enter(1, 'again', of('s'));
+  const other = enter();
+  const another = enter();
+  await settled();
+  expect([other, another].map(({ lease }) => lease?.instance.id)).not.toContain(there);
+  expect(again.lease).toBeUndefined();
+  // It wants no slot.
+  expect(demands()).toEqual([]);
+  other.lease!.release();
+  await settled();
+  expect(again.lease).toBeUndefined();
+  install({ 1: { instances: ['a', 'b'], slots: 2 } });
+  await settled();
+  expect(again.lease?.instance.id).toBe(there);
+});
+
+test('a slot that a session gives up goes to whoever has waited longest', async () => {
+  install({ 1: { instances: ['a'] } });
+  const session = of('s');
+  const first = enter(1, 'first', session);
+  await settled();
+  first.lease!.release();
+  const waiting = enter();
+  await settled();
+  expect(waiting.lease).toBeUndefined();
+  sessions.end(session.session!.hash);
+  await settled();
+  expect(waiting.lease?.instance.id).toBe('a');
 });

@@ -2,11 +2,14 @@ import { RunsteadError } from '@runstead/contract';
 import { hasRoomToWait, type Pace, paceAfter, retryAfterSeconds } from '../domain/waiting.ts';
 import type { UpMessage } from '../feed/messages.ts';
 import { chooseVersion, type Destination, findEndpoint, isOpenTo, pickInstance } from './choose.ts';
-import { DemandReport } from './demand.ts';
+import { type Demand, DemandReport } from './demand.ts';
 import type { HangUpSignal } from './hang-up.ts';
 import { type Instance, type InstanceSet, isChoosable } from './instances.ts';
 import { type Lease, SlotLease } from './lease.ts';
 import type { RouteTable } from './route-table.ts';
+import type { Session } from './session.ts';
+import type { SessionCall } from './session-call.ts';
+import type { Sessions } from './sessions.ts';
 import type { GatewaySettings } from './settings.ts';
 import { type InLine, WaitingLine } from './waiting-line.ts';
 
@@ -20,6 +23,8 @@ export class ClientGone extends Error {
 interface Waiter extends InLine<Waiter> {
   destination: Destination;
   line: Line;
+  /** Of its call, while that waits. */
+  session: Session | undefined;
   /** Of memory, while it waits. */
   heldBytes: number;
   sinceMs: number;
@@ -32,6 +37,8 @@ interface Line {
   runtimeId: string;
   version: number;
   waiting: WaitingLine<Waiter>;
+  /** How many of those that wait belong to sessions. */
+  ofSessions: number;
   /** Held in memory by the calls that wait. */
   heldBytes: number;
   pace: Pace;
@@ -54,6 +61,7 @@ const CALLED_OUT_AT_ONCE = 64;
 export interface AdmissionOptions {
   table: RouteTable;
   instances: InstanceSet;
+  sessions: Sessions;
   limits: Pick<GatewaySettings, 'queueLength' | 'queueBytes' | 'queueBytesTotal' | 'queueTimeoutMs'>;
   send: (message: UpMessage) => void;
   /** In [0,1). */
@@ -101,12 +109,17 @@ export class Admission {
   ): Lease | Promise<Lease> {
     if (signal.aborted) throw new ClientGone();
     // While it had its turn, its version may have been replaced.
-    const to =
-      turn === 'again' && !this.#isServed(destination) ? this.#chooseAgain(destination) : destination;
+    let to = turn === 'again' && !this.#isServed(destination) ? this.#chooseAgain(destination) : destination;
+    const { session } = to;
+    const bound = session && this.#options.sessions.instanceOf(session);
+    // Its session has a slot already.
+    if (bound && !bound.unreachable)
+      return this.#lease(this.#lineOf(to.runtimeId, bound.version), bound, session);
+    if (session) to = this.#withItsSession(to, session, bound);
     const line = this.#lineOf(to.runtimeId, to.version);
-    if (line.waiting.length === 0 || turn === 'again') {
+    if (!bound && (turn === 'again' || this.#nobodyIsBefore(line))) {
       const instance = this.#freeInstance(line);
-      if (instance) return this.#lease(line, instance);
+      if (instance) return this.#lease(line, instance, session);
     }
     if (this.#closedBecause !== undefined) throw closing(this.#closedBecause);
     const refusal =
@@ -159,6 +172,12 @@ export class Admission {
     }
   }
 
+  /** A slot has fallen free without a call that ended. */
+  slotFreed({ runtimeId, version }: Instance): void {
+    const line = this.#lines.get(runtimeId)?.byVersion.get(version);
+    if (line) this.#callOut(line);
+  }
+
   /** Says again what waits: whoever sent a snapshot may have missed it. */
   repeatDemand(): void {
     for (const line of this.#everyLine()) line.demand.repeat();
@@ -182,6 +201,7 @@ export class Admission {
         clearTimeout(timer);
         signal.removeEventListener('abort', onGone);
         this.#leave(waiter);
+        if (waiter.session) this.#options.sessions.waitOver(waiter.session);
         waiter.line.demand.changed();
       };
       const waiter: Waiter = {
@@ -189,6 +209,7 @@ export class Admission {
         after: undefined,
         destination,
         line,
+        session: destination.session && this.#options.sessions.wait(destination.session, destination.version),
         heldBytes,
         sinceMs: this.#options.now(),
         grant: (lease) => {
@@ -224,8 +245,9 @@ export class Admission {
     this.#count(waiter, -1);
   }
 
-  #count({ line, heldBytes }: Waiter, sign: 1 | -1): void {
+  #count({ line, heldBytes, session }: Waiter, sign: 1 | -1): void {
     const bytes = heldBytes * sign;
+    if (session) line.ofSessions += sign;
     this.#calls += sign;
     this.#heldBytes += bytes;
     line.heldBytes += bytes;
@@ -240,12 +262,15 @@ export class Admission {
     let destination: Destination;
     try {
       destination = this.#chooseAgain(waiter.destination);
+      const { session } = destination;
+      if (session) destination = this.#withItsSession(destination, session, undefined);
     } catch (error) {
       waiter.refuse(error as Error);
       return false;
     }
     this.#leave(waiter);
     waiter.destination = destination;
+    if (waiter.session) waiter.session.version = destination.version;
     this.#enter(waiter, this.#lineOf(destination.runtimeId, destination.version), 'first');
     return true;
   }
@@ -265,27 +290,62 @@ export class Admission {
     return chooseVersion(table.byId(destination.runtimeId), destination, random());
   }
 
-  /** Hands free slots to those who have waited longest, and tells those who wait in vain why. */
+  /** Calls of one session stay together: with its instance, or where the first of them waits. */
+  #withItsSession(to: Destination, session: SessionCall, bound: Instance | undefined): Destination {
+    const version = bound?.version ?? this.#options.sessions.versionAwaited(session);
+    if (version === undefined || version === to.version) return to;
+    const other = { ...to, version };
+    return bound || this.#isServed(other) ? other : to;
+  }
+
+  #boundTo({ destination: { session } }: Waiter): Instance | undefined {
+    return session && this.#options.sessions.instanceOf(session);
+  }
+
+  /** Who waits for the instance of its session holds nobody up. */
+  #nobodyIsBefore({ waiting }: Line): boolean {
+    for (let waiter = waiting.first; waiter; waiter = waiter.after) {
+      if (this.#boundTo(waiter) === undefined) return false;
+    }
+    return true;
+  }
+
+  /**
+   * Hands free slots to those who have waited longest, lets those go on whose session has one, and tells those who wait
+   * in vain why.
+   */
   #callOut(line: Line): void {
-    for (let left = CALLED_OUT_AT_ONCE; ; left--) {
-      const waiter = line.waiting.first;
-      if (!waiter) return;
+    let isFull = false;
+    let left = CALLED_OUT_AT_ONCE;
+    for (let waiter = line.waiting.first, next: Waiter | undefined; waiter; waiter = next) {
+      next = waiter.after;
+      // Nobody behind has anything to hope for but a slot.
+      if (isFull && line.ofSessions === 0) return;
       if (left === 0) {
         this.#callOutLater(line);
         return;
       }
-      const instance = this.#closedBecause === undefined ? this.#freeInstance(line) : undefined;
+      const bound = this.#boundTo(waiter);
+      if (isFull && !bound) continue;
+      const isClosed = this.#closedBecause !== undefined;
+      let instance = bound?.unreachable || isClosed ? undefined : bound;
+      if (!bound && !isClosed) instance = this.#freeInstance(line);
       if (instance) {
+        left--;
+        const its = instance.version === line.version ? line : this.#lineOf(line.runtimeId, instance.version);
         line.pace = paceAfter(line.pace, this.#options.now());
-        waiter.grant(this.#lease(line, instance));
+        waiter.grant(this.#lease(its, instance, waiter.destination.session));
         continue;
       }
-      const refusal =
-        this.#closedBecause === undefined
-          ? this.#uselessToWait(line, waiter.destination)
-          : closing(this.#closedBecause);
-      if (!refusal) return;
-      waiter.refuse(refusal);
+      const refusal = isClosed
+        ? closing(this.#closedBecause!)
+        : bound
+          ? undefined
+          : this.#uselessToWait(line, waiter.destination);
+      if (refusal) {
+        left--;
+        waiter.refuse(refusal);
+      } else if (!bound) isFull = true;
     }
   }
 
@@ -299,21 +359,30 @@ export class Admission {
     });
   }
 
-  #freeInstance(line: Line): Instance | undefined {
-    const free = this.#options.instances
-      .of(line.runtimeId, line.version)
-      .filter((instance) => isChoosable(instance) && instance.inFlight < instance.slots);
-    return pickInstance(free, [this.#options.random(), this.#options.random()]);
+  #freeInstance({ runtimeId, version }: Line): Instance | undefined {
+    const { instances, sessions, table, random } = this.#options;
+    const all = instances.of(runtimeId, version);
+    const free = all.filter((instance) => instance.taken < instance.slots && isChoosable(instance));
+    if (free.length > 0) return pickInstance(free, [random(), random()]);
+    return sessions.makeRoom(all.filter(isChoosable), table.version(runtimeId, version)?.atCap === true);
   }
 
-  #lease(line: Line, instance: Instance): Lease {
-    const { instances } = this.#options;
+  #lease(line: Line, instance: Instance, call: SessionCall | undefined): Lease {
+    const { instances, sessions } = this.#options;
+    const session = call && sessions.enter(call, instance);
+    if (!session) instance.taken++;
     instances.beginCall(instance);
     line.inFlight++;
     this.#calls++;
     return new SlotLease(instance, () => {
       line.inFlight--;
       this.#calls--;
+      if (session) {
+        sessions.leave(session);
+      } else {
+        instance.taken--;
+        instances.spend(instance);
+      }
       instances.endCall(instance);
       this.#callOut(line);
       line.demand.changed();
@@ -398,11 +467,12 @@ export class Admission {
       runtimeId,
       version,
       waiting: new WaitingLine(),
+      ofSessions: 0,
       heldBytes: 0,
       pace: { left: 0, spanMs: 0, sinceMs: 0 },
       inFlight: 0,
       demand: new DemandReport(
-        () => ({ queued: line.waiting.length, inFlight: line.inFlight }),
+        () => this.#demandOf(line),
         (demand) => {
           this.#options.send({ type: 'demand', runtimeId, version, ...demand });
           // The last word on a version may be said after its last call was.
@@ -413,6 +483,24 @@ export class Admission {
     };
     lines.byVersion.set(version, line);
     return line;
+  }
+
+  /** Calls of one session wait for one slot; those whose session has one wait for none. */
+  #demandOf({ runtimeId, version, waiting, inFlight }: Line): Demand {
+    if (waiting.length === 0) return { queued: 0, inFlight };
+    const known = new Set<Session>();
+    let queued = 0;
+    for (let waiter = waiting.first; waiter; waiter = waiter.after) {
+      const { session } = waiter;
+      if (session && (session.instance || known.has(session))) continue;
+      if (session) known.add(session);
+      queued++;
+    }
+    let taken = 0;
+    for (const instance of this.#options.instances.of(runtimeId, version)) {
+      if (isChoosable(instance)) taken += instance.taken;
+    }
+    return { queued, inFlight: taken };
   }
 
   #linesOf(runtimeId: string): Line[] {

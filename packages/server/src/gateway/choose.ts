@@ -1,5 +1,6 @@
 import { RunsteadError } from '@runstead/contract';
 import type { EndpointRoute, RuntimeRoute } from '../feed/messages.ts';
+import type { SessionCall } from './session-call.ts';
 
 /** Where a call goes: enough to find its instances, and to choose again if that version goes away. */
 export interface Destination {
@@ -9,6 +10,8 @@ export interface Destination {
   version: number;
   /** Whether the caller may go where public access is disabled. */
   isPrivate?: boolean | undefined;
+  /** The session that the call belongs to. */
+  session?: SessionCall | undefined;
 }
 
 /**
@@ -18,10 +21,10 @@ export interface Destination {
  */
 export function chooseVersion(
   runtime: RuntimeRoute | undefined,
-  names: { runtimeName: string; endpointName: string; isPrivate?: boolean | undefined },
+  names: Pick<Destination, 'runtimeName' | 'endpointName' | 'isPrivate' | 'session'>,
   point: number,
 ): Destination {
-  const { runtimeName, endpointName, isPrivate } = names;
+  const { runtimeName, endpointName, isPrivate, session } = names;
   if (!runtime || runtime.state === 'deleting') {
     throw noSuchRuntime(runtimeName);
   }
@@ -46,7 +49,7 @@ export function chooseVersion(
       runtime.unavailableReason ?? `Runtime '${runtimeName}' has no version to serve yet`,
     );
   }
-  return { runtimeId: runtime.runtimeId, runtimeName, endpointName, version, isPrivate };
+  return { runtimeId: runtime.runtimeId, runtimeName, endpointName, version, isPrivate, session };
 }
 
 /** Whether an endpoint takes a caller's calls. @param isPrivate whether they come from the private side */
@@ -80,7 +83,7 @@ export function pickVersion(
  * loaded one, without every call running to the same instance. Undefined if there is no candidate.
  * @param points two independent points in [0,1)
  */
-export function pickInstance<T extends { inFlight: number }>(
+export function pickInstance<T extends { inFlight: number; taken?: number }>(
   free: readonly T[],
   points: readonly [number, number],
 ): T | undefined {
@@ -90,7 +93,9 @@ export function pickInstance<T extends { inFlight: number }>(
   const other = Math.floor(points[1] * (free.length - 1));
   const one = free[first]!;
   const two = free[other < first ? other : other + 1]!;
-  return two.inFlight < one.inFlight ? two : one;
+  if (two.inFlight !== one.inFlight) return two.inFlight < one.inFlight ? two : one;
+  // Sessions without a call now will have one sooner or later.
+  return (two.taken ?? 0) < (one.taken ?? 0) ? two : one;
 }
 
 /** Also for one that is beyond a caller's reach: the two read the same, so that neither tells of the other. */

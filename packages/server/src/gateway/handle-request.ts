@@ -1,5 +1,6 @@
-import { RunsteadError } from '@runstead/contract';
+import { invocationPath, RunsteadError } from '@runstead/contract';
 import { LOCAL_KEY_ID } from '../auth/key-book.ts';
+import { DEFAULT_AFFINITY } from '../domain/affinity.ts';
 import { nearNames } from '../domain/near-names.ts';
 import type { RuntimeRoute } from '../feed/messages.ts';
 import { newRequestId } from '../observe/request-id.ts';
@@ -7,7 +8,7 @@ import { accountFor, type Ending, endingOf } from './account.ts';
 import { ClientGone, type Lease } from './admit.ts';
 import { onlyAgentsHere, pageFields } from './agent-pages.ts';
 import { type CallRecord, newCallRecord } from './call-record.ts';
-import { chooseVersion, type Destination } from './choose.ts';
+import { chooseVersion, type Destination, findEndpoint } from './choose.ts';
 import { passToControl } from './control-proxy.ts';
 import { authenticate, type Principal } from './credentials.ts';
 import { dateNow } from './date-now.ts';
@@ -21,7 +22,9 @@ import { type Caller, isPreflight, preflightFields } from './host-check.ts';
 import type { Call, GatewayParts, Invocation } from './parts.ts';
 import type { Outcome } from './relay.ts';
 import { takeBody } from './request-body.ts';
+import type { RequestHead } from './request-head.ts';
 import { isDataPlane, type Resolved } from './resolve.ts';
+import { presented, type SessionCall } from './session-call.ts';
 import { traceFields } from './trace-context.ts';
 import { upgradeWanted } from './upgrade.ts';
 
@@ -124,12 +127,14 @@ export async function letIn(
   }
   if (principal.keyId !== undefined) record.keyId = principal.keyId;
   const isPrivate = memory.isPrivate(parts.privateAccess, head, caller, call.from!);
-  const destination = choose(parts, principal, runtime, { runtimeName, endpointName, isPrivate });
+  const session = runtime && sessionOf(parts, call, head, caller, runtime, endpointName, principal);
+  const destination = choose(parts, principal, runtime, { runtimeName, endpointName, isPrivate, session });
   record.endpointName = endpointName;
   record.version = destination.version;
   const held = heldBytes(head.target, fields, body.kind === 'whole' ? body.bytes.length : 0);
   const admitted = parts.admission.admit(destination, call.signal, 'first', held);
   const lease = admitted instanceof Promise ? await queued(parts, record, admitted) : admitted;
+  if (session?.session) record.sessionHash = session.session.hash;
   record.queueMs ??= 0;
   record.instanceId = lease.instance.id;
   for (const part of pageFields(caller)) call.answerExtras.push(part);
@@ -138,12 +143,39 @@ export async function letIn(
   return { destination, principal, lease, body, rest: target.rest, added };
 }
 
+/** @throws RunsteadError ERR_BAD_REQUEST */
+function sessionOf(
+  { sessions, domains, settings }: GatewayParts,
+  call: Call,
+  head: RequestHead,
+  { host }: Caller,
+  runtime: RuntimeRoute,
+  endpointName: string,
+  { keyId }: Principal,
+): SessionCall | undefined {
+  const endpoint = findEndpoint(runtime, endpointName);
+  if (!endpoint) return undefined;
+  const by = presented(endpoint.affinity ?? DEFAULT_AFFINITY, head.fields);
+  if (by === undefined) return undefined;
+  const owner = { runtimeId: runtime.runtimeId, endpointName, keyId };
+  return sessions.callOf(owner, by, call.answerExtras, () => ({
+    path: domainOf(domains, head.fields) ? '/' : invocationPath(runtime.name, endpointName),
+    secure: call.from!.proto === 'https' || isPublicHttps(settings.publicUrl, host),
+  }));
+}
+
+/** Whether a call came by way of the public address, and that over TLS: a proxy in front may speak plainly to us. */
+function isPublicHttps(publicUrl: string | undefined, host: string): boolean {
+  const prefix = 'https://';
+  return publicUrl?.startsWith(prefix) === true && new URL(publicUrl).host === host.toLowerCase();
+}
+
 /** Who is at this machine may know what there is. @throws RunsteadError as `chooseVersion` */
 function choose(
   { table, random }: GatewayParts,
   { keyId }: Principal,
   runtime: RuntimeRoute | undefined,
-  names: { runtimeName: string; endpointName: string; isPrivate: boolean },
+  names: Pick<Destination, 'runtimeName' | 'endpointName' | 'isPrivate' | 'session'>,
 ): Destination {
   try {
     return chooseVersion(runtime, names, random());

@@ -196,7 +196,7 @@ function addPlatformFields(sent: string[], answer: Omit<Answer, 'fields'>): void
       'access-control-allow-origin',
       crossOrigin,
       'access-control-expose-headers',
-      `${REQUEST_ID_HEADER}, ${ERROR_ORIGIN_HEADER}, x-runstead-features, x-runstead-idempotent-replay`,
+      `${REQUEST_ID_HEADER}, ${ERROR_ORIGIN_HEADER}, x-runstead-features, x-runstead-idempotent-replay, x-runstead-session`,
       'vary',
       'Origin',
     );

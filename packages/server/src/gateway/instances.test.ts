@@ -95,23 +95,25 @@ test('routes of one runtime leave the others alone', () => {
   expect(instances.of('r2', 1)).toHaveLength(1);
 });
 
-test('a draining instance with a session in use is drained when that is over, or at once when it is cut', () => {
-  const bound = new Set(['a', 'b']);
+test('a draining instance with a session is drained when that has ended, or been moved as it is cut', () => {
   instances = new InstanceSet(
     {
       drained: (id) => events.push(`drained ${id}`),
       retired: () => {},
-      isBound: (id) => bound.has(id),
-      cut: (id) => events.push(`cut ${id}`),
+      cut: (instance) => {
+        events.push(`cut ${instance.id}`);
+        instances.unbindSession(instance);
+      },
     },
     () => nowMs,
   );
+  instances.install('r', routes(['a'], ['b']));
+  const [a, b] = instances.of('r', 1);
+  instances.bindSession(a!);
+  instances.bindSession(b!);
   instances.install('r', routes(['a', 'draining'], ['b', 'draining']));
   expect(events).toEqual([]);
-  bound.delete('a');
-  instances.sayIfDrained('a');
-  instances.sayIfDrained('a');
-  instances.sayIfDrained('nobody');
+  instances.unbindSession(a!);
   expect(events).toEqual(['drained a']);
   instances.cut('b', 'its time is over');
   expect(events).toEqual(['drained a', 'cut b', 'drained b']);

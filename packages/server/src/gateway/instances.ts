@@ -1,3 +1,4 @@
+import { SESSION_IDLE_DEFAULT } from '@runstead/contract';
 import type { RuntimeRoute, SocketLink, UpMessage } from '../feed/messages.ts';
 
 /** What the gateway knows of one instance: its route, and what it does at present. */
@@ -9,8 +10,18 @@ export interface Instance {
   port: number;
   /** One of them reads as given as long as the instance itself listens; undefined: the system does not say. */
   links: readonly SocketLink[] | undefined;
-  /** Calls it takes at the same time. */
+  /** Sessions, and calls without one, that it takes at the same time. */
   slots: number;
+  /** Of them taken. */
+  taken: number;
+  /** How many sessions are bound to it. */
+  sessions: number;
+  /** Sessions bound to it end when they had no call for this long. */
+  sessionIdleMs: number;
+  /** It serves one session, or one call without, and no other ever. */
+  isolated: boolean;
+  /** An isolated instance that has: it gets no further call. */
+  spent: boolean;
   /** `gone`: no longer among the routes, but calls to it are still open. */
   state: 'ready' | 'draining' | 'gone';
   /** A dial failed since the last routes; it gets no call until routes come again. */
@@ -34,17 +45,16 @@ export interface Cuttable {
 }
 
 export interface InstanceEvents {
-  /** A draining instance has no call left, and no session that is still in use. */
+  /** A draining instance has no call and no session left. */
   drained(instanceId: string, drain: number | undefined): void;
-  /**
-   * Whether a session that is still in use is bound to it: it counts as drained only afterwards, when `sayIfDrained`
-   * is called. Absent: none ever is.
-   */
-  isBound?(instanceId: string): boolean;
   /** It is about to be stopped, and takes no call any more: sessions that are bound to it have to go elsewhere. */
-  cut?(instanceId: string): void;
+  cut?(instance: Instance): void;
   /** It left the routes, or its address changed: nothing pooled for it may be used again. */
   retired(instanceId: string): void;
+  /** It left the routes: no session is bound to it any more. */
+  gone?(instance: Instance, wasDraining: boolean): void;
+  /** It has served what it was for. */
+  spent?(instanceId: string): void;
 }
 
 /** Every instance among the routes, by id and by version. */
@@ -76,7 +86,9 @@ export class InstanceSet {
           instance.port = route.port;
         }
         instance.links = route.links;
-        instance.slots = version.slotsPerInstance;
+        instance.isolated = version.isolated === true;
+        instance.slots = instance.isolated ? 1 : version.slotsPerInstance;
+        instance.sessionIdleMs = (version.sessionIdleSeconds ?? SESSION_IDLE_DEFAULT) * 1000;
         instance.unreachable = false;
         // Routes that were made before it was to be cut may still be on their way.
         const state = instance.cutBecause === undefined ? route.state : 'draining';
@@ -88,8 +100,10 @@ export class InstanceSet {
     }
     for (const instance of this.#byRuntime.get(runtimeId) ?? NONE) {
       if (listed.has(instance.id) || instance.state === 'gone') continue;
+      const wasDraining = instance.state === 'draining';
       instance.state = 'gone';
       this.#events.retired(instance.id);
+      this.#events.gone?.(instance, wasDraining);
       this.#forgetIfDone(instance);
     }
     this.#regroup(runtimeId);
@@ -103,6 +117,43 @@ export class InstanceSet {
     }
   }
 
+  /** Says `spent` again: whoever sent a snapshot may have missed it. */
+  repeatSpent(): void {
+    for (const instance of this.#byId.values()) if (instance.spent) this.#events.spent?.(instance.id);
+  }
+
+  /**
+   * For a gateway that has just begun: which of the isolated instances that it finds have served somebody, the one before
+   * it knew. Those that are bound to no session are of no use any more.
+   */
+  spendUnbound(): void {
+    for (const instance of this.#byId.values()) if (instance.sessions === 0) this.spend(instance);
+  }
+
+  /** Nobody else may use an isolated instance. All others go on. */
+  spend(instance: Instance): void {
+    if (!instance.isolated || instance.spent || instance.state === 'gone') return;
+    instance.spent = true;
+    this.#events.spent?.(instance.id);
+  }
+
+  byId(instanceId: string): Instance | undefined {
+    return this.#byId.get(instanceId);
+  }
+
+  /** A session is bound to it from now on and holds a slot. */
+  bindSession(instance: Instance): void {
+    instance.sessions++;
+    instance.taken++;
+  }
+
+  unbindSession(instance: Instance): void {
+    instance.sessions--;
+    instance.taken--;
+    this.spend(instance);
+    this.#sayIfDrained(instance);
+  }
+
   of(runtimeId: string, version: number): readonly Instance[] {
     return this.#byVersion.get(runtimeId)?.get(version) ?? NONE;
   }
@@ -114,15 +165,9 @@ export class InstanceSet {
     instance.cutBecause = reason;
     instance.state = 'draining';
     instance.drainedSaid = false;
-    this.#events.cut?.(instanceId);
+    this.#events.cut?.(instance);
     for (const open of [...instance.leases]) open.cut(reason);
     this.#sayIfDrained(instance);
-  }
-
-  /** To be called when a session that was bound to it is in use no more. */
-  sayIfDrained(instanceId: string): void {
-    const instance = this.#byId.get(instanceId);
-    if (instance) this.#sayIfDrained(instance);
   }
 
   beginCall(instance: Instance): void {
@@ -140,9 +185,10 @@ export class InstanceSet {
   usage(): Extract<UpMessage, { type: 'usage' }>['instances'] {
     const now = this.#now();
     const usage = [];
-    for (const { id, inFlight, idleSinceMs, state } of this.#byId.values()) {
+    for (const { id, inFlight, idleSinceMs, state, sessions } of this.#byId.values()) {
       if (state === 'gone') continue;
-      usage.push({ id, inFlight, idleMs: inFlight > 0 ? 0 : Math.round(now - idleSinceMs) });
+      const idleMs = inFlight > 0 ? 0 : Math.round(now - idleSinceMs);
+      usage.push({ id, inFlight, idleMs, ...(sessions > 0 && { sessions }) });
     }
     return usage;
   }
@@ -156,6 +202,11 @@ export class InstanceSet {
       port: 0,
       links: undefined,
       slots: 0,
+      taken: 0,
+      sessions: 0,
+      sessionIdleMs: 0,
+      isolated: false,
+      spent: false,
       state: 'ready',
       unreachable: false,
       inFlight: 0,
@@ -173,8 +224,8 @@ export class InstanceSet {
   }
 
   #sayIfDrained(instance: Instance): void {
-    if (instance.state !== 'draining' || instance.inFlight > 0 || instance.drainedSaid) return;
-    if (instance.cutBecause === undefined && this.#events.isBound?.(instance.id)) return;
+    if (instance.state !== 'draining' || instance.drainedSaid) return;
+    if (instance.inFlight > 0 || instance.sessions > 0) return;
     instance.drainedSaid = true;
     this.#events.drained(instance.id, instance.drain);
   }
@@ -204,5 +255,5 @@ const NONE: readonly Instance[] = [];
 
 /** Whether an instance may be given calls at all, whether or not it has a free slot now. */
 export function isChoosable(instance: Instance): boolean {
-  return instance.state === 'ready' && !instance.unreachable;
+  return instance.state === 'ready' && !instance.unreachable && !instance.spent;
 }

@@ -18,6 +18,7 @@ import type { Metrics } from './metrics.ts';
 import type { Rates } from './rates.ts';
 import type { RequestBody } from './request-body.ts';
 import type { RouteTable } from './route-table.ts';
+import type { Sessions } from './sessions.ts';
 import type { GatewaySettings } from './settings.ts';
 
 /** What a gateway is made of; `startGateway` puts it together. */
@@ -37,6 +38,7 @@ export interface GatewayParts {
   /** How many calls are too many. */
   rates: Rates;
   admission: Admission;
+  sessions: Sessions;
   /** For large uploads to the control plane. */
   bulkPace: BulkPace;
   pools: AgentPools;

@@ -86,6 +86,8 @@ class Relay implements ConnectionUser, BodySink, Answerer {
   #left = 0;
   #chunked: ChunkedReader | undefined = undefined;
   #isRequestSent = false;
+  /** Why its instance is about to be stopped. */
+  #cutBecause: string | undefined = undefined;
   /** Of event streams: where in a line or event what was sent has ended. */
   #tail: StreamTail | undefined = undefined;
   /** Answers before the answer (1xx). */
@@ -400,9 +402,13 @@ class Relay implements ConnectionUser, BodySink, Answerer {
 
     const answer = this.#answer;
     this.#stopFeeding();
+    const cutBecause = this.#cutBecause;
     if (answer) {
-      this.#cutOff(answer, 'The agent broke off before its answer was whole', 'ERR_AGENT_UNREACHABLE');
+      if (cutBecause !== undefined) this.#cutOff(answer, cutBecause, 'ERR_UNAVAILABLE');
+      else this.#cutOff(answer, 'The agent broke off before its answer was whole', 'ERR_AGENT_UNREACHABLE');
       this.#settle({ kind: 'answered', status: answer.status, whole: false });
+    } else if (cutBecause !== undefined) {
+      this.#settle({ kind: 'stopped', reason: cutBecause });
     } else {
       const afterMs = performance.now() - this.#sentMs;
       this.#settle({ kind: 'broken', error, reused: this.#isReused, afterMs });
@@ -410,16 +416,15 @@ class Relay implements ConnectionUser, BodySink, Answerer {
     this.#connection?.socket.destroy();
   }
 
+  /** Who has no answer yet may still get one until the instance is stopped; what has begun is ended now. */
   cut(reason: string): void {
     if (this.#isSettled) return;
+    this.#cutBecause = reason;
     const answer = this.#answer;
+    if (!answer) return;
     this.#stopFeeding();
-    if (answer) {
-      this.#cutOff(answer, reason, 'ERR_UNAVAILABLE');
-      this.#settle({ kind: 'answered', status: answer.status, whole: false });
-    } else {
-      this.#settle({ kind: 'stopped', reason });
-    }
+    this.#cutOff(answer, reason, 'ERR_UNAVAILABLE');
+    this.#settle({ kind: 'answered', status: answer.status, whole: false });
     this.#connection?.socket.destroy();
   }
 

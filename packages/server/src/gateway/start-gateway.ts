@@ -24,12 +24,14 @@ import { proxyTrust } from './forwarded.ts';
 import { handleRequest } from './handle-request.ts';
 import { Handshakes } from './handshakes.ts';
 import { hostPolicy } from './host-check.ts';
-import { InstanceSet } from './instances.ts';
+import { type Instance, InstanceSet } from './instances.ts';
 import { plainServer, tlsServer } from './listeners.ts';
 import { Metrics, reportCounts } from './metrics.ts';
 import type { GatewayParts } from './parts.ts';
 import { Rates } from './rates.ts';
 import { RouteTable } from './route-table.ts';
+import type { MoveReason } from './session.ts';
+import { Sessions } from './sessions.ts';
 import type { GatewaySettings, TlsSettings } from './settings.ts';
 
 export interface RunningGateway {
@@ -89,17 +91,37 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
   const keys = new KeyRing();
   const silenceMs = options.times?.agentSilenceMs ?? AGENT_SILENCE_MS;
   const pools = new AgentPools(silenceMs);
+  let adopting = false;
   const instances = new InstanceSet(
     {
-      drained: (instanceId, drain) =>
-        feed.send({ type: 'drained', instanceId, ...(drain !== undefined && { drain }) }),
+      drained: (instanceId, drain) => {
+        // What lies idle may yet turn out to have sessions; it is said again afterwards.
+        if (!adopting) feed.send({ type: 'drained', instanceId, ...(drain !== undefined && { drain }) });
+      },
       retired: (instanceId) => pools.retire(instanceId),
+      gone: (instance, wasDraining) => sessions.instanceGone(instance, whyGone(instance, wasDraining)),
+      cut: (instance) => sessions.instanceGone(instance, whyGone(instance, true)),
+      spent: (instanceId) => feed.send({ type: 'spent', instanceId }),
     },
     now,
   );
+  const whyGone = ({ runtimeId, version }: Instance, wasDraining: boolean): MoveReason => {
+    const endpoints = table.byId(runtimeId)?.endpoints ?? [];
+    const serves = endpoints.some(({ weights }) => weights.some((weight) => weight.version === version));
+    if (!serves) return 'version-gone';
+    return wasDraining ? 'drained' : 'instance-gone';
+  };
+  const sessions = new Sessions({
+    instances,
+    send: (message) => feed.send(message),
+    freed: (instance) => admission.slotFreed(instance),
+    now,
+    clock: Date.now,
+  });
   const admission = new Admission({
     table,
     instances,
+    sessions,
     limits: settings,
     send: (message) => feed.send(message),
     random,
@@ -130,6 +152,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     door: { keys, anonymousCalls: settings.anonymousCalls, now: Date.now },
     admission,
     rates: new Rates({ runtime: settings.rateLimitRuntime, key: settings.rateLimitKey }, now),
+    sessions,
     bulkPace: new BulkPace(() => admission.isBusy, now),
     pools,
     control: controlPool,
@@ -185,6 +208,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
   );
   const sendCounts = (counts = metrics.counts()) => feed.send({ type: 'counts', counts });
   const stopCounts = reportCounts(metrics, sendCounts);
+  const stopSessions = sessions.begin();
   let sayEnded = () => {};
   const ended = new Promise<void>((resolve) => {
     sayEnded = resolve;
@@ -206,6 +230,8 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
       clearTimeout(timer);
       stopUsage();
       stopCounts();
+      sessions.flush();
+      stopSessions();
       pools.close();
       controlPool.close();
       clock.stop();
@@ -216,19 +242,36 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
 
   const routesChanged = (runtimeId: string) => {
     const runtime = table.byId(runtimeId);
+    if (runtime?.state !== 'serving') sessions.endAllOf(runtimeId);
     instances.install(runtimeId, runtime);
     admission.routesChanged(runtimeId);
   };
   const receive = (message: DownMessage) => {
     switch (message.type) {
-      case 'snapshot':
+      case 'snapshot': {
+        const isFirst = !table.installed;
         keys.replace(message.keys);
-        for (const runtimeId of table.installSnapshot(message.runtimes)) routesChanged(runtimeId);
+        sessions.useSecret(message.sessionSecret);
+        const touched = table.installSnapshot(message.runtimes);
+        if (isFirst) {
+          // Before a call that waits for routes takes the place of a session.
+          adopting = true;
+          for (const runtimeId of touched) instances.install(runtimeId, table.byId(runtimeId));
+          sessions.adopt(message.sessions ?? []);
+          adopting = false;
+          instances.spendUnbound();
+        }
+        for (const runtimeId of touched) routesChanged(runtimeId);
+        if (!isFirst) {
+          sessions.repeat();
+          instances.repeatSpent();
+        }
         instances.repeatDrained();
         admission.repeatDemand();
         sayRoutesKnown();
         feed.send({ type: 'installed', sequence: message.sequence });
         break;
+      }
       case 'routes':
         table.install(message.runtimeId, message.runtime);
         routesChanged(message.runtimeId);
@@ -243,6 +286,10 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
         break;
       case 'cut':
         instances.cut(message.instanceId, message.reason);
+        break;
+      case 'endSession':
+        sessions.end(message.hash);
+        feed.send({ type: 'installed', sequence: message.sequence });
         break;
       case 'shutdown':
         void stop(message.graceMs, 'The server is shutting down').then(() => {

@@ -17,7 +17,9 @@ export interface Instance {
   links: RunningInstance['links'];
   startedAt: string;
   inFlight: number;
-  /** When it last had nothing to do, on the monotonic clock; undefined while it is busy or not known. */
+  /** Bound to it. */
+  sessions: number;
+  /** When it last had nothing to do, on the monotonic clock; undefined while it is busy or not known. That sessions are bound does not make it busy. */
   idleSince: number | undefined;
   /** When it was first said to be busy, on the same clock; undefined while it is not, or not known to be. */
   busySince: number | undefined;
@@ -34,6 +36,8 @@ export interface InstanceSetOptions {
   log: Log;
   /** Something about a runtime's instances is different now. */
   onChange: (runtimeId: string) => void;
+  /** It is not there any more, however that came. */
+  onGone: (instance: Instance) => void;
   /** An instance ended that nobody stopped. */
   onExit: (instance: Instance, exit: InstanceExit) => void;
   /** A draining instance is about to be stopped, whatever is still open on it. @param reason a sentence for whoever is cut off */
@@ -53,6 +57,15 @@ interface Drain {
   at: number;
   timer: NodeJS.Timeout;
   revocable: boolean;
+}
+
+/** What the gateway says of one. */
+export interface InstanceUsage {
+  id: string;
+  inFlight: number;
+  idleMs: number;
+  /** Absent: none. */
+  sessions?: number;
 }
 
 /**
@@ -84,7 +97,9 @@ export function createInstanceSet(options: InstanceSetOptions) {
   const remove = (instance: Instance) => {
     clearTimeout(drains.get(instance.id)?.timer);
     drains.delete(instance.id);
-    if (instances.delete(instance.id)) changed(instance.runtimeId);
+    if (!instances.delete(instance.id)) return;
+    options.onGone(instance);
+    changed(instance.runtimeId);
   };
 
   const exited = (instance: Instance) => (exit: InstanceExit) => {
@@ -124,6 +139,7 @@ export function createInstanceSet(options: InstanceSetOptions) {
     links: undefined,
     startedAt: new Date().toISOString(),
     inFlight: 0,
+    sessions: 0,
     idleSince: undefined,
     busySince: undefined,
     drains: 0,
@@ -248,7 +264,7 @@ export function createInstanceSet(options: InstanceSetOptions) {
       changed(instance.runtimeId);
     },
 
-    /** The gateway has no call left on a draining instance. */
+    /** The gateway has no call and no session left on a draining instance. */
     drained(id: string, drain: number | undefined): void {
       const instance = instances.get(id);
       if (instance?.state !== 'draining' || (drain !== undefined && drain !== instance.drains)) return;
@@ -258,12 +274,13 @@ export function createInstanceSet(options: InstanceSetOptions) {
     stop,
 
     /** What the gateway counted. `floor` is the earliest moment idleness may count from. */
-    reportUsage(usage: readonly { id: string; inFlight: number; idleMs: number }[], floor: number): void {
+    reportUsage(usage: readonly InstanceUsage[], floor: number): void {
       const at = now();
-      for (const { id, inFlight, idleMs } of usage) {
+      for (const { id, inFlight, idleMs, sessions = 0 } of usage) {
         const instance = instances.get(id);
         if (!instance) continue;
         instance.inFlight = inFlight;
+        instance.sessions = sessions;
         instance.idleSince = inFlight > 0 ? undefined : Math.max(floor, at - idleMs);
         instance.busySince = inFlight > 0 ? (instance.busySince ?? at) : undefined;
       }

@@ -1,8 +1,17 @@
+import { affinityOf, DEFAULT_AFFINITY, sessionsPerInstance } from '../domain/affinity.ts';
 import { isLeaving } from '../domain/status.ts';
-import type { DownMessage, KeyRoute, RuntimeRoute, UpMessage } from '../feed/messages.ts';
+import type { Share } from '../domain/weights.ts';
+import type {
+  DownMessage,
+  EndpointRoute,
+  KeyRoute,
+  RuntimeRoute,
+  SessionRoute,
+  UpMessage,
+} from '../feed/messages.ts';
 import type { ControlEnd } from '../feed/port.ts';
 import type { Log } from '../observe/log.ts';
-import type { RuntimeRecord, Store } from '../store/store.ts';
+import type { RuntimeRecord, Store, VersionRecord } from '../store/store.ts';
 import type { Instance } from './instance-set.ts';
 import { referencedVersions, servedEndpoints } from './references.ts';
 
@@ -15,6 +24,12 @@ export interface RoutesOptions {
   noRoomFor: (runtimeId: string, version: number) => string | undefined;
   /** What the attempt under way is doing. */
   progress: (runtimeId: string) => string | undefined;
+  /** Whether a version has as many instances as it can have at present. */
+  isAtCap: (runtimeId: string, version: number) => boolean;
+  /** What session ids are hashed and cookies signed with, base64url. */
+  sessionSecret: string;
+  /** Those that are bound to instances that run. */
+  sessions: () => Promise<SessionRoute[]>;
   keys: () => KeyRoute[];
   log: Log;
 }
@@ -66,6 +81,17 @@ export function createRoutes(options: RoutesOptions) {
     });
   };
 
+  /** Sends a message in its turn and waits until it is in force, but not for a gateway that does not answer. */
+  const inForce = async (make: (sequence: number) => DownMessage): Promise<void> => {
+    const { installed } = await inTurn(async () => ({ installed: deliver(make) }));
+    let timer: NodeJS.Timeout | undefined;
+    const timeout = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, SETTLE_TIMEOUT_MS);
+    });
+    await Promise.race([installed, timeout]);
+    clearTimeout(timer);
+  };
+
   const forgetAcknowledgements = () => {
     for (const resolve of acknowledgements.values()) resolve();
     acknowledgements.clear();
@@ -92,6 +118,7 @@ export function createRoutes(options: RoutesOptions) {
         name,
         weights: shares.filter(({ share }) => share > 0),
         disablePublicNetworkAccess,
+        ...affinityFor(shares, versions),
       })),
       versions: versions.flatMap(({ version, revision, spec }) => {
         const own = instances.filter(
@@ -105,7 +132,12 @@ export function createRoutes(options: RoutesOptions) {
         const noRoom = serves ? undefined : noRoomFor(runtime.id, version);
         return {
           version,
-          slotsPerInstance: spec.sessionConcurrencyLimitPerInstance ?? 1,
+          slotsPerInstance: sessionsPerInstance(spec),
+          ...(spec.sessionIdleTimeoutSeconds !== undefined && {
+            sessionIdleSeconds: spec.sessionIdleTimeoutSeconds,
+          }),
+          ...(spec.enableSessionIsolation && { isolated: true as const }),
+          ...(options.isAtCap(runtime.id, version) && { atCap: true as const }),
           instances: own.map(({ id, host, port, state, drains, links }) => ({
             id,
             host,
@@ -142,17 +174,10 @@ export function createRoutes(options: RoutesOptions) {
     publish,
 
     /** Sends the keys as they are now; resolves when they are in force. */
-    async sendKeys(): Promise<void> {
-      const { installed } = await inTurn(async () => ({
-        installed: deliver((number) => ({ type: 'keys', sequence: number, keys: keys() })),
-      }));
-      let timer: NodeJS.Timeout | undefined;
-      const timeout = new Promise<void>((resolve) => {
-        timer = setTimeout(resolve, SETTLE_TIMEOUT_MS);
-      });
-      await Promise.race([installed, timeout]);
-      clearTimeout(timer);
-    },
+    sendKeys: () => inForce((number) => ({ type: 'keys', sequence: number, keys: keys() })),
+
+    /** Ends a session; resolves when the gateway has, and what it says of it has been heard. */
+    endSession: (hash: string) => inForce((number) => ({ type: 'endSession', sequence: number, hash })),
 
     /** Says that what is open on an instance is to end, after whatever was published of its runtime before. */
     cut(instanceId: string, reason: string): void {
@@ -191,8 +216,17 @@ export function createRoutes(options: RoutesOptions) {
           const runtime = await store.getRuntime(id);
           if (runtime) runtimes.push(await build(runtime));
         }
+        const sessions = await options.sessions();
+        const { sessionSecret } = options;
         return {
-          installed: deliver((number) => ({ type: 'snapshot', sequence: number, runtimes, keys: keys() })),
+          installed: deliver((number) => ({
+            type: 'snapshot',
+            sequence: number,
+            runtimes,
+            keys: keys(),
+            sessions,
+            sessionSecret,
+          })),
         };
       }).then(({ installed }) => installed);
     },
@@ -213,4 +247,18 @@ export function createRoutes(options: RoutesOptions) {
       acknowledgements.delete(number);
     },
   };
+}
+
+/**
+ * How calls to an endpoint say which session they belong to: as the newest version says that it sends new sessions to.
+ * While two versions say it differently, the newer one is what callers are being moved to.
+ */
+function affinityFor(
+  shares: readonly Share[],
+  versions: readonly VersionRecord[],
+): Pick<EndpointRoute, 'affinity'> {
+  const newest = Math.max(...shares.filter(({ share }) => share > 0).map(({ version }) => version));
+  const spec = versions.find(({ version }) => version === newest)?.spec;
+  const affinity = spec ? affinityOf(spec) : DEFAULT_AFFINITY;
+  return affinity === DEFAULT_AFFINITY ? {} : { affinity };
 }

@@ -1,3 +1,4 @@
+import { sessionsPerInstance } from '../domain/affinity.ts';
 import { isClockGap } from '../domain/clock-gap.ts';
 import { type EndpointHistory, historiesAfter, versionsToCut } from '../domain/draining.ts';
 import { type PhaseFailure, statusReason } from '../domain/failure.ts';
@@ -7,7 +8,7 @@ import type { Driver } from '../drivers/driver.ts';
 import type { Log } from '../observe/log.ts';
 import type { RuntimeRecord, Store, VersionRecord } from '../store/store.ts';
 import { HealthMonitor } from './health-monitor.ts';
-import type { Instance, InstanceSet } from './instance-set.ts';
+import type { Instance, InstanceSet, InstanceUsage } from './instance-set.ts';
 import { createLoop, type Loop } from './loop.ts';
 import { referencedVersions, type ServedEndpoint, servedEndpoints } from './references.ts';
 import { RuntimeLeaving, type Starter } from './starter.ts';
@@ -59,6 +60,9 @@ export function createScaler(options: ScalerOptions) {
   const minimums = new Map<string, number>();
   /** What endpoints serve and served, by runtime and name. */
   const histories = new Map<string, Map<string, EndpointHistory>>();
+  /** Versions that cannot have another instance at present; of their runtimes, those that wait for room on the machine. */
+  const atCap = new Set<string>();
+  const waitForMachine = new Set<string>();
   /** Runtimes whose replaced versions are to be cut rather than drained, once. */
   const evictions = new Set<string>();
   const stopping = new AbortController();
@@ -151,6 +155,7 @@ export function createScaler(options: ScalerOptions) {
     const endpoints = isServed ? servedEndpoints(runtime, await store.endpoints(runtimeId), versions) : [];
     // From here on nothing is awaited: what is counted stays so until it is acted on.
     unmet.delete(runtimeId);
+    waitForMachine.delete(runtimeId);
     short.delete(runtimeId);
     if (!isServed) return forget(runtimeId);
     const referenced = referencedVersions(endpoints);
@@ -169,9 +174,11 @@ export function createScaler(options: ScalerOptions) {
         continue;
       }
       for (const { id } of own) instances.revive(id);
-      if (failureOf(runtimeId, version.version) !== undefined)
+      if (failureOf(runtimeId, version.version) !== undefined) {
         tellNoRoom(runtimeId, version.version, undefined);
-      else scale(runtime, version, own, wanted.minInstances);
+        // While it rests, what runs is all there is.
+        setAtCap(runtimeId, version.version, own.length > 0);
+      } else scale(runtime, version, own, wanted.minInstances);
     }
     cutOldest(runtimeId, versions, endpoints, replaced);
   };
@@ -224,22 +231,27 @@ export function createScaler(options: ScalerOptions) {
     const ofRuntime = instances
       .of(runtime.id)
       .filter(({ state }) => state === 'starting' || state === 'ready').length;
+    const machineRoom = options.maxInstances - instances.all().length;
+    const isStarting = live.some(({ state }) => state === 'starting');
+    if (machineRoom <= 0) waitForMachine.add(runtime.id);
+    const room = Math.min(options.maxInstancesPerRuntime - ofRuntime, machineRoom);
+    setAtCap(runtime.id, version.version, room <= 0 && !isStarting);
     const decision = decideScale({
       instances: live.map((instance) => ({
         id: instance.id,
         state: instance.state as 'starting' | 'ready' | 'draining',
         inFlight: instance.inFlight,
+        sessions: instance.sessions,
         idleMs: idleMs(instance),
       })),
       ...(waiting ?? { queued: 0, inFlight: 0 }),
-      slotsPerInstance: version.spec.sessionConcurrencyLimitPerInstance ?? 1,
+      slotsPerInstance: sessionsPerInstance(version.spec),
       minInstances,
       maxInstances: running + Math.max(0, options.maxInstancesPerRuntime - ofRuntime),
       idleStopMs: options.idleStopMs,
     });
     let granted = 0;
     if (decision.action === 'start') {
-      const machineRoom = options.maxInstances - instances.all().length;
       granted = grantStarts(decision.count, ofRuntime, machineRoom, [...short.values()]);
       for (let i = 0; i < granted; i++) startOne(runtime, version, decision.reason);
       if (granted < decision.count) short.set(runtime.id, ofRuntime + granted);
@@ -275,7 +287,7 @@ export function createScaler(options: ScalerOptions) {
     const id = pickToMakeRoom(
       spare.map((instance) => ({
         id: instance.id,
-        idleMs: instance.inFlight === 0 ? idleMs(instance) : undefined,
+        idleMs: instance.inFlight === 0 && instance.sessions === 0 ? idleMs(instance) : undefined,
       })),
       SPARE_AFTER_MS,
     );
@@ -302,6 +314,14 @@ export function createScaler(options: ScalerOptions) {
     );
   };
 
+  const setAtCap = (runtimeId: string, version: number, isSo: boolean) => {
+    const id = key(runtimeId, version);
+    if (atCap.has(id) === isSo) return;
+    if (isSo) atCap.add(id);
+    else atCap.delete(id);
+    options.publish(runtimeId);
+  };
+
   const loop: Loop = createLoop({
     work: (runtimeId) => evaluate(runtimeId),
     onError: (runtimeId, error) => log.error({ err: error, agentRuntimeId: runtimeId }, 'scaling failed'),
@@ -311,7 +331,7 @@ export function createScaler(options: ScalerOptions) {
     const at = now();
     if (isClockGap(lastTick, at)) idleFloor = at;
     lastTick = at;
-    for (const runtimeId of new Set([...idleFor(at), ...unmet])) loop.enqueue(runtimeId);
+    for (const runtimeId of new Set([...idleFor(at), ...unmet, ...waitForMachine])) loop.enqueue(runtimeId);
     health.tick(at, idleFloor);
   };
 
@@ -319,8 +339,10 @@ export function createScaler(options: ScalerOptions) {
     instances
       .all()
       .filter(
-        ({ idleSince }) =>
-          idleSince !== undefined && at - Math.max(idleSince, idleFloor) >= options.idleStopMs,
+        ({ idleSince, sessions }) =>
+          idleSince !== undefined &&
+          sessions === 0 &&
+          at - Math.max(idleSince, idleFloor) >= options.idleStopMs,
       )
       .map(({ runtimeId }) => runtimeId);
 
@@ -332,6 +354,7 @@ export function createScaler(options: ScalerOptions) {
     /** Why a version that has no instance can have none at present. */
     noRoomFor: (runtimeId: string, version: number): string | undefined =>
       noRoom.get(key(runtimeId, version)),
+    isAtCap: (runtimeId: string, version: number): boolean => atCap.has(key(runtimeId, version)),
 
     /** What the clock does every second; for tests, which have a clock of their own. */
     tick,
@@ -361,7 +384,7 @@ export function createScaler(options: ScalerOptions) {
       if (calls.queued > 0) loop.enqueue(runtimeId);
     },
 
-    reportUsage(usage: readonly { id: string; inFlight: number; idleMs: number }[]): void {
+    reportUsage(usage: readonly InstanceUsage[]): void {
       const at = now();
       // The gateway, too, may have been asleep.
       if (isClockGap(lastUsage, at)) idleFloor = at;
@@ -379,6 +402,7 @@ export function createScaler(options: ScalerOptions) {
     /** A new version serves, or the runtime is gone: old failures say nothing any more. */
     forgetFailures(runtimeId: string): void {
       for (const id of failures.keys()) if (id.startsWith(`${runtimeId}/`)) clearFailure(id);
+      for (const id of atCap) if (id.startsWith(`${runtimeId}/`)) atCap.delete(id);
     },
 
     async close(): Promise<void> {

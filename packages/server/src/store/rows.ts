@@ -22,6 +22,7 @@ export interface Tables {
   keys: KeyTable;
   nonces: NonceTable;
   audit_events: AuditEventTable;
+  sessions: SessionTable;
 }
 
 interface WorkspaceTable {
@@ -100,6 +101,17 @@ export interface KeyTable {
   created_by: string;
   created_at: string;
   expires_at: string | null;
+}
+
+export interface SessionTable {
+  id: string;
+  runtime_id: string;
+  endpoint_name: string;
+  key_id: string | null;
+  version: number;
+  instance_id: string;
+  created_at: string;
+  last_used_at: string;
 }
 
 interface NonceTable {

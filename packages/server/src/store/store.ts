@@ -122,6 +122,18 @@ export interface Store {
   /** Newest first. */
   listAuditEvents(limit: number): Promise<AuditEventRecord[]>;
 
+  /**
+   * Writes down where sessions are bound now, in place of what was known of them, and forgets those that have ended. What
+   * belongs to a runtime that is gone is passed over.
+   */
+  saveSessions(changed: readonly SessionRecord[], endedIds: readonly string[]): Promise<void>;
+  /** Forgets the sessions of all other instances. */
+  keepSessionsOf(instanceIds: readonly string[]): Promise<void>;
+  /** All of them, oldest first. */
+  sessions(): Promise<SessionRecord[]>;
+  getSession(id: string): Promise<SessionRecord | undefined>;
+  listSessions(filter: SessionFilter, page: PageRequest): Promise<PageResult<SessionRecord>>;
+
   /** Digests of every code package that a runtime or a version refers to. */
   artifactDigests(): Promise<Set<string>>;
 
@@ -322,6 +334,27 @@ export interface AnswerToKeep<R> {
 export interface KeptAnswer {
   bodySha256: string;
   data: unknown;
+}
+
+/** A session and the instance it is bound to; they go with their runtime. */
+export interface SessionRecord {
+  /** A hash of its name: the session's own id is nowhere kept. */
+  id: string;
+  runtimeId: string;
+  endpointName: string;
+  /** Undefined: anonymous. */
+  keyId: string | undefined;
+  version: number;
+  instanceId: string;
+  createdAt: string;
+  lastUsedAt: string;
+}
+
+export interface SessionFilter {
+  runtimeId?: string | undefined;
+  endpointName?: string | undefined;
+  /** Of the runtime; any of them, none: all. */
+  workspaceIds?: readonly string[] | undefined;
 }
 
 export interface RuntimeFilter {

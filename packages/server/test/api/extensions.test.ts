@@ -1,16 +1,31 @@
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunningNow } from '../../src/api/deps.ts';
+import type { SessionInfo } from '../../src/api/sessions.ts';
+import type { SessionRecord } from '../../src/store/store.ts';
 import { ABSENT, openTestApi, runtimeAt, type TestApi } from './harness.ts';
 
 let api: TestApi;
 let running: RunningNow[] = [];
+const hash = (of: string) => createHash('md5').update(of).digest('hex');
+const ended: string[] = [];
 beforeAll(async () => {
-  api = await openTestApi({ deps: { instances: () => running } });
+  const sessions = {
+    openCallsOf: (id: string) => (id === hash('one') ? 2 : 0),
+    end: async (id: string) => {
+      ended.push(id);
+      await api.store.saveSessions([], [id]);
+    },
+  };
+  api = await openTestApi({ deps: { instances: () => running, sessions } });
 });
 afterAll(() => api.close());
 
-const send = <T>(url: string) => api.send<{ items: T[] }>({ method: 'GET', url: `/runstead/v1${url}` });
+const send = <T>(url: string) =>
+  api.send<{ items: T[]; total?: number; pageNumber?: number; pageSize?: number }>({
+    method: 'GET',
+    url: `/runstead/v1${url}`,
+  });
 
 describe('events', () => {
   it('are newest first, up to a limit', async () => {
@@ -89,5 +104,90 @@ describe('instances', () => {
       code: 'ERR_BAD_REQUEST',
       message: 'agentRuntimeId must be a UUID (got "x")',
     });
+  });
+});
+
+describe('sessions', () => {
+  const bind = async (of: string, runtimeId: string, more: Partial<SessionRecord> = {}) =>
+    api.store.saveSessions(
+      [
+        {
+          id: hash(of),
+          runtimeId,
+          endpointName: 'Default',
+          keyId: undefined,
+          version: 1,
+          instanceId: ABSENT,
+          createdAt: '2026-01-02T03:04:05.000Z',
+          lastUsedAt: '2026-01-02T03:05:05.000Z',
+          ...more,
+        },
+      ],
+      [],
+    );
+
+  it('are listed with where they are and whose, page by page', async () => {
+    const runtime = await runtimeAt(api, 'READY');
+    await bind('one', runtime.id, { keyId: 'rak1', createdAt: '2026-01-02T03:04:06.000Z' });
+    await bind('two', runtime.id, { endpointName: 'canary' });
+    const { data } = await send<SessionInfo>(`/sessions?agentRuntimeId=${runtime.id}`);
+    expect(data).toMatchObject({ total: 2, pageNumber: 1, pageSize: 50 });
+    expect(data.items).toEqual([
+      {
+        sessionHash: hash('one'),
+        agentRuntimeId: runtime.id,
+        agentRuntimeName: runtime.name,
+        agentRuntimeEndpointName: 'Default',
+        agentRuntimeVersion: '1',
+        instanceId: ABSENT,
+        keyId: 'rak1',
+        createdAt: '2026-01-02T03:04:06.000Z',
+        lastUsedAt: '2026-01-02T03:05:05.000Z',
+        openCalls: 2,
+      },
+      expect.objectContaining({ sessionHash: hash('two'), openCalls: 0 }),
+    ]);
+    expect(data.items[1]).not.toHaveProperty('keyId');
+    const of = async (query: string) =>
+      (await send<SessionInfo>(`/sessions?agentRuntimeId=${runtime.id}&${query}`)).data.items.map(
+        ({ sessionHash }) => sessionHash,
+      );
+    expect(await of('agentRuntimeEndpointName=canary')).toEqual([hash('two')]);
+    expect(await of('pageSize=1&pageNumber=2')).toEqual([hash('two')]);
+  });
+
+  it.each([
+    ['agentRuntimeId=x', 'ERR_BAD_REQUEST', /^agentRuntimeId must be a UUID/],
+    [
+      'agentRuntimeEndpointName=a/b',
+      'ERR_VALIDATION_FAILED',
+      /^agentRuntimeEndpointName must be the name of/,
+    ],
+    ['pageNumber=0', 'ERR_VALIDATION_FAILED', /^pageNumber must be an integer/],
+  ])('are not listed by %s', async (query, code, message) => {
+    expect(await send(`/sessions?${query}`)).toMatchObject({
+      status: 400,
+      code,
+      message: expect.stringMatching(message),
+    });
+  });
+
+  const end = (text: string) =>
+    api.send<SessionInfo>({ method: 'DELETE', url: `/runstead/v1/sessions/${text}` });
+
+  it('are ended once', async () => {
+    const { id } = await runtimeAt(api, 'READY');
+    await bind('three', id);
+    expect(await end(hash('three'))).toMatchObject({ status: 200, data: { sessionHash: hash('three') } });
+    expect(ended).toEqual([hash('three')]);
+    expect(await end(hash('three'))).toMatchObject({ status: 404, code: 'ERR_NOT_FOUND' });
+  });
+
+  it('are not ended by their own id, and neither answer nor audit repeats it', async () => {
+    const answer = await end('my-own-session-id');
+    expect(answer).toMatchObject({ status: 400, code: 'ERR_BAD_REQUEST' });
+    const [event] = await api.store.listAuditEvents(1);
+    expect(event).toMatchObject({ operation: 'EndSession', status: 400, resource: '…' });
+    expect(answer.text).not.toContain('my-own-session-id');
   });
 });

@@ -135,6 +135,7 @@ export async function openTestApi(
     scalingStatus: () => ({ currentInstances: 0, minInstances: 0, targetInstances: 0 }),
     instances: () => [],
     metrics: async () => 'runstead_gateway_up 1\n',
+    sessions: { openCallsOf: () => 0, end: async () => {} },
     ...options.deps,
   });
   let listening: Promise<string> | undefined;

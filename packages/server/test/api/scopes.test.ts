@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { type OperationName, operationPaths } from '@runstead/contract';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { hashKey, KeyRing } from '../../src/auth/key-ring.ts';
@@ -32,6 +33,7 @@ interface Target {
   runtimeName: string;
   endpointId: string;
   keyId: string;
+  sessionHash: string;
 }
 
 interface Request {
@@ -100,7 +102,18 @@ async function targetIn(workspaceId: string): Promise<Target> {
     startedAt: new Date().toISOString(),
     inFlight: 0,
   } as unknown as Instance);
+  const sessionHash = createHash('md5').update(runtime.id).digest('hex');
+  const at = new Date().toISOString();
+  const session = {
+    id: sessionHash,
+    runtimeId: runtime.id,
+    endpointName: 'prod',
+    keyId: undefined,
+    version: 1,
+  };
+  await api.store.saveSessions([{ ...session, instanceId: 'i', createdAt: at, lastUsedAt: at }], []);
   return {
+    sessionHash,
     workspaceId,
     workspaceName: workspace.name,
     runtimeId: runtime.id,
@@ -117,6 +130,7 @@ const NOWHERE: Target = {
   runtimeName: 'absent-runtime',
   endpointId: ABSENT,
   keyId: 'rak00000000000000000000',
+  sessionHash: '0'.repeat(32),
 };
 
 function send<T = Record<string, unknown>>(
@@ -142,7 +156,7 @@ function requestOf(name: Name, target: Target): Request {
 }
 
 function shapes(target: Target): Record<Name, Request> {
-  const { workspaceId, workspaceName, runtimeId, runtimeName, endpointId, keyId } = target;
+  const { workspaceId, workspaceName, runtimeId, runtimeName, endpointId, keyId, sessionHash } = target;
   const of = (operation: OperationName, body?: unknown, query = ''): Request => {
     const { method, path } = operationPaths[operation];
     const url = path
@@ -175,6 +189,8 @@ function shapes(target: Target): Record<Name, Request> {
     DeleteWorkspace: of('DeleteWorkspace'),
     ListEvents: { method: 'GET', url: `/runstead/v1/runtimes/${runtimeId}/events` },
     ListInstances: { method: 'GET', url: `/runstead/v1/instances?agentRuntimeId=${runtimeId}` },
+    ListSessions: { method: 'GET', url: `/runstead/v1/sessions?agentRuntimeId=${runtimeId}` },
+    EndSession: { method: 'DELETE', url: `/runstead/v1/sessions/${sessionHash}` },
     CreateKey: {
       method: 'POST',
       url: '/runstead/v1/keys',
@@ -202,6 +218,7 @@ const FOREIGN: Partial<Record<Name, number>> = {
   ListAgentRuntimes: 200,
   ListWorkspaces: 200,
   ListInstances: 200,
+  ListSessions: 200,
   ListKeys: 200,
 };
 
@@ -281,7 +298,12 @@ describe('the table of permissions', () => {
 /** Of an operation, its path as the router has it. */
 function patternOf(name: Name): string {
   const markers = { ...NOWHERE, runtimeId: ':agentRuntimeId', endpointId: ':agentRuntimeEndpointId' };
-  const { url } = requestOf(name, { ...markers, workspaceId: ':workspaceId', keyId: ':keyId' });
+  const { url } = requestOf(name, {
+    ...markers,
+    workspaceId: ':workspaceId',
+    keyId: ':keyId',
+    sessionHash: ':sessionHash',
+  });
   return url.split('?', 1)[0]!;
 }
 

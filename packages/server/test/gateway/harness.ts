@@ -15,7 +15,13 @@ import { join } from 'node:path';
 import pino from 'pino';
 import { afterEach, expect } from 'vitest';
 import { PRIVATE_NETWORKS } from '../../src/domain/private-access.ts';
-import type { InstanceRoute, KeyRoute, RuntimeRoute, UpMessage } from '../../src/feed/messages.ts';
+import type {
+  InstanceRoute,
+  KeyRoute,
+  RuntimeRoute,
+  SessionRoute,
+  UpMessage,
+} from '../../src/feed/messages.ts';
 import { type ControlEnd, createFeedPair, type GatewayEnd } from '../../src/feed/port.ts';
 import type { GatewaySettings } from '../../src/gateway/settings.ts';
 import { type GatewayOptions, type RunningGateway, startGateway } from '../../src/gateway/start-gateway.ts';
@@ -89,7 +95,7 @@ export interface TestGateway {
   /** Another control process in place of the one there was: `control` and `said` are its own from then on. */
   nextControl(): void;
   /** Sends a snapshot and waits until it is in force. */
-  snapshot(runtimes: RuntimeRoute[], keys?: KeyRoute[]): Promise<void>;
+  snapshot(runtimes: RuntimeRoute[], keys?: KeyRoute[], sessions?: SessionsKnown): Promise<void>;
   /** Sends one runtime's routes and waits until they are in force. */
   routes(runtime: RuntimeRoute | { runtimeId: string; gone: true }): Promise<void>;
 }
@@ -102,6 +108,13 @@ export interface TestGatewayOptions {
   times?: GatewayOptions['times'];
   runtimes?: RuntimeRoute[];
   keys?: KeyRoute[];
+  known?: SessionsKnown;
+}
+
+/** Of an earlier gateway. */
+export interface SessionsKnown {
+  sessions?: SessionRoute[];
+  sessionSecret?: string;
 }
 
 export async function startTestGateway(options: TestGatewayOptions = {}): Promise<TestGateway> {
@@ -147,9 +160,9 @@ export async function startTestGateway(options: TestGatewayOptions = {}): Promis
       come(next.gateway);
     },
     of: (type) => said.filter((message) => message.type === type) as never,
-    snapshot: async (runtimes, keys = []) => {
+    snapshot: async (runtimes, keys = [], known = {}) => {
       sequence++;
-      test.control.send({ type: 'snapshot', sequence, runtimes, keys });
+      test.control.send({ type: 'snapshot', sequence, runtimes, keys, ...known });
       await inForce(sequence);
     },
     routes: async (runtime) => {
@@ -164,7 +177,7 @@ export async function startTestGateway(options: TestGatewayOptions = {}): Promis
       await inForce(sequence);
     },
   };
-  await test.snapshot(options.runtimes ?? [], options.keys);
+  await test.snapshot(options.runtimes ?? [], options.keys, options.known);
   return test;
 }
 
@@ -213,6 +226,9 @@ export interface VersionShape {
   slots?: number;
   instances?: (TestAgent | InstanceRoute)[];
   failure?: string;
+  isolated?: true;
+  atCap?: true;
+  sessionIdleSeconds?: number;
 }
 
 /** A runtime `echo` with an endpoint `Default`, by default all on version 1. */
@@ -220,7 +236,8 @@ export function runtime(
   shape: Partial<RuntimeRoute> & { serves?: VersionShape[]; shares?: Record<number, number> } = {},
 ): RuntimeRoute {
   const { serves = [{}], shares, ...rest } = shape;
-  const versions = serves.map(({ version = 1, slots = 1, instances = [], failure }) => ({
+  const versions = serves.map(({ version = 1, slots = 1, instances = [], failure, ...more }) => ({
+    ...more,
     version,
     slotsPerInstance: slots,
     instances: instances.map((instance) => ('id' in instance ? instance : instanceOf(instance))),

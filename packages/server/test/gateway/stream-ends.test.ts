@@ -83,13 +83,24 @@ test('a stream that is cut at the end of a shutdown is told so', async () => {
   expect(state.text).toContain('The server is shutting down');
 });
 
-test('a call that has no answer yet when its instance is cut is told 503', async () => {
-  const agent = await startAgent(() => {});
-  const gateway = await startTestGateway({ runtimes: [runtime({ serves: [{ instances: [agent] }] })] });
-  const reply = call(gateway.port, INVOKE, { body: '{}' });
-  await until(() => agent.accepted.length === 1, 'the agent to be asked');
+test('a call that has no answer yet when its instance is cut may still get it, and is told 503 when that stops', async () => {
+  const open: (() => void)[] = [];
+  const agent = await startAgent((_, response) => void open.push(() => response.end('in time')));
+  const gateway = await startTestGateway({
+    runtimes: [runtime({ serves: [{ instances: [agent], slots: 2 }] })],
+  });
+  const first = call(gateway.port, INVOKE, { body: '{}' });
+  await until(() => open.length === 1, 'the first call');
+  const second = call(gateway.port, INVOKE, { body: '{}' });
+  await until(() => open.length === 2, 'the second call');
   gateway.control.send({ type: 'cut', instanceId: `instance-${agent.port}`, reason: 'It goes' });
-  expect((await reply).status).toBe(503);
+  await gateway.routes({ runtimeId: 'none', gone: true });
+  open[0]!();
+  expect((await first).body).toBe('in time');
+  await agent.close();
+  const reply = await second;
+  expect(reply.status).toBe(503);
+  expect(reply.json().error.message).toBe('It goes');
 });
 
 test('an answer that is no event stream has nothing added when it is cut', async () => {

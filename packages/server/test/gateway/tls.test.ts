@@ -386,3 +386,16 @@ async function untilAsync(look: () => Promise<boolean>): Promise<void> {
   const endMs = performance.now() + 8000;
   while (!(await look())) if (performance.now() > endMs) throw new Error('never came');
 }
+
+test('the session cookie of a call that came over TLS goes back over TLS alone', async () => {
+  const agent = await startAgent((_, response) => response.end('ok'));
+  const [route] = serving(agent);
+  route!.endpoints[0]!.affinity = { by: 'cookie' };
+  const gateway = await startTls({ runtimes: [route!] });
+  const { fields } = await tlsCall(gateway.tlsPort, INVOKE);
+  expect(fields['set-cookie']).toEqual([
+    expect.stringMatching(/^runstead-session=.*; SameSite=Lax; Secure$/),
+  ]);
+  const plain = await call(gateway.port, INVOKE);
+  expect(plain.headers['set-cookie']).toEqual([expect.stringMatching(/; SameSite=Lax$/)]);
+});

@@ -162,3 +162,21 @@ test('an offer to speak HTTP/2 is passed over, on both planes', async () => {
     expect(reply.body).toBe('the body');
   }
 });
+
+test('a WebSocket is a call of its session: it keeps the session and goes to its instance', async () => {
+  const agents = await Promise.all([startEcho(), startEcho(), startEcho()]);
+  const gateway = await startTestGateway({
+    runtimes: [runtime({ serves: [{ instances: agents, slots: 9 }] })],
+  });
+  const opened: number[] = [];
+  for (const agent of agents) agent.server.prependListener('upgrade', () => opened.push(agent.port));
+  for (const told of ['new', 'bound', 'bound', 'bound']) {
+    const { socket, state } = await rawConnection(gateway.port);
+    socket.write(handshake(INVOKE, 'X-AgentRun-Session-ID: chat', 'Cookie: runstead-session=x; a=1'));
+    await until(() => state.text.includes('\r\n\r\n'), 'the handshake');
+    expect(state.text).toMatch(/^HTTP\/1\.1 101 /);
+    expect(state.text).toContain(`x-runstead-session: ${told}\r\n`);
+  }
+  expect(new Set(opened).size).toBe(1);
+  expect(opened).toHaveLength(4);
+});

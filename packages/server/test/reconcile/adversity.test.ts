@@ -262,6 +262,7 @@ describe('the control process', () => {
       now: () => 0,
       log,
       onChange: () => {},
+      onGone: () => {},
       onExit: ({ id }) => exits.push(id),
     });
     const spec = { instanceId: 'i', runtimeId: 'r', revision: 1, environment: {} } as never;
@@ -290,6 +291,7 @@ describe('the control process', () => {
       now: () => 0,
       log,
       onChange: () => {},
+      onGone: () => {},
       onExit: () => {},
     });
     const started = instances.start(
@@ -316,6 +318,9 @@ describe('the control process', () => {
       noRoomFor: () => undefined,
       progress: () => undefined,
       keys: () => [],
+      isAtCap: () => false,
+      sessions: async () => [],
+      sessionSecret: '',
       log,
     });
     let goOn = () => {};
@@ -348,6 +353,7 @@ describe('the control process', () => {
       now: () => time,
       log,
       onChange: () => {},
+      onGone: () => {},
       onExit: () => {},
     });
     let evaluations = 0;

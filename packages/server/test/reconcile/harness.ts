@@ -27,7 +27,7 @@ export interface TestServer {
   invoke(
     name: string,
     path?: string,
-    options?: { endpoint?: string; signal?: AbortSignal },
+    options?: { endpoint?: string; signal?: AbortSignal; headers?: Record<string, string> },
   ): Promise<Response>;
   create(name: string, more?: object): Promise<string>;
   /** As `create`, with nothing of a package. */
@@ -35,7 +35,7 @@ export interface TestServer {
   /** Waits until the runtime is decided. */
   decided(id: string): Promise<AgentRuntime>;
   /** Asks the API for anything below it. */
-  api(path: string): Promise<Answer>;
+  api(path: string, method?: string): Promise<Answer>;
   /** The gateway is lost and another takes its place. */
   replaceGateway(): Promise<void>;
   /** Ends the server and starts it again; instances run on unless they are to end. */
@@ -98,13 +98,13 @@ export async function withServer(
     dataDir,
     driver,
     url: () => url,
-    api: (path) => request('GET', path),
+    api: (path, method = 'GET') => request(method, path),
     call: (operation, ids = {}, body) => {
       const { method, path } = operationPaths[operation];
       return request(method, fillPath(path, ids as never), body);
     },
-    invoke: (name, path = '/', { endpoint = 'Default', signal } = {}) =>
-      fetch(`${url}${invocationPath(name, endpoint)}${path}`, signal ? { signal } : {}),
+    invoke: (name, path = '/', { endpoint = 'Default', ...options } = {}) =>
+      fetch(`${url}${invocationPath(name, endpoint)}${path}`, options),
     async create(name, more = {}) {
       const { status, data, message } = await server.call(
         'CreateAgentRuntime',

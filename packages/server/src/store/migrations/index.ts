@@ -3,6 +3,7 @@ import { eventOutput } from './0002-event-output.ts';
 import { workspaces } from './0003-workspaces.ts';
 import { keptAnswers } from './0004-kept-answers.ts';
 import { keys } from './0005-keys.ts';
+import { sessions } from './0006-sessions.ts';
 
 /**
  * Forward only, in order; the database's version is how many have run. A published migration is never edited: what it
@@ -14,4 +15,5 @@ export const migrations: readonly (readonly string[])[] = [
   workspaces,
   keptAnswers,
   keys,
+  sessions,
 ];

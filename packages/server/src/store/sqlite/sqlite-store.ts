@@ -23,6 +23,7 @@ import {
   type PageResult,
   type RuntimeFilter,
   type RuntimeRecord,
+  type SessionFilter,
   type Store,
   type WorkspaceRecord,
 } from '../store.ts';
@@ -31,6 +32,7 @@ import { findKeptAnswer, keepAnswer } from './kept-answers.ts';
 import { migrate } from './migrate.ts';
 import { type OpenDatabase, openDatabase } from './open-database.ts';
 import { checkSecretsKey, sealEarlier } from './seal-earlier.ts';
+import { sessionQueries, toSession } from './session-queries.ts';
 
 /**
  * Opens the store in a SQLite file and brings it up to date: its secrets sealed, its schema of this release.
@@ -93,6 +95,12 @@ function createSqliteStore(database: OpenDatabase, box: SecretBox): Store {
     getRuntime,
     getEndpoint,
     ...accessQueries(db, box),
+    ...sessionQueries(db),
+
+    async listSessions(filter, page) {
+      const { items, total } = await newestFirst(db, 'sessions', (where) => ofSessions(where, filter), page);
+      return { items: items.map(toSession), total };
+    },
 
     async createRuntime({ id, name, workspaceId, spec, at }, keep) {
       const row = {
@@ -532,7 +540,7 @@ function createSqliteStore(database: OpenDatabase, box: SecretBox): Store {
 }
 
 /** Tables whose lists are newest first, ties by id. */
-type Listed = 'runtimes' | 'endpoints' | 'workspaces';
+type Listed = 'runtimes' | 'endpoints' | 'workspaces' | 'sessions';
 
 /**
  * Rows of one page and the number of all. Which rows they are is found by their keys alone, in the order of an index; only
@@ -544,7 +552,7 @@ async function newestFirst<T extends Listed>(
   matching: (where: ExpressionBuilder<Tables, T>) => Expression<SqlBool>,
   { pageNumber, pageSize, after }: PageRequest,
 ): Promise<PageResult<Selectable<Tables[T]>>> {
-  // The three have id and created_at alike; the compiler follows one of them.
+  // All of them have id and created_at alike; the compiler follows one of them.
   const rows = db.selectFrom(table as 'runtimes');
   const all = rows.where(matching as unknown as Matching);
   const { total } = await all
@@ -580,7 +588,21 @@ function matches(where: ExpressionBuilder<Tables, 'runtimes'>, filter: RuntimeFi
   return where.and(conditions);
 }
 
-function nameMatches<T extends Listed>(
+function ofSessions(where: ExpressionBuilder<Tables, 'sessions'>, filter: SessionFilter) {
+  const conditions = [];
+  if (filter.runtimeId !== undefined) conditions.push(where('runtime_id', '=', filter.runtimeId));
+  if (filter.endpointName !== undefined) conditions.push(where('endpoint_name', '=', filter.endpointName));
+  if (filter.workspaceIds?.length) {
+    const within = where
+      .selectFrom('runtimes')
+      .select('runtimes.id')
+      .where('runtimes.workspace_id', 'in', [...filter.workspaceIds]);
+    conditions.push(where('runtime_id', 'in', within));
+  }
+  return where.and(conditions);
+}
+
+function nameMatches<T extends 'runtimes' | 'endpoints' | 'workspaces'>(
   where: ExpressionBuilder<Tables, T>,
   name: string,
   mode: 'exact' | 'fuzzy',
