@@ -1,5 +1,3 @@
-import { randomUUID } from 'node:crypto';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { message } from './belongings.mjs';
@@ -15,11 +13,15 @@ const DIST = new URL('../../packages/server/dist/', import.meta.url);
  */
 export async function startGateway(belongings, routes, { config = {}, profile } = {}) {
   const { loadConfig } = await import(new URL('config.js', DIST));
+  const { meetGateway } = await import(new URL('feed/meeting.js', DIST));
   const { planListeners } = await import(new URL('gateway/listen-plan.js', DIST));
   const { gatewayProcessSettings, SETTINGS_VARIABLE } = await import(new URL('gateway/settings.js', DIST));
   const settled = loadConfig({ host: '127.0.0.1', port: 0, ...config }, {});
-  const nobody = join(tmpdir(), `runstead-bench-${randomUUID()}.sock`);
-  const settings = gatewayProcessSettings(settled, planListeners(settled), undefined, nobody);
+  const folder = await belongings.folder();
+  const settings = {
+    ...gatewayProcessSettings(settled, planListeners(settled), undefined, join(folder, 'nobody.sock')),
+    feedSocket: join(folder, 'feed.sock'),
+  };
 
   const child = belongings.fork(fileURLToPath(new URL('gateway/main.js', DIST)), [], {
     execArgv: profile
@@ -27,30 +29,51 @@ export async function startGateway(belongings, routes, { config = {}, profile } 
       : [],
     env: { ...process.env, [SETTINGS_VARIABLE]: JSON.stringify(settings) },
   });
+  await message(child, (said) => said === 'ready');
+  const { feed } = await meetGateway(settings.feedSocket, MEET_WITHIN_MS);
+  child.disconnect();
+  const heard = listening(feed);
   // A profile is written by a process that ends by itself.
-  child.bidFarewell = () => bidden(child);
-  const said = await message(child, ({ type }) => type === 'listening' || type === 'listen-failed');
+  child.bidFarewell = () => bidden(child, feed);
+  feed.send({ type: 'listen' });
+  const said = await heard(({ type }) => type === 'listening' || type === 'listen-failed');
   if (said.type === 'listen-failed') throw new Error(said.reason);
   let sequence = 0;
   const install = async ({ runtimes, keys = [] }) => {
     const mine = ++sequence;
-    child.send({ type: 'snapshot', sequence: mine, runtimes, keys });
-    await message(child, (answer) => answer.type === 'installed' && answer.sequence === mine);
+    feed.send({ type: 'snapshot', sequence: mine, runtimes, keys });
+    await heard((answer) => answer.type === 'installed' && answer.sequence === mine);
   };
   await install(routes);
   return { pid: child.pid, port: said.port, install };
 }
 
+/** How long a gateway that has loaded may take to answer, in ms. */
+const MEET_WITHIN_MS = 5000;
+
+/** @returns waits for the next message of a feed that passes the test */
+function listening(feed) {
+  const waiting = new Set();
+  feed.onMessage((said) => {
+    for (const one of waiting) {
+      if (!one.test(said)) continue;
+      waiting.delete(one);
+      one.resolve(said);
+    }
+  });
+  return (test) => new Promise((resolve) => waiting.add({ test, resolve }));
+}
+
 /** Long enough for a profile to be written, in ms. */
 const LEAVE_WITHIN_MS = 10_000;
 
-function bidden(child) {
+function bidden(child, feed) {
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, LEAVE_WITHIN_MS);
     child.once('exit', () => {
       clearTimeout(timer);
       resolve();
     });
-    child.send({ type: 'shutdown', graceMs: 0 });
+    feed.send({ type: 'shutdown', graceMs: 0 });
   });
 }
