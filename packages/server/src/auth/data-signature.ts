@@ -60,12 +60,30 @@ export function verifyDataSignature(
     canonicalQuery: canonicalDataQuery,
     payloadHash: UNSIGNED_PAYLOAD,
   });
-  const signingKey = [day, region, ...DATA_SCOPE].reduce<Buffer>(
-    (chain, part) => hmac(chain, part),
-    Buffer.from(`aliyun_v4${key.accessKeySecret}`),
-  );
+  const signingKey = signingKeyOf(key, day, region);
   if (!isSignature(hmac(signingKey, text), signature)) {
     throw mismatch('the request is not what was signed, or it was signed with another secret');
   }
   return key;
+}
+
+/** What requests of one key, day and region are signed with. */
+interface SigningKey {
+  day: string;
+  region: string;
+  secret: Buffer;
+}
+
+/** Four hashes for each key and day in place of each call; a key that is replaced takes what was derived along. */
+const derived = new WeakMap<PlatformKey, SigningKey>();
+
+function signingKeyOf(key: PlatformKey, day: string, region: string): Buffer {
+  const known = derived.get(key);
+  if (known?.day === day && known.region === region) return known.secret;
+  const secret = [day, region, ...DATA_SCOPE].reduce<Buffer>(
+    (chain, part) => hmac(chain, part),
+    Buffer.from(`aliyun_v4${key.accessKeySecret}`),
+  );
+  derived.set(key, { day, region, secret });
+  return secret;
 }
