@@ -1,8 +1,10 @@
 import type { CustomDomain } from '../domain/custom-domains.ts';
 import { isPrivateCall, type PrivateAccess } from '../domain/private-access.ts';
-import { forwardedFields, isPassedOn, type Provenance, type ProxyTrust, provenance } from './forwarded.ts';
+import type { FieldSection } from '../http/fields.ts';
+import { forwardedFields, PASSED_ON, type Provenance, type ProxyTrust, provenance } from './forwarded.ts';
+import { lines } from './headers.ts';
 import { type Caller, checkHost, type HostPolicy } from './host-check.ts';
-import { fieldValues, type RequestHead } from './request-head.ts';
+import type { RequestHead } from './request-head.ts';
 import { type Resolved, resolve } from './resolve.ts';
 
 /**
@@ -15,14 +17,15 @@ export class ConnectionMemory {
   #domain: CustomDomain | undefined = undefined;
   #resolved: Resolved | undefined = undefined;
   #from: Provenance | undefined = undefined;
-  #forwarded: readonly string[] | undefined = undefined;
+  #forwarded: string | undefined = undefined;
   #privateHost: string | undefined = undefined;
   #privateCaller: string | undefined = undefined;
   #isPrivate = false;
 
   /** @throws as `checkHost` */
-  callerOf(policy: HostPolicy, head: RequestHead, host: string | undefined): Caller {
-    const isPage = fieldValues(head.fields, 'origin').length > 0;
+  callerOf(policy: HostPolicy, head: RequestHead, section: FieldSection): Caller {
+    const { host } = section;
+    const isPage = section.has('origin');
     if (!isPage && this.#caller !== undefined && this.#caller.host === host) return this.#caller;
     const caller = checkHost(policy, head);
     if (!isPage) this.#caller = caller;
@@ -49,20 +52,21 @@ export class ConnectionMemory {
   }
 
   /** What an agent is told of it. */
-  forwardedFieldsOf(from: Provenance): readonly string[] {
-    if (from !== this.#from) return forwardedFields(from);
-    this.#forwarded ??= forwardedFields(from);
+  forwardedLinesOf(from: Provenance): string {
+    if (from !== this.#from) return lines(forwardedFields(from));
+    this.#forwarded ??= lines(forwardedFields(from));
     return this.#forwarded;
   }
 
   /** A trusted proxy may vouch for an address, but not that a caller is on this machine: that only a connection proves. */
   isPrivate(
     access: PrivateAccess,
-    { fields }: RequestHead,
+    section: FieldSection,
     { hostname }: Caller,
     { caller }: Provenance,
   ): boolean {
-    if (isPassedOn(fields)) return isPrivateCall(access, { host: hostname, peer: caller, isPassedOn: true });
+    if (PASSED_ON.some((name) => section.has(name)))
+      return isPrivateCall(access, { host: hostname, peer: caller, isPassedOn: true });
     if (this.#privateHost !== hostname || this.#privateCaller !== caller) {
       this.#privateHost = hostname;
       this.#privateCaller = caller;

@@ -1,6 +1,6 @@
 import { RunsteadError } from '@runstead/contract';
-import { type Exchange, lines } from './exchange.ts';
-import { answerFields, controlRequestFields } from './headers.ts';
+import type { Exchange } from './exchange.ts';
+import { answerLines, controlRequestLines } from './headers.ts';
 import type { Call, GatewayParts } from './parts.ts';
 import { isStaleConnection, relay } from './relay.ts';
 import { takeBody } from './request-body.ts';
@@ -11,13 +11,14 @@ import { takeBody } from './request-body.ts';
  * @throws RunsteadError ERR_UNAVAILABLE when the control process does not answer; ClientGone
  */
 export async function passToControl(parts: GatewayParts, call: Call, exchange: Exchange): Promise<void> {
-  const { head } = exchange;
+  const { head, wire } = exchange;
   const body = await takeBody(exchange, Number.POSITIVE_INFINITY);
-  const fields = controlRequestFields({
-    fields: head.fields,
+  const fields = controlRequestLines({
+    section: wire.section,
     requestId: call.id,
     peer: call.from!.caller,
     framing: body.framing,
+    withoutExpect: wire.minor === 0,
   });
   let mayReuse = body.kind === 'whole';
   for (;;) {
@@ -25,16 +26,16 @@ export async function passToControl(parts: GatewayParts, call: Call, exchange: E
       exchange,
       pool: parts.control,
       mayReuse,
-      head: `${head.method} ${head.target} HTTP/1.1\r\n${lines(fields)}\r\n`,
+      head: `${head.method} ${head.target} HTTP/1.1\r\n${fields}\r\n`,
       method: head.method,
       body,
       pace: parts.bulkPace,
       clock: parts.clock,
       record: call.record,
       startedMs: call.startedMs,
-      answerFields: (answer) =>
-        answerFields({
-          fields: answer.section.fields,
+      answerLines: (answer) =>
+        answerLines({
+          section: answer.section,
           status: answer.status,
           requestId: call.id,
           origin: 'platform',

@@ -4,6 +4,7 @@ import { verifyDataSignature } from '../auth/data-signature.ts';
 import type { KeyRing } from '../auth/key-ring.ts';
 import { type PlatformKey, reaches } from '../auth/keys.ts';
 import type { RuntimeRoute } from '../feed/messages.ts';
+import type { FieldSection } from '../http/fields.ts';
 import { noSuchRuntime } from './choose.ts';
 import { fieldValues } from './request-head.ts';
 
@@ -83,6 +84,36 @@ export function authenticate(door: Door, call: CallHead, runtime: RuntimeRoute |
     'AccessDenied',
     'AccessDenied: this server takes no anonymous calls; send a key of this server as "Authorization: Bearer rsk_…", sign the call, or send an Agentrun-Access-Token',
   );
+}
+
+/** Whose presence needs a closer look. */
+const CREDENTIAL_FIELDS: ReadonlySet<string> = new Set([...ALWAYS_CONSUMED, 'authorization']);
+/** What all keys and tokens have in them, wherever they stand. */
+const KEY_PART = /r[sc]k_|rat_/i;
+/** A bearer that is not ours: keys of ours have a `_`. */
+const FOREIGN_BEARER = /^bearer [^_]*$/i;
+const NOBODY: Principal = { keyId: undefined, consumed: ALWAYS_CONSUMED };
+
+/**
+ * What `authenticate` would say of a call that brings nothing of the platform's to a runtime that needs nothing, found out
+ * from its names alone; undefined: look closer.
+ */
+export function anybody(
+  door: Door,
+  section: FieldSection,
+  host: string,
+  runtime: RuntimeRoute | undefined,
+): Principal | undefined {
+  const { text, names } = section;
+  if (!door.anonymousCalls || !runtime || runtime.credentialName !== undefined) return undefined;
+  let bearers = 0;
+  for (const name of names) {
+    if (!CREDENTIAL_FIELDS.has(name)) continue;
+    if (name !== AUTHORIZATION || ++bearers > 1 || !FOREIGN_BEARER.test(section.value(name)!))
+      return undefined;
+  }
+  if (needsSignature(host)) return undefined;
+  return text.includes('_') && KEY_PART.test(text) ? undefined : NOBODY;
 }
 
 /**

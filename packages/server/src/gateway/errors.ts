@@ -11,8 +11,8 @@ import type { Log } from '../observe/log.ts';
 import { newRequestId } from '../observe/request-id.ts';
 import type { ClientConnection } from './client-connection.ts';
 import { dateNow } from './date-now.ts';
-import { type Exchange, lines } from './exchange.ts';
-import { platformFields } from './headers.ts';
+import type { Exchange } from './exchange.ts';
+import { lines, platformFields } from './headers.ts';
 import { isDataPlane } from './resolve.ts';
 
 export interface ErrorContext {

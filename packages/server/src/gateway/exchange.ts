@@ -4,8 +4,9 @@ import { CHUNKED, UNTIL_CLOSE } from '../http/fields.ts';
 import type { RequestHead as WireHead } from '../http/request-head.ts';
 import type { ConnectionMemory } from './connection-memory.ts';
 import { HangUp } from './hang-up.ts';
+import { lines } from './headers.ts';
 import { type BodySource, IncomingBody } from './incoming-body.ts';
-import { describeHead, type Ends, expectsContinue, type RequestHead } from './request-head.ts';
+import { type Ends, expectsContinue, type RequestHead, SentHead } from './request-head.ts';
 
 /**
  * Bodies up to this size are held until the call is let in: they can be sent a second time, and a client that trickles
@@ -87,7 +88,7 @@ export class Exchange {
     this.#connection = connection;
     this.wire = wire;
     this.memory = connection.memory;
-    this.head = describeHead(wire, connection.ends);
+    this.head = new SentHead(wire, connection.ends);
     this.body = new IncomingBody(wire.length, connection, KEPT_BODY_BYTES);
     this.#keepAlive = wire.keepAlive;
     this.#isHead = wire.method === 'HEAD';
@@ -127,13 +128,13 @@ export class Exchange {
 
   /**
    * Begins the answer; it goes out with the first of its body, or by `flush`.
-   * @param fields names and values by turns, without those that frame the message, except for Content-Length
+   * @param fields lines, without those that frame the message, except for Content-Length
    * @param length of the body in bytes, `CHUNKED`, or `UNTIL_CLOSE`; the two are the same to the client
    */
-  begin(status: number, reason: string, fields: readonly string[], length: number): void {
+  begin(status: number, reason: string, fields: string, length: number): void {
     this.#begun = true;
     const { minor } = this.wire;
-    let text = `HTTP/1.1 ${status} ${reason}\r\n${lines(fields)}`;
+    let text = `HTTP/1.1 ${status} ${reason}\r\n${fields}`;
     if (this.#isHead) this.#left = 0;
     else if (length >= 0) this.#left = length;
     else if (minor === 1) {
@@ -190,7 +191,7 @@ export class Exchange {
   answer(status: number, fields: readonly string[], body: string): void {
     if (this.#begun || this.#isOver) return;
     const bytes = Buffer.from(body);
-    this.begin(status, STATUS_CODES[status] ?? '', fields, bytes.length);
+    this.begin(status, STATUS_CODES[status] ?? '', lines(fields), bytes.length);
     this.write(bytes, 0, bytes.length);
     this.end();
   }
@@ -277,11 +278,4 @@ export class Exchange {
     this.#isOver = true;
     this.answerer = undefined;
   }
-}
-
-/** Fields as they are written. */
-export function lines(fields: readonly string[]): string {
-  let text = '';
-  for (let at = 0; at < fields.length; at += 2) text += `${fields[at]}: ${fields[at + 1]}\r\n`;
-  return text;
 }

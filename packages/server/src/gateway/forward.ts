@@ -1,8 +1,8 @@
 import { RunsteadError } from '@runstead/contract';
 import type { ResponseHead } from '../http/response-head.ts';
 import { isListenerInDoubt } from './connect.ts';
-import { type Exchange, lines } from './exchange.ts';
-import { agentRequestFields, answerFields } from './headers.ts';
+import type { Exchange } from './exchange.ts';
+import { agentRequestLines, answerLines, lines } from './headers.ts';
 import type { Call, GatewayParts, Invocation } from './parts.ts';
 import { isStaleConnection, type Outcome, relay } from './relay.ts';
 import { type RequestBody, tooLarge } from './request-body.ts';
@@ -48,18 +48,18 @@ export async function forward(
         exchange,
         pool,
         mayReuse,
-        head: `${head.method} ${invocation.rest} HTTP/1.1\r\n${lines(agentFields(call, head, invocation, pool.authority, framing))}\r\n`,
+        head: `${head.method} ${invocation.rest} HTTP/1.1\r\n${agentLines(call, exchange, invocation, pool.authority, framing)}\r\n`,
         method: head.method,
         body,
         clock: parts.clock,
         record,
         startedMs: call.startedMs,
         mayUpgrade: upgradeTo !== undefined,
-        answerFields: (answer) => fieldsFor(call, answer),
-        lastWords: ({ section: { fields } }, reason, code) =>
+        answerLines: (answer) => linesFor(call, answer),
+        lastWords: ({ section }, reason, code) =>
           streamEndEvent({
-            contentType: fieldValues(fields, 'content-type')[0],
-            contentEncoding: fieldValues(fields, 'content-encoding')[0],
+            contentType: section.value('content-type'),
+            contentEncoding: section.value('content-encoding'),
             path: invocation.rest,
             reason,
             code,
@@ -130,9 +130,9 @@ function isDeath({ code }: NodeJS.ErrnoException): boolean {
   return code === 'ECONNRESET' || code === 'EPIPE';
 }
 
-function fieldsFor(call: Call, answer: ResponseHead): string[] {
-  return answerFields({
-    fields: answer.section.fields,
+function linesFor(call: Call, answer: ResponseHead): string {
+  return answerLines({
+    section: answer.section,
     status: answer.status,
     requestId: call.id,
     origin: 'agent',
@@ -142,26 +142,26 @@ function fieldsFor(call: Call, answer: ResponseHead): string[] {
 }
 
 function switchingProtocols(call: Call, answer: ResponseHead): string {
-  const fields = fieldsFor(call, answer);
-  fields.push('connection', 'Upgrade', 'upgrade', answer.section.upgrade ?? '');
-  return `HTTP/1.1 101 Switching Protocols\r\n${lines(fields)}\r\n`;
+  const upgrade = lines(['connection', 'Upgrade', 'upgrade', answer.section.upgrade ?? '']);
+  return `HTTP/1.1 101 Switching Protocols\r\n${linesFor(call, answer)}${upgrade}\r\n`;
 }
 
 /** The fields of a call as its instance gets them. */
-function agentFields(
+function agentLines(
   call: Call,
-  head: RequestHead,
-  invocation: Invocation,
+  { wire }: Exchange,
+  { added, principal }: Invocation,
   agentHost: string,
   framing: readonly string[],
-): string[] {
-  return agentRequestFields({
-    fields: head.fields,
+): string {
+  return agentRequestLines({
+    section: wire.section,
     requestId: call.id,
-    added: invocation.added,
+    added,
     agentHost,
-    consumed: invocation.principal.consumed,
+    consumed: principal.consumed,
     framing,
+    withoutExpect: wire.minor === 0,
   });
 }
 

@@ -92,7 +92,13 @@ export function forwardedFields({ chain, proto, host }: Provenance): string[] {
 }
 
 /** What proxies say of themselves. None has to, so that its absence proves nothing. */
-const PASSED_ON = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip'];
+export const PASSED_ON: readonly string[] = [
+  'forwarded',
+  'via',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-real-ip',
+];
 
 /** Whether a request says that somebody passed it on. */
 export function isPassedOn(fields: readonly string[]): boolean {

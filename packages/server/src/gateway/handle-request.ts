@@ -10,19 +10,17 @@ import { onlyAgentsHere, pageFields } from './agent-pages.ts';
 import { type CallRecord, newCallRecord } from './call-record.ts';
 import { chooseVersion, type Destination, findEndpoint } from './choose.ts';
 import { passToControl } from './control-proxy.ts';
-import { authenticate, type Principal } from './credentials.ts';
+import { anybody, authenticate, type Principal } from './credentials.ts';
 import { dateNow } from './date-now.ts';
 import { domainOf } from './domains.ts';
 import { answerError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
 import { forward } from './forward.ts';
-import { platformFields } from './headers.ts';
-import { heldBytes } from './held-bytes.ts';
+import { lines, platformFields } from './headers.ts';
 import { type Caller, isPreflight, preflightFields } from './host-check.ts';
 import type { Call, GatewayParts, Invocation } from './parts.ts';
 import type { Outcome } from './relay.ts';
 import { takeBody } from './request-body.ts';
-import type { RequestHead } from './request-head.ts';
 import { isDataPlane, type Resolved } from './resolve.ts';
 import { presented, type SessionCall } from './session-call.ts';
 import { traceFields } from './trace-context.ts';
@@ -37,12 +35,13 @@ export async function handleRequest(parts: GatewayParts, exchange: Exchange): Pr
   const call = openCall(exchange);
   parts.metrics.now.requests++;
   const { record } = call;
-  const domain = domainOf(parts.domains, head.fields);
+  const { section } = exchange.wire;
+  const domain = domainOf(parts.domains, section.host);
   const upgradeTo = upgradeWanted(exchange);
   // Declined, it would leave both ends in doubt about what the next bytes are.
   if (upgradeTo !== undefined) exchange.closeAfter();
   try {
-    const caller = memory.callerOf(parts.hostPolicy, head, exchange.wire.section.host);
+    const caller = memory.callerOf(parts.hostPolicy, head, section);
     call.crossOrigin = caller.crossOrigin;
     call.from = memory.provenanceOf(parts.isTrustedProxy, head, caller);
     record.caller = call.from.caller;
@@ -95,6 +94,8 @@ function endOf(outcome: Outcome): Ending {
   }
 }
 
+const NO_FIELDS: readonly string[] = [];
+
 /**
  * Authenticate → count → choose version → admit.
  * @throws RunsteadError and ClientGone, as the steps do
@@ -108,17 +109,24 @@ export async function letIn(
 ): Promise<Invocation> {
   if (!parts.table.installed) await routesKnown(parts);
   const { head, memory } = exchange;
-  const { method, fields } = head;
-  const said = { method, target: head.target, fields, host: caller.hostname };
+  const { section } = exchange.wire;
+  const { hostname } = caller;
+  const identify = (of: RuntimeRoute | undefined) =>
+    anybody(parts.door, section, hostname, of) ??
+    authenticate(
+      parts.door,
+      { method: head.method, target: head.target, fields: head.fields, host: hostname },
+      of,
+    );
   const before = parts.table.byName(target.runtimeName);
-  let principal = authenticate(parts.door, said, before);
+  let principal = identify(before);
   parts.rates.count(before, principal.keyId);
   // Before a version is chosen and a slot taken: what takes the client's time must not take an instance's.
   const taken = takeBody(exchange, parts.settings.bodyLimitBytes);
   const body = taken instanceof Promise ? await taken : taken;
   const runtime = parts.table.byName(target.runtimeName);
   // Meanwhile the name may have gone to another runtime, or this one to another workspace or credential.
-  if (runtime !== before) principal = authenticate(parts.door, said, runtime);
+  if (runtime !== before) principal = identify(runtime);
   const { runtimeName, endpointName } = target;
   const { record } = call;
   if (runtime) {
@@ -126,20 +134,21 @@ export async function letIn(
     record.runtimeName = runtime.name;
   }
   if (principal.keyId !== undefined) record.keyId = principal.keyId;
-  const isPrivate = memory.isPrivate(parts.privateAccess, head, caller, call.from!);
-  const session = runtime && sessionOf(parts, call, head, caller, runtime, endpointName, principal);
+  const isPrivate = memory.isPrivate(parts.privateAccess, section, caller, call.from!);
+  const session = runtime && sessionOf(parts, call, exchange, caller, runtime, endpointName, principal);
   const destination = choose(parts, principal, runtime, { runtimeName, endpointName, isPrivate, session });
   record.endpointName = endpointName;
   record.version = destination.version;
-  const held = heldBytes(head.target, fields, body.kind === 'whole' ? body.bytes.length : 0);
+  const held = section.text.length + (body.kind === 'whole' ? body.bytes.length : 0);
   const admitted = parts.admission.admit(destination, call.signal, 'first', held);
   const lease = admitted instanceof Promise ? await queued(parts, record, admitted) : admitted;
   if (session?.session) record.sessionHash = session.session.hash;
   record.queueMs ??= 0;
   record.instanceId = lease.instance.id;
   for (const part of pageFields(caller)) call.answerExtras.push(part);
-  const trace = traceFields(fields, { sampled: parts.settings.traceSampled });
-  const added = [...memory.forwardedFieldsOf(call.from!), ...trace];
+  const trace = section.has('traceparent') ? head.fields : NO_FIELDS;
+  const added =
+    memory.forwardedLinesOf(call.from!) + lines(traceFields(trace, { sampled: parts.settings.traceSampled }));
   return { destination, principal, lease, body, rest: target.rest, added };
 }
 
@@ -147,7 +156,7 @@ export async function letIn(
 function sessionOf(
   { sessions, domains, settings }: GatewayParts,
   call: Call,
-  head: RequestHead,
+  { wire: { section } }: Exchange,
   { host }: Caller,
   runtime: RuntimeRoute,
   endpointName: string,
@@ -155,11 +164,16 @@ function sessionOf(
 ): SessionCall | undefined {
   const endpoint = findEndpoint(runtime, endpointName);
   if (!endpoint) return undefined;
-  const by = presented(endpoint.affinity ?? DEFAULT_AFFINITY, head.fields);
+  const affinity = endpoint.affinity ?? DEFAULT_AFFINITY;
+  if (affinity.by === 'nothing') return undefined;
+  const by = presented(
+    affinity,
+    section.only(affinity.by === 'cookie' ? 'cookie' : affinity.field.toLowerCase()),
+  );
   if (by === undefined) return undefined;
   const owner = { runtimeId: runtime.runtimeId, endpointName, keyId };
   return sessions.callOf(owner, by, call.answerExtras, () => ({
-    path: domainOf(domains, head.fields) ? '/' : invocationPath(runtime.name, endpointName),
+    path: domainOf(domains, section.host) ? '/' : invocationPath(runtime.name, endpointName),
     secure: call.from!.proto === 'https' || isPublicHttps(settings.publicUrl, host),
   }));
 }

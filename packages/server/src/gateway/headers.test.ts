@@ -1,19 +1,21 @@
 import { expect, test } from 'vitest';
-import { agentRequestFields, answerFields, controlRequestFields } from './headers.ts';
+import { sectionOf } from '../../test/section-of.ts';
+import { type ResponseHead, readResponseHead } from '../http/response-head.ts';
+import { agentRequestLines, answerLines, controlRequestLines } from './headers.ts';
 
 const base = {
   requestId: 'id-1',
-  added: ['x-forwarded-for', '10.0.0.9', 'traceparent', 'ours'],
+  added: 'x-forwarded-for: 10.0.0.9\r\ntraceparent: ours\r\n',
   agentHost: '127.0.0.1:4000',
   consumed: new Set<string>(),
   framing: [],
 };
 
-/** Fields as a list of "name: value", names in lower case. */
-function lines(fields: string[]): string[] {
-  const out: string[] = [];
-  for (let at = 0; at < fields.length; at += 2) out.push(`${fields[at]!.toLowerCase()}: ${fields[at + 1]}`);
-  return out;
+/** Lines as a list of "name: value", names in lower case. */
+function lines(text: string): string[] {
+  expect(text.endsWith('\r\n')).toBe(true);
+  const each = text.slice(0, -2).split('\r\n');
+  return each.map((line) => line.replace(/^[^:]*/, (name) => name.toLowerCase()));
 }
 
 const stamped = ['x-forwarded-for: 10.0.0.9', 'traceparent: ours', 'x-acs-request-id: id-1'];
@@ -60,29 +62,41 @@ test.each([
   ],
   ['keeps the agent’s own Authorization', ['Authorization', 'Bearer sk'], ['authorization: Bearer sk']],
 ])('toward the agent: %s', (_, fields, kept) => {
-  const sent = lines(agentRequestFields({ ...base, fields }));
+  const sent = lines(agentRequestLines({ ...base, section: sectionOf(fields) }));
   expect(sent).toEqual(['host: 127.0.0.1:4000', ...kept, ...stamped]);
 });
 
 test('toward the agent: a platform credential stops here', () => {
   const fields = ['Authorization', 'Bearer rsk_x', 'accept', '*/*'];
-  const sent = agentRequestFields({ ...base, fields, consumed: new Set(['authorization']) });
-  expect(sent.join()).not.toContain('rsk_');
+  const section = sectionOf(fields);
+  const sent = agentRequestLines({ ...base, section, consumed: new Set(['authorization']) });
+  expect(sent).not.toContain('rsk_');
+});
+
+test('toward the agent: lines pass as they were written, and odd white space does not', () => {
+  const text = 'HTTP/1.1 200 OK\r\nA: 1\r\nb:2\r\nC:  3 \r\nD: \r\nTE: x\r\nE: 4\r\n\r\n';
+  const head = readResponseHead(Buffer.from(text), 0, text.length, 'GET') as ResponseHead;
+  const sent = agentRequestLines({ ...base, section: head.section });
+  expect(sent).toBe(
+    `host: 127.0.0.1:4000\r\nA: 1\r\nb: 2\r\nC: 3\r\nD: \r\nE: 4\r\n${base.added}x-acs-request-id: id-1\r\n`,
+  );
 });
 
 test('toward the agent: the body is framed by the gateway', () => {
   const fields = ['Content-Length', '5', 'Connection', 'content-length'];
-  const sent = lines(agentRequestFields({ ...base, fields, framing: ['content-length', '5'] }));
+  const sent = lines(
+    agentRequestLines({ ...base, section: sectionOf(fields), framing: ['content-length', '5'] }),
+  );
   expect(sent.filter((line) => line.startsWith('content-length'))).toEqual(['content-length: 5']);
 });
 
 test('toward the control process: Host and signed fields stay, platform fields are ours', () => {
   const sent = lines(
-    controlRequestFields({
+    controlRequestLines({
       requestId: 'id-1',
       peer: '10.0.0.9',
       framing: [],
-      fields: [
+      section: sectionOf([
         'Host',
         'a:1',
         'x-acs-date',
@@ -93,7 +107,7 @@ test('toward the control process: Host and signed fields stay, platform fields a
         'z',
         'Connection',
         'x',
-      ],
+      ]),
     }),
   );
   expect(sent).toEqual(['host: a:1', 'x-acs-date: d', 'x-acs-request-id: id-1', 'x-runstead-peer: 10.0.0.9']);
@@ -128,7 +142,13 @@ test.each([
   ['its own CORS', 200, ['Access-Control-Allow-Origin', '*'], ['access-control-allow-origin: *']],
 ])('from the agent: %s', (_, status, fields, kept) => {
   const sent = lines(
-    answerFields({ fields, status, requestId: 'id-1', origin: 'agent', crossOrigin: undefined }),
+    answerLines({
+      section: sectionOf(fields),
+      status,
+      requestId: 'id-1',
+      origin: 'agent',
+      crossOrigin: undefined,
+    }),
   );
   const origin = status === 304 ? ['x-runstead-error-origin: agent'] : [];
   expect(sent).toEqual([...kept, 'x-acs-request-id: id-1', ...origin]);
@@ -136,8 +156,8 @@ test.each([
 
 test('for an allowed foreign page the platform decides who may read the answer', () => {
   const sent = lines(
-    answerFields({
-      fields: ['access-control-allow-origin', '*', 'vary', 'accept'],
+    answerLines({
+      section: sectionOf(['access-control-allow-origin', '*', 'vary', 'accept']),
       status: 404,
       requestId: 'id-1',
       origin: 'agent',

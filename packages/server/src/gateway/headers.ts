@@ -1,3 +1,4 @@
+import type { FieldSection } from '../http/fields.ts';
 import { REQUEST_ID_HEADER } from '../observe/request-id.ts';
 import { setsPlatformCookie, withoutPlatformCookies } from './platform-cookies.ts';
 import { isTraceField } from './trace-context.ts';
@@ -44,16 +45,19 @@ const HOST_WIDE = new Set([
 ]);
 
 export interface AgentRequest {
-  fields: readonly string[];
+  /** Of the request as it came. */
+  section: FieldSection;
   requestId: string;
-  /** Fields of our own besides, as names and values by turns. */
-  added: readonly string[];
+  /** Lines of our own besides. */
+  added: string;
   /** `host:port` of the instance. */
   agentHost: string;
   /** Fields, in lower case, with credentials of the platform: they stop here. */
   consumed: ReadonlySet<string>;
   /** How the body is framed toward the agent, as fields. */
   framing: readonly string[];
+  /** HTTP/1.0 has no Expect, and whoever the request is passed on to would act on it. */
+  withoutExpect?: boolean;
 }
 
 /** What is done with a field by its name alone, worked out once for each spelling. */
@@ -99,21 +103,49 @@ function newRule(spelled: string): Rule {
   return rule;
 }
 
-/** The fields of a request as an agent gets them. */
-export function agentRequestFields(request: AgentRequest): string[] {
-  const { fields, consumed } = request;
-  const named = namedByConnection(fields);
-  const sent: string[] = ['host', request.agentHost];
-  for (let at = 0; at < fields.length; at += 2) {
-    const { name, canonical, toAgent } = ruleOf(fields[at]!);
-    if (!toAgent || consumed.has(canonical) || named?.has(name)) continue;
-    const value = name === 'cookie' ? withoutPlatformCookies(fields[at + 1]!) : fields[at + 1]!;
-    if (value !== undefined) sent.push(fields[at]!, value);
+/** The lines of a request's fields as an agent gets them. */
+export function agentRequestLines(request: AgentRequest): string {
+  const { section, consumed, withoutExpect } = request;
+  const named = namedByConnection(section);
+  const kept = keptLines(section, (at) => {
+    const rule = ruleOf(section.names[at]!);
+    if (!rule.toAgent || consumed.has(rule.canonical) || named?.has(rule.name)) return false;
+    return !(withoutExpect && rule.name === 'expect');
+  });
+  return `host: ${request.agentHost}\r\n${kept}${request.added}${REQUEST_ID_HEADER}: ${request.requestId}\r\n${lines(request.framing)}`;
+}
+
+/**
+ * The lines of fields that are passed on. They are passed on as they were written, many at a time: what stands between two
+ * that are dropped is one piece of the head.
+ */
+function keptLines(section: FieldSection, isKept: (field: number) => boolean): string {
+  const { text, names, marks } = section;
+  let kept = '';
+  /** Where a piece begins that has not been taken yet. */
+  let begin = -1;
+  for (let field = 0; field < names.length; field++) {
+    const keeps = isKept(field);
+    const isCookie = keeps && names[field] === 'cookie';
+    if (keeps && !isCookie && section.isPlain(field)) {
+      if (begin === -1) begin = section.lineBegin(field);
+      continue;
+    }
+    if (begin !== -1) kept += text.slice(begin, section.lineBegin(field));
+    begin = -1;
+    if (!keeps) continue;
+    const value = text.slice(marks[4 * field + 2], marks[4 * field + 3]);
+    const passed = isCookie ? withoutPlatformCookies(value) : value;
+    if (passed !== undefined) kept += `${text.slice(marks[4 * field], marks[4 * field + 1])}: ${passed}\r\n`;
   }
-  for (const part of request.added) sent.push(part);
-  sent.push(REQUEST_ID_HEADER, request.requestId);
-  for (const part of request.framing) sent.push(part);
-  return sent;
+  return begin === -1 ? kept : kept + text.slice(begin, section.lineBegin(names.length));
+}
+
+/** Fields as they are written. @param fields names and values by turns */
+export function lines(fields: readonly string[]): string {
+  let text = '';
+  for (let at = 0; at < fields.length; at += 2) text += `${fields[at]}: ${fields[at + 1]}\r\n`;
+  return text;
 }
 
 /** Fields that only the platform sets. @param canonical in lower case, with hyphens */
@@ -128,27 +160,38 @@ function isPlatformField(canonical: string): boolean {
   );
 }
 
-/** The fields of a request as the control process gets them: Host and all that a signature may cover stay as sent. */
-export function controlRequestFields(request: {
-  fields: readonly string[];
+/** The lines of a request as the control process gets them: Host and all that a signature may cover stay as sent. */
+export function controlRequestLines(request: {
+  section: FieldSection;
   requestId: string;
   peer: string;
   framing: readonly string[];
-}): string[] {
-  const { fields } = request;
-  const named = namedByConnection(fields);
+  withoutExpect?: boolean;
+}): string {
+  const { section, withoutExpect } = request;
+  const named = namedByConnection(section);
+  const kept = keptControlLines(section, named, withoutExpect === true);
+  return `${kept}${lines([REQUEST_ID_HEADER, request.requestId, PEER_HEADER, request.peer, ...request.framing])}`;
+}
+
+/** Cookies stay whole: they are the platform's own. */
+function keptControlLines(
+  { names, fields }: FieldSection,
+  named: ReadonlySet<string> | undefined,
+  withoutExpect: boolean,
+): string {
   const sent: string[] = [];
-  for (let at = 0; at < fields.length; at += 2) {
-    const { name, toControl } = ruleOf(fields[at]!);
-    if (!toControl || named?.has(name)) continue;
-    sent.push(fields[at]!, fields[at + 1]!);
+  for (let at = 0; at < names.length; at++) {
+    const { name, toControl } = ruleOf(names[at]!);
+    if (!toControl || named?.has(name) || (withoutExpect && name === 'expect')) continue;
+    sent.push(fields[2 * at]!, fields[2 * at + 1]!);
   }
-  sent.push(REQUEST_ID_HEADER, request.requestId, PEER_HEADER, request.peer, ...request.framing);
-  return sent;
+  return lines(sent);
 }
 
 export interface Answer {
-  fields: readonly string[];
+  /** Of the answer as it came. */
+  section: FieldSection;
   status: number;
   requestId: string;
   /** Who made it: an agent may not speak for the platform. */
@@ -159,33 +202,35 @@ export interface Answer {
   extras?: readonly string[];
 }
 
-/** The fields of an answer as the client gets them. */
-export function answerFields(answer: Answer): string[] {
-  const { fields, status, origin, crossOrigin } = answer;
-  const named = namedByConnection(fields);
-  const sent: string[] = [];
+/** The lines of an answer's fields as the client gets them. */
+export function answerLines(answer: Answer): string {
+  const { section, status, origin, crossOrigin } = answer;
+  const named = namedByConnection(section);
   // RFC 9110 section 8.6: none of these has content, and a length there would be taken for the next answer's start.
   const isBodiless = status < 200 || status === 204;
-  for (let at = 0; at < fields.length; at += 2) {
-    const rule = ruleOf(fields[at]!);
-    if (!(origin === 'agent' ? rule.fromAgent : rule.fromControl) || named?.has(rule.name)) continue;
-    if (isBodiless && rule.name === FRAMING) continue;
-    if (origin === 'agent' && rule.name === 'set-cookie' && setsPlatformCookie(fields[at + 1]!)) continue;
-    if (crossOrigin !== undefined && rule.name === 'access-control-allow-origin') continue;
-    sent.push(fields[at]!, fields[at + 1]!);
-  }
-  addPlatformFields(sent, answer);
-  return sent;
+  const kept = keptLines(section, (at) => {
+    const rule = ruleOf(section.names[at]!);
+    if (!(origin === 'agent' ? rule.fromAgent : rule.fromControl) || named?.has(rule.name)) return false;
+    if (isBodiless && rule.name === FRAMING) return false;
+    if (origin === 'agent' && rule.name === 'set-cookie' && setsPlatformCookie(valueAt(section, at)))
+      return false;
+    return crossOrigin === undefined || rule.name !== 'access-control-allow-origin';
+  });
+  return kept + lines(platformFields(answer));
+}
+
+function valueAt({ text, marks }: FieldSection, field: number): string {
+  return text.slice(marks[4 * field + 2], marks[4 * field + 3]);
 }
 
 /** What every answer carries. */
-export function platformFields(answer: Omit<Answer, 'fields'>): string[] {
+export function platformFields(answer: Omit<Answer, 'section'>): string[] {
   const sent: string[] = [];
   addPlatformFields(sent, answer);
   return sent;
 }
 
-function addPlatformFields(sent: string[], answer: Omit<Answer, 'fields'>): void {
+function addPlatformFields(sent: string[], answer: Omit<Answer, 'section'>): void {
   const { requestId, status, origin, crossOrigin, extras } = answer;
   sent.push(REQUEST_ID_HEADER, requestId);
   if (extras) for (const part of extras) sent.push(part);
@@ -204,22 +249,16 @@ function addPlatformFields(sent: string[], answer: Omit<Answer, 'fields'>): void
 }
 
 /** Names that `Connection` declares to be about this connection only; undefined: it names none. */
-function namedByConnection(fields: readonly string[]): Set<string> | undefined {
+function namedByConnection({ connection }: FieldSection): Set<string> | undefined {
   let named: Set<string> | undefined;
-  for (let at = 0; at < fields.length; at += 2) {
-    const spelled = fields[at]!;
-    if (spelled.length !== CONNECTION.length || spelled.toLowerCase() !== CONNECTION) continue;
-    for (const option of fields[at + 1]!.split(',')) {
-      const name = option.trim().toLowerCase();
-      // Whoever names these would have us drop what the next hop needs to find the end of the message or its host.
-      if (ABOUT_CONNECTION.has(name) || name === 'host' || name === FRAMING) continue;
-      named ??= new Set();
-      named.add(name);
-    }
+  for (const name of connection) {
+    // Whoever names these would have us drop what the next hop needs to find the end of the message or its host.
+    if (ABOUT_CONNECTION.has(name) || name === 'host' || name === FRAMING) continue;
+    named ??= new Set();
+    named.add(name);
   }
   return named;
 }
 
-const CONNECTION = 'connection';
 /** Options that name no field, and fields that are dropped anyway. */
 const ABOUT_CONNECTION = new Set(['', 'close', ...HOP_BY_HOP]);

@@ -79,6 +79,6 @@ export interface Invocation {
   body: RequestBody;
   /** Path and query for the agent. */
   rest: string;
-  /** Fields that the agent gets of us, names and values by turns: where the call comes from, and its trace. */
-  added: readonly string[];
+  /** Lines that the agent gets of us: where the call comes from, and its trace. */
+  added: string;
 }

@@ -11,7 +11,6 @@ import type { Connection, ConnectionPool, ConnectionUser } from './connection-po
 import type { Answerer, Exchange } from './exchange.ts';
 import type { BodySink } from './incoming-body.ts';
 import type { RequestBody } from './request-body.ts';
-import { fieldValues } from './request-head.ts';
 import { StreamTail } from './stream-end.ts';
 
 export interface RelayOptions {
@@ -32,8 +31,8 @@ export interface RelayOptions {
   startedMs: number;
   /** Whether the server may answer 101; what is left is then the caller's. */
   mayUpgrade?: boolean;
-  /** The fields of the answer for the client, without those that frame it, except for Content-Length. */
-  answerFields: (answer: ResponseHead) => string[];
+  /** The lines of the answer for the client, without those that frame it, except for Content-Length. */
+  answerLines: (answer: ResponseHead) => string;
   /** What an event stream is told at its end when it is cut off; undefined: nothing can be told. */
   lastWords?: (answer: ResponseHead, reason: string, code: ErrorCode) => Buffer | undefined;
 }
@@ -324,7 +323,7 @@ class Relay implements ConnectionUser, BodySink, Answerer {
     record.firstByteMs = performance.now() - this.#options.startedMs;
     if (head.length === CHUNKED) this.#chunked = new ChunkedReader();
     else this.#left = head.length;
-    exchange.begin(head.status, head.reason, this.#options.answerFields(head), head.length);
+    exchange.begin(head.status, head.reason, this.#options.answerLines(head), head.length);
     if (head.length < 0 && isEventStream(head.section)) this.#tail = new StreamTail();
     // An early refusal: what is still to come is not wanted, and sending it on could only break the answer off.
     if (head.status >= 400 && body.kind === 'stream' && !this.#isRequestSent) {
@@ -338,7 +337,7 @@ class Relay implements ConnectionUser, BodySink, Answerer {
     if (status === 100) exchange.inform(100);
     if (status === 102) exchange.inform(102);
     if (status !== 103) return;
-    const links = section.fields.filter((_, at) => section.names[at >> 1] === 'link');
+    const links = section.only('link');
     if (links.length > 0) exchange.inform(103, links);
   }
 
@@ -451,8 +450,8 @@ class Relay implements ConnectionUser, BodySink, Answerer {
   }
 }
 
-function isEventStream({ fields }: ResponseHead['section']): boolean {
-  return fieldValues(fields, 'content-type')[0]?.startsWith('text/event-stream') === true;
+function isEventStream(section: ResponseHead['section']): boolean {
+  return section.value('content-type')?.startsWith('text/event-stream') === true;
 }
 
 function connectionClosed(): NodeJS.ErrnoException {

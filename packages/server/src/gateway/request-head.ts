@@ -18,14 +18,27 @@ export interface RequestHead {
 /** The ends of a connection. */
 export type Ends = Pick<RequestHead, 'peer' | 'local' | 'secure'>;
 
-export function describeHead(wire: WireHead, { peer, local, secure }: Ends): RequestHead {
-  const { method, target, section } = wire;
-  // HTTP/1.0 has no Expect (RFC 9110 section 10.1.1), and whoever the request is passed on to would act on it.
-  const fields =
-    wire.minor === 0 && section.names.includes('expect')
-      ? section.fields.filter((_, at) => section.names[at >> 1] !== 'expect')
-      : section.fields;
-  return { method, target, fields, peer, local, secure };
+/** The head of a request on a connection; its fields are taken apart only when somebody asks for all of them. */
+export class SentHead implements RequestHead {
+  readonly method: string;
+  readonly target: string;
+  readonly peer: string;
+  readonly local: string;
+  readonly secure: boolean;
+  readonly #wire: WireHead;
+
+  constructor(wire: WireHead, { peer, local, secure }: Ends) {
+    this.method = wire.method;
+    this.target = wire.target;
+    this.peer = peer;
+    this.local = local;
+    this.secure = secure;
+    this.#wire = wire;
+  }
+
+  get fields(): readonly string[] {
+    return this.#wire.section.fields;
+  }
 }
 
 /** Whether a body comes only after "100 Continue". */

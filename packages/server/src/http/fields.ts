@@ -22,10 +22,12 @@ const NONE: readonly string[] = [];
 
 /** What a head's fields say of the message itself, and all of them for who passes them on. */
 export class FieldSection {
-  /** Names and values by turns, in the order and spelling of the wire; white space around values is gone. */
-  readonly fields: string[] = [];
-  /** The names alone, in lower case: `names[i]` belongs to `fields[2 * i]`. */
+  /** The head that they stand in. */
+  readonly text: string;
+  /** The names, in lower case and in their order; the same name is always the same string. */
   readonly names: string[] = [];
+  /** For each field where its name begins and ends in the text, and its value. */
+  readonly marks: number[] = [];
   /** The value of the first Host; undefined: there is none. */
   host: string | undefined = undefined;
   /** How many Host fields there are. */
@@ -41,6 +43,69 @@ export class FieldSection {
   expect: string | undefined = undefined;
   /** All Upgrade fields, joined by commas. */
   upgrade: string | undefined = undefined;
+  #fields: string[] | undefined = undefined;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+
+  /**
+   * Names and values by turns, in the order and spelling of the wire; white space around values is gone. Made when it is
+   * asked for: most messages are passed on without.
+   */
+  get fields(): readonly string[] {
+    this.#fields ??= this.#takeApart();
+    return this.#fields;
+  }
+
+  /** @param name in lower case */
+  has(name: string): boolean {
+    return this.names.includes(name);
+  }
+
+  /** The value of the first field of a name. @param name in lower case */
+  value(name: string): string | undefined {
+    const at = this.names.indexOf(name);
+    return at === -1 ? undefined : this.text.slice(this.marks[4 * at + 2], this.marks[4 * at + 3]);
+  }
+
+  /** The fields of a name alone, as `fields`. @param name in lower case */
+  only(name: string): string[] {
+    const { text, marks, names } = this;
+    const fields: string[] = [];
+    for (let at = names.indexOf(name); at !== -1; at = names.indexOf(name, at + 1)) {
+      fields.push(
+        text.slice(marks[4 * at], marks[4 * at + 1]),
+        text.slice(marks[4 * at + 2], marks[4 * at + 3]),
+      );
+    }
+    return fields;
+  }
+
+  /** Where the line of a field begins in the text, and that behind the last one. */
+  lineBegin(field: number): number {
+    return field < this.names.length ? this.marks[4 * field]! : this.text.length - 2;
+  }
+
+  /** Whether a line reads `Name: value` to its CRLF, with no other white space. */
+  isPlain(field: number): boolean {
+    const { marks, text } = this;
+    const nameEnd = marks[4 * field + 1]!;
+    return (
+      marks[4 * field + 2] === nameEnd + 2 &&
+      text.charCodeAt(nameEnd + 1) === SP &&
+      marks[4 * field + 3]! + 2 === this.lineBegin(field + 1)
+    );
+  }
+
+  #takeApart(): string[] {
+    const { text, marks } = this;
+    const fields: string[] = [];
+    for (let mark = 0; mark < marks.length; mark += 4) {
+      fields.push(text.slice(marks[mark], marks[mark + 1]), text.slice(marks[mark + 2], marks[mark + 3]));
+    }
+    return fields;
+  }
 }
 
 /** Each field of a message is looked up among what Connection lists; of longer lists no more is read. */
@@ -56,15 +121,15 @@ const LENGTH = /^[0-9]{1,15}$/;
  * @param count of fields
  */
 export function takeFields(text: string, count: number): FieldSection | Malformed {
-  const section = new FieldSection();
-  const { fields, names } = section;
+  const section = new FieldSection(text);
+  const { names, marks } = section;
   for (let mark = 0; mark < 4 * count; mark += 4) {
     const spelled = text.slice(MARKS[mark], MARKS[mark + 1]);
-    const value = text.slice(MARKS[mark + 2], MARKS[mark + 3]);
     const { lower, role } = fieldName(spelled);
-    fields.push(spelled, value);
     names.push(lower);
+    marks.push(MARKS[mark]!, MARKS[mark + 1]!, MARKS[mark + 2]!, MARKS[mark + 3]!);
     if (role !== PLAIN) {
+      const value = text.slice(MARKS[mark + 2], MARKS[mark + 3]);
       const fault =
         note(section, role, value) ??
         (hasTabBehind(text, MARKS[mark + 3]!) ? noteTab(section, role, spelled) : undefined);

@@ -22,6 +22,7 @@ import { resolve } from '../../src/gateway/resolve.ts';
 import { RouteTable } from '../../src/gateway/route-table.ts';
 import { routesOf } from '../access-table.ts';
 import { ABSENT, openTestApi } from '../api/harness.ts';
+import { sectionOf } from '../section-of.ts';
 import { headersOf, signControl, signData } from '../signing.ts';
 import {
   call,
@@ -194,7 +195,12 @@ const memory = new ConnectionMemory();
 
 function exchangeOf(head: RequestHead): Exchange {
   const body = { length: 0, received: 0, isComplete: true };
-  return { head, memory, body, wire: { method: head.method, section: {} } } as unknown as Exchange;
+  return {
+    head,
+    memory,
+    body,
+    wire: { method: head.method, section: sectionOf(head.fields) },
+  } as unknown as Exchange;
 }
 
 describe('100,000 paths and who sent them', () => {
