@@ -7,7 +7,7 @@ import type { Metrics } from './metrics.ts';
 import type { GatewaySettings } from './settings.ts';
 
 /** The last step of every call: counts it and, where that is switched on, writes it down. Never throws, never waits. */
-export type Account = (record: CallRecord) => void;
+export type Account = (record: CallRecord, nowMs: number) => void;
 
 export interface AccountOptions {
   settings: Pick<GatewaySettings, 'accessLog' | 'accessLogShare'>;
@@ -22,10 +22,10 @@ export interface AccountOptions {
 
 export function accountant({ settings, metrics, sink, random, now }: AccountOptions): Account {
   const { accessLog, accessLogShare } = settings;
-  if (accessLog === 'off') return (record) => metrics.account(record);
+  if (accessLog === 'off') return (record, nowMs) => metrics.account(record, nowMs);
   const time = timeOf();
-  return (record) => {
-    metrics.account(record);
+  return (record, nowMs) => {
+    metrics.account(record, nowMs);
     if (isWritten(accessLog, accessLogShare, record, random())) sink.write(accessLine(record, time(now())));
   };
 }
@@ -39,11 +39,12 @@ export function accountFor(
   { record, startedMs }: { record: CallRecord; startedMs: number },
   { outcome, status, errorCode }: Ending,
 ): void {
-  record.totalMs = performance.now() - startedMs;
+  const nowMs = performance.now();
+  record.totalMs = nowMs - startedMs;
   record.outcome = outcome;
   if (status !== undefined) record.status = status;
   if (errorCode !== undefined) record.errorCode = errorCode;
-  account(record);
+  account(record, nowMs);
 }
 
 /** The end of a call that was answered with an error of the platform, or with nothing, as its client had left. */

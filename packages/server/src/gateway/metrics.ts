@@ -72,9 +72,9 @@ export class Metrics {
   }
 
   /** Counts a call that has ended. Names in the record must be those of runtimes that there are. */
-  account(record: CallRecord): void {
+  account(record: CallRecord, nowMs = this.#clock()): void {
     this.#accounted++;
-    const { numbers } = this.#rowOf(record.runtimeName);
+    const { numbers } = this.#rowOf(record.runtimeName, nowMs);
     const { status, queueMs, connectMs, firstByteMs, errorCode, retries } = record;
     const statusClass = status >= 100 && status < 600 ? Math.floor(status / 100) : 0;
     numbers[CALLS + OUTCOME_AT[record.outcome] * STATUS_CLASSES.length + statusClass]!++;
@@ -99,9 +99,8 @@ export class Metrics {
     };
   }
 
-  #rowOf(runtimeName: string | undefined): Row {
+  #rowOf(runtimeName: string | undefined, nowMs: number): Row {
     if (runtimeName === undefined) return this.#none;
-    const nowMs = this.#clock();
     const known = this.#rows.get(runtimeName);
     if (known) {
       known.lastMs = nowMs;

@@ -72,7 +72,7 @@ class Relay implements ConnectionUser, BodySink, Answerer {
   heardMs: number;
   readonly #options: RelayOptions;
   readonly #resolve: (outcome: Outcome) => void;
-  /** When the request went out, on the monotonic clock. */
+  /** When the request went out, by the clock that is a quarter of a second fine. */
   #sentMs = 0;
   #connection: Connection | undefined = undefined;
   #isReused = false;
@@ -130,8 +130,8 @@ class Relay implements ConnectionUser, BodySink, Answerer {
     this.#isReused = isReused;
     connection.user = this;
     exchange.answerer = this;
-    this.#sentMs = performance.now();
-    record.connectMs = this.#sentMs - this.#options.startedMs;
+    this.#sentMs = this.#options.clock.nowMs;
+    record.connectMs = isReused ? 0 : performance.now() - this.#options.startedMs;
     const { socket } = connection;
     if (body.kind === 'whole') {
       this.#isRequestSent = true;
@@ -409,7 +409,7 @@ class Relay implements ConnectionUser, BodySink, Answerer {
     } else if (cutBecause !== undefined) {
       this.#settle({ kind: 'stopped', reason: cutBecause });
     } else {
-      const afterMs = performance.now() - this.#sentMs;
+      const afterMs = this.#options.clock.nowMs - this.#sentMs;
       this.#settle({ kind: 'broken', error, reused: this.#isReused, afterMs });
     }
     this.#connection?.socket.destroy();
