@@ -57,8 +57,10 @@ for (const spelled of COMMON.trim().split(/\s+/)) {
 export function fieldName(spelled: string): FieldName {
   const before = known.get(spelled);
   if (before !== undefined) return before;
-  const lower = spelled.toLowerCase();
+  // What is cut out of a head keeps all of that head: what is kept here must not.
+  const copy = Buffer.from(spelled, 'latin1').toString('latin1');
+  const lower = copy.toLowerCase();
   const name = { lower, role: Object.hasOwn(ROLES, lower) ? ROLES[lower]! : PLAIN };
-  if (known.size < MOST_KNOWN && spelled.length <= LONGEST_KNOWN) known.set(spelled, name);
+  if (known.size < MOST_KNOWN && spelled.length <= LONGEST_KNOWN) known.set(copy, name);
   return name;
 }
