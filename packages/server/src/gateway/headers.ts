@@ -81,7 +81,9 @@ function ruleOf(spelled: string): Rule {
   return rules.get(spelled) ?? newRule(spelled);
 }
 
-function newRule(spelled: string): Rule {
+function newRule(written: string): Rule {
+  // What is cut out of a head keeps all of that head: what is kept here must not.
+  const spelled = Buffer.from(written, 'latin1').toString('latin1');
   const name = spelled.toLowerCase();
   const canonical = name.replaceAll('_', '-');
   const isEndToEnd = !HOP_BY_HOP.has(name);
