@@ -37,8 +37,7 @@ const AHEAD_BYTES = 64 * 1024;
 export interface Service {
   /** Answers a request. Does not throw. */
   serve(exchange: Exchange): void;
-  /** Answers bytes that are no request; the connection then ends. */
-  /** @param target as far as it could be read */
+  /** Answers bytes that are no request; the connection then ends. @param target as far as it could be read */
   refuse(connection: ClientConnection, malformed: Malformed, target: string): void;
 }
 
@@ -112,7 +111,9 @@ export class ClientConnection implements ExchangeConnection, Sender {
   /** No request is begun any more; ends at once, or when the one that is open has been answered. */
   stop(): void {
     this.#isStopping = true;
-    if (!this.isBusy) this.socket.destroy();
+    if (this.isBusy) return;
+    if (this.#text === '') this.socket.destroy();
+    else this.#end();
   }
 
   get isStopping(): boolean {
@@ -359,6 +360,8 @@ export class ClientConnection implements ExchangeConnection, Sender {
       this.socket.destroy();
       return;
     }
+    // What was answered in this turn is still to be written.
+    this.sendNow();
     this.socket.destroySoon();
   }
 

@@ -2,8 +2,9 @@ import { RunsteadError } from '@runstead/contract';
 import type { Exchange } from './exchange.ts';
 import { answerLines, controlRequestLines } from './headers.ts';
 import type { Call, GatewayParts } from './parts.ts';
-import { isStaleConnection, relay } from './relay.ts';
+import { relay } from './relay.ts';
 import { takeBody } from './request-body.ts';
+import { isStaleConnection } from './send-again.ts';
 
 /**
  * Passes a control-plane request to the control process, re-framed: that process sees what the gateway's reader

@@ -10,8 +10,7 @@ import type { Malformed } from '../http/malformed.ts';
 import type { Log } from '../observe/log.ts';
 import { newRequestId } from '../observe/request-id.ts';
 import type { ClientConnection } from './client-connection.ts';
-import { dateNow } from './date-now.ts';
-import type { Exchange } from './exchange.ts';
+import { type Exchange, ownFields } from './exchange.ts';
 import { lines, platformFields } from './headers.ts';
 import { isDataPlane } from './resolve.ts';
 
@@ -41,12 +40,6 @@ export function answerError(exchange: Exchange, thrown: unknown, context: ErrorC
   exchange.answer(
     error.status,
     [
-      'content-type',
-      'application/json; charset=utf-8',
-      'content-length',
-      String(Buffer.byteLength(body)),
-      'date',
-      dateNow(),
       ...(error.retryAfterSeconds === undefined ? [] : ['retry-after', String(error.retryAfterSeconds)]),
       ...platformFields({ requestId, status: error.status, origin: 'platform', crossOrigin, extras }),
     ],
@@ -97,12 +90,7 @@ export function answerMalformed(
   const error = new RunsteadError('ERR_BAD_REQUEST', reason);
   const body = JSON.stringify(isDataPlane(target) ? dataPlaneError(error) : errorEnvelope(error, requestId));
   const fields = [
-    'content-type',
-    'application/json; charset=utf-8',
-    'content-length',
-    String(Buffer.byteLength(body)),
-    'date',
-    dateNow(),
+    ...ownFields(body),
     'connection',
     'close',
     ...platformFields({ requestId, status, origin: 'platform', crossOrigin: undefined }),

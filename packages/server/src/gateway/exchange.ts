@@ -3,9 +3,11 @@ import type { Socket } from 'node:net';
 import { CHUNKED, UNTIL_CLOSE } from '../http/fields.ts';
 import type { RequestHead as WireHead } from '../http/request-head.ts';
 import type { ConnectionMemory } from './connection-memory.ts';
+import { dateNow } from './date-now.ts';
 import { HangUp } from './hang-up.ts';
 import { lines } from './headers.ts';
 import { type BodySource, IncomingBody } from './incoming-body.ts';
+import { TEXT_BYTES } from './outbox.ts';
 import { type Ends, expectsContinue, type RequestHead, SentHead } from './request-head.ts';
 
 /**
@@ -13,12 +15,6 @@ import { type Ends, expectsContinue, type RequestHead, SentHead } from './reques
  * its request holds no slot meanwhile. Larger ones, and those of unknown length, are streamed once.
  */
 export const KEPT_BODY_BYTES = 64 * 1024;
-
-/**
- * Text up to this size is handed to the kernel from a buffer on the stack, and kept only if that does not take it; larger
- * pieces are copied once and kept until they are sent.
- */
-const TEXT_BYTES = 16 * 1024;
 
 /** What an exchange needs of its connection. */
 export interface ExchangeConnection extends BodySource {
@@ -187,11 +183,11 @@ export class Exchange {
     this.#connection.answered(this, this.#keepAlive);
   }
 
-  /** A whole answer at once. @param body in UTF-8 */
-  answer(status: number, fields: readonly string[], body: string): void {
+  /** A whole answer of ours at once. @param fields without Date and Content-Length @param json default: no content */
+  answer(status: number, fields: readonly string[], json?: string): void {
     if (this.#begun || this.#isOver) return;
-    const bytes = Buffer.from(body);
-    this.begin(status, STATUS_CODES[status] ?? '', lines(fields), bytes.length);
+    const bytes = Buffer.from(json ?? '');
+    this.begin(status, STATUS_CODES[status] ?? '', lines([...ownFields(json), ...fields]), bytes.length);
     this.write(bytes, 0, bytes.length);
     this.end();
   }
@@ -278,4 +274,17 @@ export class Exchange {
     this.#isOver = true;
     this.answerer = undefined;
   }
+}
+
+/** What every answer of ours begins with. @param json its content */
+export function ownFields(json: string | undefined): string[] {
+  const fields = ['date', dateNow()];
+  if (json === undefined) return fields;
+  return [
+    ...fields,
+    'content-type',
+    'application/json; charset=utf-8',
+    'content-length',
+    String(Buffer.byteLength(json)),
+  ];
 }

@@ -4,9 +4,9 @@ import { isListenerInDoubt } from './connect.ts';
 import type { Exchange } from './exchange.ts';
 import { agentRequestLines, answerLines, lines } from './headers.ts';
 import type { Call, GatewayParts, Invocation } from './parts.ts';
-import { isStaleConnection, type Outcome, relay } from './relay.ts';
-import { type RequestBody, tooLarge } from './request-body.ts';
-import { fieldValues, type RequestHead } from './request-head.ts';
+import { type Outcome, relay } from './relay.ts';
+import { tooLarge } from './request-body.ts';
+import { isDeath, isReplayable, isStaleConnection } from './send-again.ts';
 import { splice } from './splice.ts';
 import { streamEndEvent } from './stream-end.ts';
 
@@ -116,18 +116,6 @@ export async function forward(
   } finally {
     lease.release();
   }
-}
-
-/** Whether a request may be answered twice: by its method, or because its sender says that it counts once. */
-function isReplayable({ method, fields }: RequestHead, body: RequestBody): boolean {
-  if (body.kind !== 'whole') return false;
-  if (method === 'GET' || method === 'HEAD') return true;
-  return fieldValues(fields, 'idempotency-key').some((key) => key !== '');
-}
-
-/** Whether a connection broke because whoever was to answer is gone; an answer that cannot be read is its answer. */
-function isDeath({ code }: NodeJS.ErrnoException): boolean {
-  return code === 'ECONNRESET' || code === 'EPIPE';
 }
 
 function linesFor(call: Call, answer: ResponseHead): string {

@@ -11,7 +11,6 @@ import { type CallRecord, newCallRecord } from './call-record.ts';
 import { chooseVersion, type Destination, findEndpoint } from './choose.ts';
 import { passToControl } from './control-proxy.ts';
 import { anybody, authenticate, type Principal } from './credentials.ts';
-import { dateNow } from './date-now.ts';
 import { domainOf } from './domains.ts';
 import { answerError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
@@ -257,16 +256,10 @@ function openCall({ head, hangUp }: Exchange): Call {
 }
 
 function answerPreflight(call: Call, exchange: Exchange, caller: Caller): void {
-  exchange.answer(
-    204,
-    [
-      'date',
-      dateNow(),
-      ...preflightFields(exchange.head, caller.crossOrigin!),
-      ...platformFields({ requestId: call.id, status: 204, origin: 'platform', crossOrigin: undefined }),
-    ],
-    '',
-  );
+  exchange.answer(204, [
+    ...preflightFields(exchange.head, caller.crossOrigin!),
+    ...platformFields({ requestId: call.id, status: 204, origin: 'platform', crossOrigin: undefined }),
+  ]);
 }
 
 /** Not 5xx: whoever takes this server out of service for that would cut calls that are served. */
@@ -281,20 +274,7 @@ function answerHealth(parts: GatewayParts, call: Call, exchange: Exchange): void
   const body = parts.isAttended() ? '{"status":"ok"}' : UNATTENDED;
   exchange.answer(
     200,
-    [
-      'content-type',
-      'application/json; charset=utf-8',
-      'content-length',
-      String(body.length),
-      'date',
-      dateNow(),
-      ...platformFields({
-        requestId: call.id,
-        status: 200,
-        origin: 'platform',
-        crossOrigin: call.crossOrigin,
-      }),
-    ],
+    platformFields({ requestId: call.id, status: 200, origin: 'platform', crossOrigin: call.crossOrigin }),
     body,
   );
 }

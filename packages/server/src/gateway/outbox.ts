@@ -1,3 +1,9 @@
+/**
+ * Text up to this size, in bytes, is handed to the kernel from a buffer on the stack, and kept only if that does not take
+ * it; larger pieces are copied once and kept until they are sent.
+ */
+export const TEXT_BYTES = 16 * 1024;
+
 /** A connection with something to be written. */
 export interface Sender {
   sendNow(): void;

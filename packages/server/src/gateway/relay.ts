@@ -10,8 +10,9 @@ import type { CoarseClock } from './coarse-clock.ts';
 import type { Connection, ConnectionPool, ConnectionUser } from './connection-pool.ts';
 import type { Answerer, Exchange } from './exchange.ts';
 import type { BodySink } from './incoming-body.ts';
+import { TEXT_BYTES } from './outbox.ts';
 import type { RequestBody } from './request-body.ts';
-import { StreamTail } from './stream-end.ts';
+import { isEventStream, StreamTail } from './stream-end.ts';
 
 export interface RelayOptions {
   exchange: Exchange;
@@ -60,9 +61,6 @@ export type Outcome =
 export function relay(options: RelayOptions): Promise<Outcome> {
   return new Promise((resolve) => new Relay(options, resolve).start());
 }
-
-/** Text and bytes up to this size go out as one. */
-const TEXT_BYTES = 16 * 1024;
 
 /** Before the answer itself. Progress is told now and then, not without end. */
 const MOST_INFORMED = 1000;
@@ -324,7 +322,7 @@ class Relay implements ConnectionUser, BodySink, Answerer {
     if (head.length === CHUNKED) this.#chunked = new ChunkedReader();
     else this.#left = head.length;
     exchange.begin(head.status, head.reason, this.#options.answerLines(head), head.length);
-    if (head.length < 0 && isEventStream(head.section)) this.#tail = new StreamTail();
+    if (head.length < 0 && isEventStream(head.section.value('content-type'))) this.#tail = new StreamTail();
     // An early refusal: what is still to come is not wanted, and sending it on could only break the answer off.
     if (head.status >= 400 && body.kind === 'stream' && !this.#isRequestSent) {
       this.#stopFeeding();
@@ -398,7 +396,6 @@ class Relay implements ConnectionUser, BodySink, Answerer {
   /** The connection ended, or has to, before the answer was whole. */
   #breakOff(error: NodeJS.ErrnoException): void {
     if (this.#isSettled) return;
-
     const answer = this.#answer;
     this.#stopFeeding();
     const cutBecause = this.#cutBecause;
@@ -450,33 +447,10 @@ class Relay implements ConnectionUser, BodySink, Answerer {
   }
 }
 
-function isEventStream(section: ResponseHead['section']): boolean {
-  return section.value('content-type')?.startsWith('text/event-stream') === true;
-}
-
 function connectionClosed(): NodeJS.ErrnoException {
   return Object.assign(new Error('the connection was closed'), { code: 'ECONNRESET' });
 }
 
 function answerError(reason: string): NodeJS.ErrnoException {
   return Object.assign(new Error(reason), { code: 'ERR_ANSWER_MALFORMED' });
-}
-
-/** Methods that may be repeated whatever became of the first attempt (RFC 9110 section 9.2.2). */
-const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE']);
-/**
- * A reset of a connection that had been closed while idle comes back at once. One that comes later is a server that
- * died over the request, and doing the work again would be the caller's decision.
- */
-const STALE_WITHIN_MS = 1000;
-
-/**
- * Whether a request met a kept connection that the server had already closed, and so may be sent once more over a
- * new one: the connection had been used before, no byte of an answer came, and the body is still at hand (RFC 9112
- * section 9.3.1).
- */
-export function isStaleConnection(outcome: Outcome, method: string, body: RequestBody): boolean {
-  if (outcome.kind !== 'broken' || !outcome.reused || body.kind !== 'whole') return false;
-  if (outcome.error.code !== 'ECONNRESET' && outcome.error.code !== 'EPIPE') return false;
-  return IDEMPOTENT.has(method) || outcome.afterMs < STALE_WITHIN_MS;
 }

@@ -1,10 +1,9 @@
 import type { Connection, ConnectionUser } from './connection-pool.ts';
 import type { Exchange, RawUser } from './exchange.ts';
+import { TEXT_BYTES } from './outbox.ts';
 
 /** How long one end may go on after the other has said it is done, in ms. */
 const HALF_CLOSED_MS = 30_000;
-/** See `Exchange.write`. */
-const TEXT_BYTES = 16 * 1024;
 
 export interface SpliceOptions {
   exchange: Exchange;

@@ -34,7 +34,7 @@ export function streamEndEvent(stream: BrokenStream): Buffer | undefined {
   return Buffer.from(`event: error\ndata: ${JSON.stringify(data)}\n\n`);
 }
 
-function isEventStream(contentType: string | undefined): boolean {
+export function isEventStream(contentType: string | undefined): boolean {
   return /^\s*text\/event-stream\s*(?:;|$)/i.test(contentType ?? '');
 }
 

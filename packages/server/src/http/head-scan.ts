@@ -53,13 +53,43 @@ export class HeadScan {
 }
 
 /** For heads that arrive whole, which is nearly all. Reading does not wait, so that one does for everybody. */
-export const WHOLE = new HeadScan();
+const WHOLE = new HeadScan();
 
 /**
  * For each field of the head scanned last: where its name begins and ends, and its value. Only of use after
  * a scan that went through the head in one go, and before the next.
  */
 export const MARKS = new Int32Array(4 * HEAD_FIELDS);
+
+/** Looks at a head from where it was left. */
+type ScanHead = (scan: HeadScan, bytes: Buffer, from: number, to: number) => Malformed | undefined;
+
+/**
+ * Looks for a whole head, going on where the last try ended.
+ * @param scan of a head that was not whole before; made ready for the next one when this is found or refused
+ * @returns what was found, with the places of its fields in `MARKS`; undefined: more has to come
+ */
+export function scanWhole(
+  scanHead: ScanHead,
+  bytes: Buffer,
+  from: number,
+  to: number,
+  scan: HeadScan | undefined,
+): HeadScan | Malformed | undefined {
+  let seen = scan === undefined || scan.at === 0 ? WHOLE.begin() : scan;
+  let fault = scanHead(seen, bytes, from, to);
+  if (fault === undefined && seen.end === 0) {
+    if (scan !== undefined && seen === WHOLE) scan.takeOver(WHOLE);
+    return undefined;
+  }
+  if (fault === undefined && seen !== WHOLE) {
+    // What was found in several tries is gone through once more in one, for the places of its fields.
+    seen = WHOLE.begin();
+    fault = scanHead(seen, bytes, from, to);
+  }
+  scan?.begin();
+  return fault ?? seen;
+}
 
 /**
  * Looks at the lines of a head behind its first one (RFC 9112 section 5): sets `scan.end` when it finds the end.

@@ -1,5 +1,5 @@
 import { CHUNKED, type FieldSection, takeFields } from './fields.ts';
-import { type HeadScan, scanFields, WHOLE } from './head-scan.ts';
+import { HeadScan, scanFields, scanWhole } from './head-scan.ts';
 import { excerpt, Malformed } from './malformed.ts';
 import { LINE_SEEN, scanRequestLine } from './request-line.ts';
 
@@ -41,19 +41,8 @@ export function readRequestHead(
   to: number,
   scan?: HeadScan,
 ): RequestHead | Malformed | undefined {
-  let seen = scan === undefined || scan.at === 0 ? WHOLE.begin() : scan;
-  let fault = scanHead(seen, bytes, from, to);
-  if (fault === undefined && seen.end === 0) {
-    if (scan !== undefined && seen === WHOLE) scan.takeOver(WHOLE);
-    return undefined;
-  }
-  if (fault === undefined && seen !== WHOLE) {
-    // What was found in several tries is gone through once more in one, for the places of its fields.
-    seen = WHOLE.begin();
-    fault = scanHead(seen, bytes, from, to);
-  }
-  scan?.begin();
-  return fault ?? takeHead(seen, bytes, from);
+  const seen = scanWhole(scanHead, bytes, from, to, scan);
+  return seen instanceof HeadScan ? takeHead(seen, bytes, from) : seen;
 }
 
 function scanHead(scan: HeadScan, bytes: Buffer, from: number, to: number): Malformed | undefined {

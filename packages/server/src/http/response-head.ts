@@ -1,5 +1,5 @@
 import { CHUNKED, type FieldSection, takeFields, UNTIL_CLOSE } from './fields.ts';
-import { type HeadScan, scanFields, WHOLE } from './head-scan.ts';
+import { HeadScan, scanFields, scanWhole } from './head-scan.ts';
 import { HEAD_BYTES } from './limits.ts';
 import { excerpt, Malformed } from './malformed.ts';
 import { CR, isDigit, LF, nameOf, SP, TEXT_BYTE } from './octets.ts';
@@ -33,18 +33,9 @@ export function readResponseHead(
   method: string,
   scan?: HeadScan,
 ): ResponseHead | Malformed | undefined {
-  let seen = scan === undefined || scan.at === 0 ? WHOLE.begin() : scan;
-  let fault = scanHead(seen, bytes, from, to);
-  if (fault === undefined && seen.end === 0) {
-    if (scan !== undefined && seen === WHOLE) scan.takeOver(WHOLE);
-    return undefined;
-  }
-  if (fault === undefined && seen !== WHOLE) {
-    seen = WHOLE.begin();
-    fault = scanHead(seen, bytes, from, to);
-  }
-  scan?.begin();
-  const head = fault ?? takeHead(seen, bytes, from, method);
+  const seen = scanWhole(scanHead, bytes, from, to, scan);
+  if (seen === undefined) return undefined;
+  const head = seen instanceof HeadScan ? takeHead(seen, bytes, from, method) : seen;
   return head instanceof Malformed ? new Malformed(502, head.reason) : head;
 }
 

@@ -138,6 +138,16 @@ describe('a client', () => {
     expect(state.text).toBe('');
   });
 
+  test('that ends its side right behind a request that is answered at once has its answer', async () => {
+    const { gateway } = await echoing();
+    for (const text of ['GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n', 'nonsense\r\n\r\n']) {
+      const { socket, state } = await rawConnection(gateway.port);
+      socket.end(text);
+      await until(() => state.closed || state.ended, 'the end');
+      expect(state.text).toMatch(/^HTTP\/1\.1 \d{3} .*\}$/s);
+    }
+  });
+
   test('that resets in the middle of its upload leaves the gateway as it was', async () => {
     const { gateway } = await echoing();
     for (let round = 0; round < 20; round++) {

@@ -183,6 +183,14 @@ describe('a call over TLS', () => {
     expect(state.text).toContain('ERR_BAD_REQUEST');
   });
 
+  test('whose client ends its side in the same breath has an answer that is there at once', async () => {
+    const gateway = await startTls();
+    const { socket, state } = await rawTls(gateway.tlsPort);
+    socket.end('GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    await until(() => state.ended, 'the end');
+    expect(state.text).toMatch(/^HTTP\/1\.1 200 .*"ok"\}$/s);
+  });
+
   test('becomes a WebSocket, whose ends may close one by one', async () => {
     const agent = await startAgent((_, response) => response.end(), {
       setUp: (server) =>

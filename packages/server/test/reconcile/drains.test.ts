@@ -19,6 +19,7 @@ async function oneInstance() {
     log: createLog('silent', 'test'),
     onChange: () => {},
     onExit: () => {},
+    onGone: () => {},
     onCut: ({ id }, reason) => cuts.push(`${id}: ${reason}`),
   });
   const spec = { instanceId: 'i', runtimeId: 'r', revision: 1, environment: {} } as never;
