@@ -2,7 +2,7 @@ import { RunsteadError } from '@runstead/contract';
 import type { Exchange } from './exchange.ts';
 import { answerLines, controlRequestLines } from './headers.ts';
 import type { Call, GatewayParts } from './parts.ts';
-import { relay } from './relay.ts';
+import { type Outcome, relay } from './relay.ts';
 import { takeBody } from './request-body.ts';
 import { isStaleConnection } from './send-again.ts';
 
@@ -23,26 +23,31 @@ export async function passToControl(parts: GatewayParts, call: Call, exchange: E
   });
   let mayReuse = body.kind === 'whole';
   for (;;) {
-    const outcome = await relay({
-      exchange,
-      pool: parts.control,
-      mayReuse,
-      head: `${head.method} ${head.target} HTTP/1.1\r\n${fields}\r\n`,
-      method: head.method,
-      body,
-      pace: parts.bulkPace,
-      clock: parts.clock,
-      record: call.record,
-      startedMs: call.startedMs,
-      answerLines: (answer) =>
-        answerLines({
-          section: answer.section,
-          status: answer.status,
-          requestId: call.id,
-          origin: 'platform',
-          crossOrigin: call.crossOrigin,
-        }),
-    });
+    const outcome = await new Promise<Outcome>((resolve) =>
+      relay({
+        exchange,
+        pool: parts.control,
+        mayReuse,
+        head: `${head.method} ${head.target} HTTP/1.1\r\n${fields}\r\n`,
+        method: head.method,
+        body,
+        pace: parts.bulkPace,
+        clock: parts.clock,
+        record: call.record,
+        startedMs: call.startedMs,
+        user: {
+          answerLines: ({ section, status }) =>
+            answerLines({
+              section,
+              status,
+              requestId: call.id,
+              origin: 'platform',
+              crossOrigin: call.crossOrigin,
+            }),
+          relayed: resolve,
+        },
+      }),
+    );
     if (outcome.kind === 'stopped') {
       throw new RunsteadError('ERR_UNAVAILABLE', outcome.reason, { retryAfterSeconds: 1 });
     }

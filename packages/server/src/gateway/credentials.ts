@@ -4,6 +4,7 @@ import { verifyDataSignature } from '../auth/data-signature.ts';
 import type { KeyRing } from '../auth/key-ring.ts';
 import { type PlatformKey, reaches } from '../auth/keys.ts';
 import type { RuntimeRoute } from '../feed/messages.ts';
+import { PerFieldName } from '../http/field-names.ts';
 import type { FieldSection } from '../http/fields.ts';
 import { noSuchRuntime } from './choose.ts';
 import { fieldValues } from './request-head.ts';
@@ -88,6 +89,7 @@ export function authenticate(door: Door, call: CallHead, runtime: RuntimeRoute |
 
 /** Whose presence needs a closer look. */
 const CREDENTIAL_FIELDS: ReadonlySet<string> = new Set([...ALWAYS_CONSUMED, 'authorization']);
+const mayProve = new PerFieldName((lower) => CREDENTIAL_FIELDS.has(lower));
 /** What all keys and tokens have in them, wherever they stand. */
 const KEY_PART = /r[sc]k_|rat_/i;
 /** A bearer that is not ours: keys of ours have a `_`. */
@@ -108,8 +110,8 @@ export function anybody(
   if (!door.anonymousCalls || !runtime || runtime.credentialName !== undefined) return undefined;
   let bearers = 0;
   for (const name of names) {
-    if (!CREDENTIAL_FIELDS.has(name)) continue;
-    if (name !== AUTHORIZATION || ++bearers > 1 || !FOREIGN_BEARER.test(section.value(name)!))
+    if (!mayProve.of(name)) continue;
+    if (name.lower !== AUTHORIZATION || ++bearers > 1 || !FOREIGN_BEARER.test(section.value(name.lower)!))
       return undefined;
   }
   if (needsSignature(host)) return undefined;

@@ -1,6 +1,7 @@
 import { invocationPath, RunsteadError } from '@runstead/contract';
 import { LOCAL_KEY_ID } from '../auth/key-book.ts';
 import { DEFAULT_AFFINITY } from '../domain/affinity.ts';
+import type { CustomDomain } from '../domain/custom-domains.ts';
 import { nearNames } from '../domain/near-names.ts';
 import type { RuntimeRoute } from '../feed/messages.ts';
 import { newRequestId } from '../observe/request-id.ts';
@@ -14,12 +15,12 @@ import { anybody, authenticate, type Principal } from './credentials.ts';
 import { domainOf } from './domains.ts';
 import { answerError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
-import { forward } from './forward.ts';
+import { type ForwardUser, forward } from './forward.ts';
 import { lines, platformFields } from './headers.ts';
 import { type Caller, isPreflight, preflightFields } from './host-check.ts';
 import type { Call, GatewayParts, Invocation } from './parts.ts';
 import type { Outcome } from './relay.ts';
-import { takeBody } from './request-body.ts';
+import { type RequestBody, takeBody } from './request-body.ts';
 import { isDataPlane, type Resolved } from './resolve.ts';
 import { presented, type SessionCall } from './session-call.ts';
 import { traceFields } from './trace-context.ts';
@@ -27,49 +28,106 @@ import { upgradeWanted } from './upgrade.ts';
 
 /**
  * Start here: what happens to a request, step by step (docs/request-path.md). Every step before forwarding takes
- * plain values. Does not throw.
+ * plain values. Nothing waits that need not: a call whose body has come and for which a slot is free goes on at once.
+ * Does not throw.
  */
-export async function handleRequest(parts: GatewayParts, exchange: Exchange): Promise<void> {
-  const { head, memory } = exchange;
-  const call = openCall(exchange);
-  parts.metrics.now.requests++;
-  const { record } = call;
-  const { section } = exchange.wire;
-  const domain = domainOf(parts.domains, section.host);
-  const upgradeTo = upgradeWanted(exchange);
-  // Declined, it would leave both ends in doubt about what the next bytes are.
-  if (upgradeTo !== undefined) exchange.closeAfter();
+export function handleRequest(parts: GatewayParts, exchange: Exchange): void {
+  const handling = new Handling(parts, exchange);
   try {
-    const caller = memory.callerOf(parts.hostPolicy, head, section);
+    handling.begin()?.catch((error) => handling.notForwarded(error));
+  } catch (error) {
+    handling.notForwarded(error);
+  }
+}
+
+class Handling implements ForwardUser {
+  readonly #parts: GatewayParts;
+  readonly #exchange: Exchange;
+  readonly #call: Call;
+  /** The runtime whose own domain was asked for. */
+  readonly #domain: CustomDomain | undefined;
+  readonly #upgradeTo: string | undefined;
+
+  constructor(parts: GatewayParts, exchange: Exchange) {
+    this.#parts = parts;
+    this.#exchange = exchange;
+    this.#call = openCall(exchange);
+    this.#domain = domainOf(parts.domains, exchange.wire.section.host);
+    this.#upgradeTo = upgradeWanted(exchange);
+    parts.metrics.now.requests++;
+    // Declined, it would leave both ends in doubt about what the next bytes are.
+    if (this.#upgradeTo !== undefined) exchange.closeAfter();
+  }
+
+  /**
+   * @returns a promise of the call's being on its way, if that takes waiting
+   * @throws RunsteadError and ClientGone, as the steps do; the promise, too
+   */
+  begin(): Promise<void> | undefined {
+    const parts = this.#parts;
+    const exchange = this.#exchange;
+    const call = this.#call;
+    const { head, memory, wire } = exchange;
+    const caller = memory.callerOf(parts.hostPolicy, head, wire.section);
     call.crossOrigin = caller.crossOrigin;
     call.from = memory.provenanceOf(parts.isTrustedProxy, head, caller);
-    record.caller = call.from.caller;
-    if (isPreflight(head, caller)) return answerPreflight(call, exchange, caller);
+    call.record.caller = call.from.caller;
+    if (isPreflight(head, caller)) {
+      answerPreflight(call, exchange, caller);
+      return this.#over();
+    }
 
-    const target = memory.resolve(head.target, domain);
+    const target = memory.resolve(head.target, this.#domain);
     if (target.kind === 'bad-path') throw new RunsteadError('ERR_BAD_REQUEST', target.reason);
-    if (upgradeTo !== undefined && target.kind !== 'invocation') {
+    if (this.#upgradeTo !== undefined && target.kind !== 'invocation') {
       throw new RunsteadError('ERR_NOT_FOUND', `Nothing to upgrade to: ${head.target} does not exist`);
     }
     if (target.kind === 'control' && caller.agentsOnly) throw onlyAgentsHere(caller.host);
-    if (target.kind === 'health') return answerHealth(parts, call, exchange);
-    if (target.kind === 'control') return await passToControl(parts, call, exchange);
+    if (target.kind === 'health') {
+      answerHealth(parts, call, exchange);
+      return this.#over();
+    }
+    if (target.kind === 'control') return passToControl(parts, call, exchange).then(() => this.#over());
 
-    const invocation = await letIn(parts, call, exchange, caller, target);
-    const outcome = await forward(parts, call, exchange, invocation, upgradeTo);
-    account(parts, call, exchange, endOf(outcome));
-  } catch (error) {
-    if (isDataPlane(head.target, domain)) account(parts, call, exchange, endingOf(error));
-    if (error instanceof ClientGone) return;
-    answerError(exchange, error, {
-      requestId: call.id,
-      dataPlane: isDataPlane(head.target, domain),
-      crossOrigin: call.crossOrigin,
-      extras: call.answerExtras,
-      log: parts.log,
+    const invocation = letIn(parts, call, exchange, caller, target);
+    if (invocation instanceof Promise) return invocation.then((later) => this.#forward(later));
+    return this.#forward(invocation);
+  }
+
+  #forward(invocation: Invocation): undefined {
+    forward({
+      parts: this.#parts,
+      call: this.#call,
+      exchange: this.#exchange,
+      invocation,
+      upgradeTo: this.#upgradeTo,
+      user: this,
     });
-  } finally {
-    parts.metrics.now.requests--;
+  }
+
+  forwarded(outcome: Outcome): void {
+    account(this.#parts, this.#call, this.#exchange, endOf(outcome));
+    this.#over();
+  }
+
+  notForwarded(error: unknown): void {
+    const { id, crossOrigin, answerExtras } = this.#call;
+    const { log } = this.#parts;
+    const dataPlane = isDataPlane(this.#exchange.head.target, this.#domain);
+    if (dataPlane) account(this.#parts, this.#call, this.#exchange, endingOf(error));
+    this.#over();
+    if (error instanceof ClientGone) return;
+    answerError(this.#exchange, error, {
+      requestId: id,
+      dataPlane,
+      crossOrigin,
+      extras: answerExtras,
+      log,
+    });
+  }
+
+  #over(): undefined {
+    this.#parts.metrics.now.requests--;
   }
 }
 
@@ -95,37 +153,68 @@ function endOf(outcome: Outcome): Ending {
 
 const NO_FIELDS: readonly string[] = [];
 
+/** A call at the door. */
+interface Entry {
+  parts: GatewayParts;
+  call: Call;
+  exchange: Exchange;
+  caller: Caller;
+  target: Extract<Resolved, { kind: 'invocation' }>;
+}
+
 /**
  * Authenticate → count → choose version → admit.
- * @throws RunsteadError and ClientGone, as the steps do
+ * @throws RunsteadError and ClientGone, as the steps do; the promise, too
  */
-export async function letIn(
+export function letIn(
   parts: GatewayParts,
   call: Call,
   exchange: Exchange,
   caller: Caller,
-  target: Extract<Resolved, { kind: 'invocation' }>,
-): Promise<Invocation> {
-  if (!parts.table.installed) await routesKnown(parts);
-  const { head, memory } = exchange;
-  const { section } = exchange.wire;
-  const { hostname } = caller;
-  const identify = (of: RuntimeRoute | undefined) =>
-    anybody(parts.door, section, hostname, of) ??
-    authenticate(
-      parts.door,
-      { method: head.method, target: head.target, fields: head.fields, host: hostname },
-      of,
-    );
-  const before = parts.table.byName(target.runtimeName);
-  let principal = identify(before);
-  parts.rates.count(before, principal.keyId);
-  // Before a version is chosen and a slot taken: what takes the client's time must not take an instance's.
-  const taken = takeBody(exchange, parts.settings.bodyLimitBytes);
-  const body = taken instanceof Promise ? await taken : taken;
+  target: Entry['target'],
+): Invocation | Promise<Invocation> {
+  const entry = { parts, call, exchange, caller, target };
+  return parts.table.installed ? identified(entry) : routesKnown(parts).then(() => identified(entry));
+}
+
+/** From authentication on. */
+function identified(entry: Entry): Invocation | Promise<Invocation> {
+  const { parts, exchange, target } = entry;
   const runtime = parts.table.byName(target.runtimeName);
-  // Meanwhile the name may have gone to another runtime, or this one to another workspace or credential.
-  if (runtime !== before) principal = identify(runtime);
+  const principal = identify(entry, runtime);
+  parts.rates.count(runtime, principal.keyId);
+  // Before a version is chosen and a slot taken: what takes the client's time must not take an instance's.
+  const body = takeBody(exchange, parts.settings.bodyLimitBytes);
+  if (!(body instanceof Promise)) return chosen(entry, runtime, principal, body);
+  return body.then((whole) => {
+    // Meanwhile the name may have gone to another runtime, or this one to another workspace or credential.
+    const now = parts.table.byName(target.runtimeName);
+    return chosen(entry, now, now === runtime ? principal : identify(entry, now), whole);
+  });
+}
+
+function identify(
+  { parts: { door }, exchange: { head, wire }, caller: { hostname } }: Entry,
+  runtime: RuntimeRoute | undefined,
+): Principal {
+  return (
+    anybody(door, wire.section, hostname, runtime) ??
+    authenticate(
+      door,
+      { method: head.method, target: head.target, fields: head.fields, host: hostname },
+      runtime,
+    )
+  );
+}
+
+/** From the choice of a version on. */
+function chosen(
+  entry: Entry,
+  runtime: RuntimeRoute | undefined,
+  principal: Principal,
+  body: RequestBody,
+): Invocation | Promise<Invocation> {
+  const { parts, call, exchange, caller, target } = entry;
   const { runtimeName, endpointName } = target;
   const { record } = call;
   if (runtime) {
@@ -133,21 +222,35 @@ export async function letIn(
     record.runtimeName = runtime.name;
   }
   if (principal.keyId !== undefined) record.keyId = principal.keyId;
-  const isPrivate = memory.isPrivate(parts.privateAccess, section, caller, call.from!);
+  const { section } = exchange.wire;
+  const isPrivate = exchange.memory.isPrivate(parts.privateAccess, section, caller, call.from!);
   const session = runtime && sessionOf(parts, call, exchange, caller, runtime, endpointName, principal);
   const destination = choose(parts, principal, runtime, { runtimeName, endpointName, isPrivate, session });
   record.endpointName = endpointName;
   record.version = destination.version;
   const held = section.text.length + (body.kind === 'whole' ? body.bytes.length : 0);
-  const admitted = parts.admission.admit(destination, call.signal, 'first', held);
-  const lease = admitted instanceof Promise ? await queued(parts, record, admitted) : admitted;
+  const lease = parts.admission.admit(destination, call.signal, 'first', held);
+  if (!(lease instanceof Promise)) return admitted(entry, destination, principal, body, lease);
+  return queued(parts, record, lease).then((later) => admitted(entry, destination, principal, body, later));
+}
+
+function admitted(
+  { parts, call, exchange, caller, target }: Entry,
+  destination: Destination,
+  principal: Principal,
+  body: RequestBody,
+  lease: Lease,
+): Invocation {
+  const { record } = call;
+  const { session } = destination;
   if (session?.session) record.sessionHash = session.session.hash;
   record.queueMs ??= 0;
   record.instanceId = lease.instance.id;
   for (const part of pageFields(caller)) call.answerExtras.push(part);
-  const trace = section.has('traceparent') ? head.fields : NO_FIELDS;
+  const trace = exchange.wire.section.has('traceparent') ? exchange.head.fields : NO_FIELDS;
   const added =
-    memory.forwardedLinesOf(call.from!) + lines(traceFields(trace, { sampled: parts.settings.traceSampled }));
+    exchange.memory.forwardedLinesOf(call.from!) +
+    lines(traceFields(trace, { sampled: parts.settings.traceSampled }));
   return { destination, principal, lease, body, rest: target.rest, added };
 }
 

@@ -1,3 +1,4 @@
+import { PerFieldName } from '../http/field-names.ts';
 import type { FieldSection } from '../http/fields.ts';
 import { REQUEST_ID_HEADER } from '../observe/request-id.ts';
 import { setsPlatformCookie, withoutPlatformCookies } from './platform-cookies.ts';
@@ -60,7 +61,7 @@ export interface AgentRequest {
   withoutExpect?: boolean;
 }
 
-/** What is done with a field by its name alone, worked out once for each spelling. */
+/** What is done with a field by its name alone. */
 interface Rule {
   /** In lower case. */
   name: string;
@@ -73,22 +74,14 @@ interface Rule {
   fromControl: boolean;
 }
 
-const rules = new Map<string, Rule>();
-/** Strangers can invent names; the rules of what is beyond this many are worked out every time. */
-const MOST_RULES = 2000;
+const rules = new PerFieldName(newRule);
 
-function ruleOf(spelled: string): Rule {
-  return rules.get(spelled) ?? newRule(spelled);
-}
-
-function newRule(written: string): Rule {
-  // What is cut out of a head keeps all of that head: what is kept here must not.
-  const spelled = Buffer.from(written, 'latin1').toString('latin1');
-  const name = spelled.toLowerCase();
+/** @param name in lower case */
+function newRule(name: string): Rule {
   const canonical = name.replaceAll('_', '-');
   const isEndToEnd = !HOP_BY_HOP.has(name);
   const isOurs = name === REQUEST_ID_HEADER || name === ERROR_ORIGIN_HEADER;
-  const rule: Rule = {
+  return {
     name,
     canonical,
     toAgent:
@@ -101,8 +94,6 @@ function newRule(written: string): Rule {
     fromAgent: isEndToEnd && !isOurs && !name.startsWith('x-runstead-') && !HOST_WIDE.has(name),
     fromControl: isEndToEnd && !isOurs,
   };
-  if (rules.size < MOST_RULES && spelled.length <= 64) rules.set(spelled, rule);
-  return rule;
 }
 
 /** The lines of a request's fields as an agent gets them. */
@@ -110,7 +101,7 @@ export function agentRequestLines(request: AgentRequest): string {
   const { section, consumed, withoutExpect } = request;
   const named = namedByConnection(section);
   const kept = keptLines(section, (at) => {
-    const rule = ruleOf(section.names[at]!);
+    const rule = rules.of(section.names[at]!);
     if (!rule.toAgent || consumed.has(rule.canonical) || named?.has(rule.name)) return false;
     return !(withoutExpect && rule.name === 'expect');
   });
@@ -128,7 +119,7 @@ function keptLines(section: FieldSection, isKept: (field: number) => boolean): s
   let begin = -1;
   for (let field = 0; field < names.length; field++) {
     const keeps = isKept(field);
-    const isCookie = keeps && names[field] === 'cookie';
+    const isCookie = keeps && names[field]!.lower === 'cookie';
     if (keeps && !isCookie && section.isPlain(field)) {
       if (begin === -1) begin = section.lineBegin(field);
       continue;
@@ -184,7 +175,7 @@ function keptControlLines(
 ): string {
   const sent: string[] = [];
   for (let at = 0; at < names.length; at++) {
-    const { name, toControl } = ruleOf(names[at]!);
+    const { name, toControl } = rules.of(names[at]!);
     if (!toControl || named?.has(name) || (withoutExpect && name === 'expect')) continue;
     sent.push(fields[2 * at]!, fields[2 * at + 1]!);
   }
@@ -211,7 +202,7 @@ export function answerLines(answer: Answer): string {
   // RFC 9110 section 8.6: none of these has content, and a length there would be taken for the next answer's start.
   const isBodiless = status < 200 || status === 204;
   const kept = keptLines(section, (at) => {
-    const rule = ruleOf(section.names[at]!);
+    const rule = rules.of(section.names[at]!);
     if (!(origin === 'agent' ? rule.fromAgent : rule.fromControl) || named?.has(rule.name)) return false;
     if (isBodiless && rule.name === FRAMING) return false;
     if (origin === 'agent' && rule.name === 'set-cookie' && setsPlatformCookie(valueAt(section, at)))

@@ -32,10 +32,17 @@ export interface RelayOptions {
   startedMs: number;
   /** Whether the server may answer 101; what is left is then the caller's. */
   mayUpgrade?: boolean;
+  user: RelayUser;
+}
+
+/** Whoever has a request answered. */
+export interface RelayUser {
   /** The lines of the answer for the client, without those that frame it, except for Content-Length. */
-  answerLines: (answer: ResponseHead) => string;
+  answerLines(answer: ResponseHead): string;
   /** What an event stream is told at its end when it is cut off; undefined: nothing can be told. */
-  lastWords?: (answer: ResponseHead, reason: string, code: ErrorCode) => Buffer | undefined;
+  lastWords?(answer: ResponseHead, reason: string, code: ErrorCode): Buffer | undefined;
+  /** Called once, when the server is done with the request; the client may still be reading what is left. */
+  relayed(outcome: Outcome): void;
 }
 
 /** How one attempt to have a request answered ended. */
@@ -54,12 +61,9 @@ export type Outcome =
   /** We were told to end it before the answer had begun. */
   | { kind: 'stopped'; reason: string };
 
-/**
- * Has one request answered by one server, streaming both ways with backpressure. Resolves when the server is done
- * with it; the client may still be reading what is left. Does not throw.
- */
-export function relay(options: RelayOptions): Promise<Outcome> {
-  return new Promise((resolve) => new Relay(options, resolve).start());
+/** Has one request answered by one server, streaming both ways with backpressure. Does not throw. */
+export function relay(options: RelayOptions): void {
+  new Relay(options).start();
 }
 
 /** Before the answer itself. Progress is told now and then, not without end. */
@@ -69,7 +73,6 @@ class Relay implements ConnectionUser, BodySink, Answerer {
   /** When the server was heard last, or had nothing to say. */
   heardMs: number;
   readonly #options: RelayOptions;
-  readonly #resolve: (outcome: Outcome) => void;
   /** When the request went out, by the clock that is a quarter of a second fine. */
   #sentMs = 0;
   #connection: Connection | undefined = undefined;
@@ -94,9 +97,8 @@ class Relay implements ConnectionUser, BodySink, Answerer {
   #hasBodyEnded = false;
   #isFeeding = false;
 
-  constructor(options: RelayOptions, resolve: (outcome: Outcome) => void) {
+  constructor(options: RelayOptions) {
     this.#options = options;
-    this.#resolve = resolve;
     this.heardMs = options.clock.nowMs;
   }
 
@@ -321,7 +323,7 @@ class Relay implements ConnectionUser, BodySink, Answerer {
     record.firstByteMs = performance.now() - this.#options.startedMs;
     if (head.length === CHUNKED) this.#chunked = new ChunkedReader();
     else this.#left = head.length;
-    exchange.begin(head.status, head.reason, this.#options.answerLines(head), head.length);
+    exchange.begin(head.status, head.reason, this.#options.user.answerLines(head), head.length);
     if (head.length < 0 && isEventStream(head.section.value('content-type'))) this.#tail = new StreamTail();
     // An early refusal: what is still to come is not wanted, and sending it on could only break the answer off.
     if (head.status >= 400 && body.kind === 'stream' && !this.#isRequestSent) {
@@ -383,14 +385,15 @@ class Relay implements ConnectionUser, BodySink, Answerer {
 
   /** @param inStep nothing came behind the answer */
   #finish(inStep: boolean): void {
-    const { exchange, pool, clock } = this.#options;
+    const { exchange, pool, clock, user } = this.#options;
     const answer = this.#answer!;
     const connection = this.#connection!;
     this.#stopFeeding();
-    this.#settle({ kind: 'answered', status: answer.status, whole: true });
+    this.#detach();
     if (inStep && answer.keepAlive && this.#isRequestSent) pool.give(connection, clock.nowMs);
     else connection.socket.destroy();
     exchange.end();
+    user.relayed({ kind: 'answered', status: answer.status, whole: true });
   }
 
   /** The connection ended, or has to, before the answer was whole. */
@@ -426,8 +429,8 @@ class Relay implements ConnectionUser, BodySink, Answerer {
 
   /** Ends an answer that has begun; an event stream is told why, on a line of its own. */
   #cutOff(answer: ResponseHead, reason: string, code: ErrorCode): void {
-    const { exchange, lastWords } = this.#options;
-    const words = this.#tail && lastWords?.(answer, reason, code);
+    const { exchange, user } = this.#options;
+    const words = this.#tail && user.lastWords?.(answer, reason, code);
     exchange.cutOff(words && Buffer.concat([Buffer.from(this.#tail!.gap), words]));
   }
 
@@ -438,12 +441,17 @@ class Relay implements ConnectionUser, BodySink, Answerer {
     this.#connection?.socket.destroy();
   }
 
+  /** Tells how it ended, once whoever calls this is done as well. */
   #settle(outcome: Outcome): void {
     if (this.#isSettled) return;
+    this.#detach();
+    queueMicrotask(() => this.#options.user.relayed(outcome));
+  }
+
+  #detach(): void {
     this.#isSettled = true;
     const { exchange } = this.#options;
     if (exchange.answerer === this) exchange.answerer = undefined;
-    this.#resolve(outcome);
   }
 }
 

@@ -168,7 +168,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
   const takeCalls = (host: string, isSecure: boolean) => {
     const parts: GatewayParts = { ...shared, hostPolicy: hostPolicy(settings, host) };
     const service = {
-      serve: (exchange: Exchange) => void handleRequest(parts, exchange),
+      serve: (exchange: Exchange) => handleRequest(parts, exchange),
       refuse: answerMalformed,
     };
     const onClose = (connection: ClientConnection) => {

@@ -21,9 +21,16 @@ const ROLES: Readonly<Record<string, number>> = {
 };
 
 export interface FieldName {
+  spelled: string;
   lower: string;
   role: number;
+  /** Counts the known names from 0 on; `UNKNOWN`: it is worked out anew each time that it is seen. */
+  id: number;
+  /** The known name that came behind this one last: most heads name the same fields in the same order. */
+  next: FieldName | undefined;
 }
+
+export const UNKNOWN = -1;
 
 /** Names by their spelling: the same few come with every message. */
 const known = new Map<string, FieldName>();
@@ -60,7 +67,57 @@ export function fieldName(spelled: string): FieldName {
   // What is cut out of a head keeps all of that head: what is kept here must not.
   const copy = Buffer.from(spelled, 'latin1').toString('latin1');
   const lower = copy.toLowerCase();
-  const name = { lower, role: Object.hasOwn(ROLES, lower) ? ROLES[lower]! : PLAIN };
-  if (known.size < MOST_KNOWN && spelled.length <= LONGEST_KNOWN) known.set(copy, name);
+  const isKept = known.size < MOST_KNOWN && spelled.length <= LONGEST_KNOWN;
+  const name = {
+    spelled: copy,
+    lower,
+    role: Object.hasOwn(ROLES, lower) ? ROLES[lower]! : PLAIN,
+    id: isKept ? known.size : UNKNOWN,
+    next: undefined,
+  };
+  if (isKept) known.set(copy, name);
   return name;
+}
+
+/**
+ * The same for a name in a head. Comparing it with the one that is expected is cheaper than cutting it out.
+ * @param before the name of the field before
+ */
+export function fieldNameAt(head: string, begin: number, end: number, before: FieldName): FieldName {
+  const expected = before.next;
+  if (
+    expected !== undefined &&
+    expected.spelled.length === end - begin &&
+    head.startsWith(expected.spelled, begin)
+  ) {
+    return expected;
+  }
+  const name = fieldName(head.slice(begin, end));
+  if (name.id !== UNKNOWN) before.next = name;
+  return name;
+}
+
+/** Stands before the first field of a head. */
+export function noFieldName(): FieldName {
+  return { spelled: '', lower: '', role: PLAIN, id: UNKNOWN, next: undefined };
+}
+
+/** What follows from a name alone, worked out once for each known one. */
+export class PerFieldName<T> {
+  readonly #workOut: (lower: string) => T;
+  readonly #byId: (T | undefined)[] = [];
+
+  /** @param workOut from the name in lower case */
+  constructor(workOut: (lower: string) => T) {
+    this.#workOut = workOut;
+  }
+
+  of({ id, lower }: FieldName): T {
+    if (id === UNKNOWN) return this.#workOut(lower);
+    const before = this.#byId[id];
+    if (before !== undefined) return before;
+    const found = this.#workOut(lower);
+    this.#byId[id] = found;
+    return found;
+  }
 }

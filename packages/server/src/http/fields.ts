@@ -3,8 +3,10 @@ import {
   CONTENT_LENGTH,
   DISGUISED,
   EXPECT,
-  fieldName,
+  type FieldName,
+  fieldNameAt,
   HOST,
+  noFieldName,
   PLAIN,
   TRANSFER_ENCODING,
   UPGRADE,
@@ -24,8 +26,8 @@ const NONE: readonly string[] = [];
 export class FieldSection {
   /** The head that they stand in. */
   readonly text: string;
-  /** The names, in lower case and in their order; the same name is always the same string. */
-  readonly names: string[] = [];
+  /** The names, in their order. */
+  readonly names: FieldName[] = [];
   /** For each field where its name begins and ends in the text, and its value. */
   readonly marks: number[] = [];
   /** The value of the first Host; undefined: there is none. */
@@ -60,20 +62,20 @@ export class FieldSection {
 
   /** @param name in lower case */
   has(name: string): boolean {
-    return this.names.includes(name);
+    return this.#indexOf(name, 0) !== -1;
   }
 
   /** The value of the first field of a name. @param name in lower case */
   value(name: string): string | undefined {
-    const at = this.names.indexOf(name);
+    const at = this.#indexOf(name, 0);
     return at === -1 ? undefined : this.text.slice(this.marks[4 * at + 2], this.marks[4 * at + 3]);
   }
 
   /** The fields of a name alone, as `fields`. @param name in lower case */
   only(name: string): string[] {
-    const { text, marks, names } = this;
+    const { text, marks } = this;
     const fields: string[] = [];
-    for (let at = names.indexOf(name); at !== -1; at = names.indexOf(name, at + 1)) {
+    for (let at = this.#indexOf(name, 0); at !== -1; at = this.#indexOf(name, at + 1)) {
       fields.push(
         text.slice(marks[4 * at], marks[4 * at + 1]),
         text.slice(marks[4 * at + 2], marks[4 * at + 3]),
@@ -98,6 +100,13 @@ export class FieldSection {
     );
   }
 
+  /** @param from a field; -1: there is none from there on */
+  #indexOf(name: string, from: number): number {
+    const { names } = this;
+    for (let at = from; at < names.length; at++) if (names[at]!.lower === name) return at;
+    return -1;
+  }
+
   #takeApart(): string[] {
     const { text, marks } = this;
     const fields: string[] = [];
@@ -114,6 +123,8 @@ const LISTED = 64;
 /** 15 digits stay below 2^53, and are more than any body. */
 const LENGTH = /^[0-9]{1,15}$/;
 
+const BEFORE_FIRST = noFieldName();
+
 /**
  * Takes the fields of a head that was just scanned in one go. Framing that could be read in two ways is refused
  * (RFC 9112 section 6).
@@ -123,16 +134,17 @@ const LENGTH = /^[0-9]{1,15}$/;
 export function takeFields(text: string, count: number): FieldSection | Malformed {
   const section = new FieldSection(text);
   const { names, marks } = section;
+  let name = BEFORE_FIRST;
   for (let mark = 0; mark < 4 * count; mark += 4) {
-    const spelled = text.slice(MARKS[mark], MARKS[mark + 1]);
-    const { lower, role } = fieldName(spelled);
-    names.push(lower);
+    name = fieldNameAt(text, MARKS[mark]!, MARKS[mark + 1]!, name);
+    names.push(name);
+    const { role } = name;
     marks.push(MARKS[mark]!, MARKS[mark + 1]!, MARKS[mark + 2]!, MARKS[mark + 3]!);
     if (role !== PLAIN) {
       const value = text.slice(MARKS[mark + 2], MARKS[mark + 3]);
       const fault =
         note(section, role, value) ??
-        (hasTabBehind(text, MARKS[mark + 3]!) ? noteTab(section, role, spelled) : undefined);
+        (hasTabBehind(text, MARKS[mark + 3]!) ? noteTab(section, role, name.spelled) : undefined);
       if (fault !== undefined) return fault;
     }
   }
