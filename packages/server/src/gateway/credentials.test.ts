@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest';
+import { sectionOf } from '../../test/section-of.ts';
 import { hashKey, KeyRing } from '../auth/key-ring.ts';
 import type { PlatformKey } from '../auth/keys.ts';
 import type { RuntimeRoute } from '../feed/messages.ts';
-import { authenticate } from './credentials.ts';
+import { anybody, authenticate } from './credentials.ts';
 
 const KEY = 'rsk_0123456789abcdef';
 const platform = (id: string, key: string): PlatformKey => ({
@@ -69,4 +70,44 @@ test('a revoked key is no longer known', () => {
   expect(ring.byApiKey(KEY)?.id).toBe('mine');
   ring.replace([]);
   expect(ring.byApiKey(KEY)).toBeUndefined();
+});
+
+test('whoever is let in at a glance would have been let in as the same by a closer look', () => {
+  const names = [
+    ...['authorization', 'Authorization', 'Agentrun-Authorization', 'agentrun_authorization'],
+    ...['Agentrun-Access-Token', 'X-Acs-Security-Token', 'cookie', 'x-api-key', 'accept'],
+  ];
+  const values = [
+    ...['', 'Bearer', 'Bearer sk-openai', 'bearer sk_1', 'Bearer rck_unknown', `Bearer ${KEY}`, KEY, 'RSK_1'],
+    ...[
+      `Basic ${Buffer.from(`u:${KEY}`).toString('base64')}`,
+      'Basic dXNlcjpwYXNz',
+      'rat_a.b',
+      'a=rsk_1; b=2',
+    ],
+    ...['AGENTRUN4-HMAC-SHA256 x', 'ACS3-HMAC-SHA256 x', 'bearer\trsk_other', 'text/plain'],
+  ];
+  const none = [[]];
+  const one = names.flatMap((name) => values.map((value) => [name, value]));
+  const two = one.flatMap((first) => one.map((second) => [...first, ...second]));
+  const protectedRuntime: RuntimeRoute = { ...runtime, credentialName: 'c' };
+  const seen = { atGlance: 0, closer: 0 };
+  for (const fields of [...none, ...one, ...two]) {
+    const section = sectionOf(fields);
+    for (const of of [runtime, undefined, protectedRuntime]) {
+      for (const host of ['localhost', '1-ram.example.com']) {
+        for (const anonymousCalls of [true, false]) {
+          const door = { keys, anonymousCalls, now: Date.now };
+          const glance = anybody(door, section, host, of);
+          seen[glance ? 'atGlance' : 'closer']++;
+          if (!glance) continue;
+          const closer = authenticate(door, { method: 'GET', target: '/', fields: section.fields, host }, of);
+          if (glance.keyId !== closer.keyId || [...glance.consumed].join() !== [...closer.consumed].join())
+            throw new Error(`${fields.join(' | ')} at ${host}: ${glance.keyId}, ${closer.keyId}`);
+        }
+      }
+    }
+  }
+  expect(seen.atGlance).toBeGreaterThan(1000);
+  expect(seen.closer).toBeGreaterThan(1000);
 });

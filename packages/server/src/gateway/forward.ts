@@ -95,7 +95,15 @@ class Forwarding implements RelayUser {
   }
 
   answerLines(answer: ResponseHead): string {
-    return linesFor(this.#options.call, answer);
+    const { call } = this.#options;
+    return answerLines({
+      section: answer.section,
+      status: answer.status,
+      requestId: call.id,
+      origin: 'agent',
+      crossOrigin: call.crossOrigin,
+      extras: call.answerExtras,
+    });
   }
 
   lastWords({ section }: ResponseHead, reason: string, code: ErrorCode): Buffer | undefined {
@@ -111,13 +119,12 @@ class Forwarding implements RelayUser {
   }
 
   relayed(outcome: Outcome): void {
-    const isOver = outcome.kind === 'answered' || outcome.kind === 'client-gone';
-    if (isOver) this.#over(outcome);
+    if (outcome.kind === 'answered' || outcome.kind === 'client-gone') this.#over(outcome);
     else this.#goOn(outcome).catch((error) => this.fail(error));
   }
 
   /** What becomes of a call after an attempt that was not answered. @throws what `notForwarded` is told */
-  async #goOn(outcome: Outcome): Promise<void> {
+  async #goOn(outcome: Exclude<Outcome, { kind: 'answered' | 'client-gone' }>): Promise<void> {
     const { parts, call, exchange, invocation } = this.#options;
     const { head } = exchange;
     const { record } = call;
@@ -125,7 +132,7 @@ class Forwarding implements RelayUser {
     switch (outcome.kind) {
       case 'upgraded': {
         const { answer, connection, first } = outcome;
-        const spliced = splice({ exchange, connection, first, head: switchingProtocols(call, answer) });
+        const spliced = splice({ exchange, connection, first, head: this.#switchingProtocols(answer) });
         this.#lease.holder = spliced;
         record.status = 101;
         parts.metrics.now.streams++;
@@ -163,13 +170,14 @@ class Forwarding implements RelayUser {
         }
         record.retries = (record.retries ?? 0) + 1;
         if (!wasStale) this.#lease = await parts.admission.admit(destination, call.signal, 'again');
-        break;
       }
-      default:
-        this.#over(outcome);
-        return;
     }
     this.attempt();
+  }
+
+  #switchingProtocols(answer: ResponseHead): string {
+    const upgrade = lines(['connection', 'Upgrade', 'upgrade', answer.section.upgrade ?? '']);
+    return `HTTP/1.1 101 Switching Protocols\r\n${this.answerLines(answer)}${upgrade}\r\n`;
   }
 
   #over(outcome: Outcome): void {
@@ -181,22 +189,6 @@ class Forwarding implements RelayUser {
     this.#lease.release();
     this.#options.user.notForwarded(error);
   }
-}
-
-function linesFor(call: Call, answer: ResponseHead): string {
-  return answerLines({
-    section: answer.section,
-    status: answer.status,
-    requestId: call.id,
-    origin: 'agent',
-    crossOrigin: call.crossOrigin,
-    extras: call.answerExtras,
-  });
-}
-
-function switchingProtocols(call: Call, answer: ResponseHead): string {
-  const upgrade = lines(['connection', 'Upgrade', 'upgrade', answer.section.upgrade ?? '']);
-  return `HTTP/1.1 101 Switching Protocols\r\n${linesFor(call, answer)}${upgrade}\r\n`;
 }
 
 /** The fields of a call as its instance gets them. */

@@ -113,7 +113,7 @@ export function agentRequestLines(request: AgentRequest): string {
  * that are dropped is one piece of the head.
  */
 function keptLines(section: FieldSection, isKept: (field: number) => boolean): string {
-  const { text, names, marks } = section;
+  const { text, names } = section;
   let kept = '';
   /** Where a piece begins that has not been taken yet. */
   let begin = -1;
@@ -127,9 +127,9 @@ function keptLines(section: FieldSection, isKept: (field: number) => boolean): s
     if (begin !== -1) kept += text.slice(begin, section.lineBegin(field));
     begin = -1;
     if (!keeps) continue;
-    const value = text.slice(marks[4 * field + 2], marks[4 * field + 3]);
+    const value = section.valueAt(field);
     const passed = isCookie ? withoutPlatformCookies(value) : value;
-    if (passed !== undefined) kept += `${text.slice(marks[4 * field], marks[4 * field + 1])}: ${passed}\r\n`;
+    if (passed !== undefined) kept += `${names[field]!.spelled}: ${passed}\r\n`;
   }
   return begin === -1 ? kept : kept + text.slice(begin, section.lineBegin(names.length));
 }
@@ -205,27 +205,17 @@ export function answerLines(answer: Answer): string {
     const rule = rules.of(section.names[at]!);
     if (!(origin === 'agent' ? rule.fromAgent : rule.fromControl) || named?.has(rule.name)) return false;
     if (isBodiless && rule.name === FRAMING) return false;
-    if (origin === 'agent' && rule.name === 'set-cookie' && setsPlatformCookie(valueAt(section, at)))
+    if (origin === 'agent' && rule.name === 'set-cookie' && setsPlatformCookie(section.valueAt(at)))
       return false;
     return crossOrigin === undefined || rule.name !== 'access-control-allow-origin';
   });
   return kept + lines(platformFields(answer));
 }
 
-function valueAt({ text, marks }: FieldSection, field: number): string {
-  return text.slice(marks[4 * field + 2], marks[4 * field + 3]);
-}
-
 /** What every answer carries. */
 export function platformFields(answer: Omit<Answer, 'section'>): string[] {
-  const sent: string[] = [];
-  addPlatformFields(sent, answer);
-  return sent;
-}
-
-function addPlatformFields(sent: string[], answer: Omit<Answer, 'section'>): void {
   const { requestId, status, origin, crossOrigin, extras } = answer;
-  sent.push(REQUEST_ID_HEADER, requestId);
+  const sent = [REQUEST_ID_HEADER, requestId];
   if (extras) for (const part of extras) sent.push(part);
   const isError = status !== 101 && (status < 200 || status > 299);
   if (isError) sent.push(ERROR_ORIGIN_HEADER, origin);
@@ -239,6 +229,7 @@ function addPlatformFields(sent: string[], answer: Omit<Answer, 'section'>): voi
       'Origin',
     );
   }
+  return sent;
 }
 
 /** Names that `Connection` declares to be about this connection only; undefined: it names none. */

@@ -97,7 +97,7 @@ export function fieldNameAt(head: string, begin: number, end: number, before: Fi
   return name;
 }
 
-/** Stands before the first field of a head. */
+/** Stands before the first field of a head; each kind of head has one of its own. */
 export function noFieldName(): FieldName {
   return { spelled: '', lower: '', role: PLAIN, id: UNKNOWN, next: undefined };
 }

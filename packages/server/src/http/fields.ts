@@ -6,7 +6,6 @@ import {
   type FieldName,
   fieldNameAt,
   HOST,
-  noFieldName,
   PLAIN,
   TRANSFER_ENCODING,
   UPGRADE,
@@ -68,20 +67,21 @@ export class FieldSection {
   /** The value of the first field of a name. @param name in lower case */
   value(name: string): string | undefined {
     const at = this.#indexOf(name, 0);
-    return at === -1 ? undefined : this.text.slice(this.marks[4 * at + 2], this.marks[4 * at + 3]);
+    return at === -1 ? undefined : this.valueAt(at);
   }
 
   /** The fields of a name alone, as `fields`. @param name in lower case */
   only(name: string): string[] {
-    const { text, marks } = this;
     const fields: string[] = [];
     for (let at = this.#indexOf(name, 0); at !== -1; at = this.#indexOf(name, at + 1)) {
-      fields.push(
-        text.slice(marks[4 * at], marks[4 * at + 1]),
-        text.slice(marks[4 * at + 2], marks[4 * at + 3]),
-      );
+      fields.push(this.names[at]!.spelled, this.valueAt(at));
     }
     return fields;
+  }
+
+  /** The value of a field, without the white space around it. */
+  valueAt(field: number): string {
+    return this.text.slice(this.marks[4 * field + 2], this.marks[4 * field + 3]);
   }
 
   /** Where the line of a field begins in the text, and that behind the last one. */
@@ -108,11 +108,8 @@ export class FieldSection {
   }
 
   #takeApart(): string[] {
-    const { text, marks } = this;
     const fields: string[] = [];
-    for (let mark = 0; mark < marks.length; mark += 4) {
-      fields.push(text.slice(marks[mark], marks[mark + 1]), text.slice(marks[mark + 2], marks[mark + 3]));
-    }
+    for (let at = 0; at < this.names.length; at++) fields.push(this.names[at]!.spelled, this.valueAt(at));
     return fields;
   }
 }
@@ -123,18 +120,17 @@ const LISTED = 64;
 /** 15 digits stay below 2^53, and are more than any body. */
 const LENGTH = /^[0-9]{1,15}$/;
 
-const BEFORE_FIRST = noFieldName();
-
 /**
  * Takes the fields of a head that was just scanned in one go. Framing that could be read in two ways is refused
  * (RFC 9112 section 6).
  * @param text the head
  * @param count of fields
+ * @param beforeFirst of heads of its kind, which begin with the same names
  */
-export function takeFields(text: string, count: number): FieldSection | Malformed {
+export function takeFields(text: string, count: number, beforeFirst: FieldName): FieldSection | Malformed {
   const section = new FieldSection(text);
   const { names, marks } = section;
-  let name = BEFORE_FIRST;
+  let name = beforeFirst;
   for (let mark = 0; mark < 4 * count; mark += 4) {
     name = fieldNameAt(text, MARKS[mark]!, MARKS[mark + 1]!, name);
     names.push(name);

@@ -1,3 +1,4 @@
+import { noFieldName } from './field-names.ts';
 import { CHUNKED, type FieldSection, takeFields } from './fields.ts';
 import { HeadScan, scanFields, scanWhole } from './head-scan.ts';
 import { excerpt, Malformed } from './malformed.ts';
@@ -53,12 +54,14 @@ function scanHead(scan: HeadScan, bytes: Buffer, from: number, to: number): Malf
   return scanFields(scan, bytes, from, to);
 }
 
+const BEFORE_FIRST = noFieldName();
+
 function takeHead(scan: HeadScan, bytes: Buffer, from: number): RequestHead | Malformed {
   const text = bytes.toString('latin1', from, from + scan.end);
   const { lineBegin, partBegin, partEnd } = scan;
   const method = text.slice(lineBegin, partBegin - 1);
   const minor = text.charCodeAt(partEnd + 8) === 0x31 ? 1 : 0;
-  const section = takeFields(text, scan.fields);
+  const section = takeFields(text, scan.fields, BEFORE_FIRST);
   if (section instanceof Malformed) return section;
   const fault = check(section, minor);
   if (fault !== undefined) return fault;

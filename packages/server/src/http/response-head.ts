@@ -1,3 +1,4 @@
+import { noFieldName } from './field-names.ts';
 import { CHUNKED, type FieldSection, takeFields, UNTIL_CLOSE } from './fields.ts';
 import { HeadScan, scanFields, scanWhole } from './head-scan.ts';
 import { HEAD_BYTES } from './limits.ts';
@@ -106,11 +107,13 @@ function fits(index: number, code: number): boolean {
   return isDigit(code);
 }
 
+const BEFORE_FIRST = noFieldName();
+
 function takeHead(scan: HeadScan, bytes: Buffer, from: number, method: string): ResponseHead | Malformed {
   const text = bytes.toString('latin1', from, from + scan.end);
   const minor = text.charCodeAt(BEGIN.length) === 0x31 ? 1 : 0;
   const status = Number(text.slice(STATUS_AT, REASON_AT));
-  const section = takeFields(text, scan.fields);
+  const section = takeFields(text, scan.fields, BEFORE_FIRST);
   if (section instanceof Malformed) return section;
   const fault = check(section, minor, status);
   if (fault !== undefined) return fault;
