@@ -99,7 +99,8 @@ export class ClientConnection implements ExchangeConnection, Sender {
     socket.on('end', () => this.#onEnd());
     socket.on('drain', () => this.#onDrain());
     socket.on('error', () => socket.destroy());
-    socket.once('close', () => this.#onSocketClose());
+    // Once would cost a wrapper for as long as the connection is open, and it comes once anyway.
+    socket.on('close', () => this.#onSocketClose());
     if (socket.destroyed) this.#onSocketClose();
   }
 
