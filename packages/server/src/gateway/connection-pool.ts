@@ -1,6 +1,7 @@
 import { connect, isIPv6, type NetConnectOpts, type Socket } from 'node:net';
 import type { HangUpSignal } from './hang-up.ts';
 import { type Sender, sendSoon } from './outbox.ts';
+import { own, type SocketOwner } from './socket-owner.ts';
 
 /** Servers of agents commonly close idle connections after 5 s; well before that a kept one is still good. */
 const IDLE_MS = 2000;
@@ -38,7 +39,7 @@ interface Keeper {
 }
 
 /** A connection to a server, used for one request after the other. */
-export class Connection implements Sender {
+export class Connection implements Sender, SocketOwner {
   readonly socket: Socket;
   /** Undefined while it lies idle. */
   user: ConnectionUser | undefined = undefined;
@@ -59,16 +60,26 @@ export class Connection implements Sender {
       allowHalfOpen: true,
       onread: { buffer: SHARED, callback: (size) => this.#onRead(size) },
     });
-    this.socket.on('end', () => (this.user ? this.user.onEnd() : this.#keeper.onIdleEvent(this)));
-    this.socket.on('drain', () => this.user?.onDrain());
-    this.socket.on('error', (error: NodeJS.ErrnoException) => {
-      this.#error = error;
-    });
-    this.socket.on('close', () => {
-      if (this.user) this.user.onClose(this.#error);
-      else this.#keeper.onIdleEvent(this);
-      this.#keeper.onClose(this);
-    });
+    own(this.socket, this);
+  }
+
+  onSocketEnd(): void {
+    if (this.user) this.user.onEnd();
+    else this.#keeper.onIdleEvent(this);
+  }
+
+  onSocketDrain(): void {
+    this.user?.onDrain();
+  }
+
+  onSocketError(error: NodeJS.ErrnoException): void {
+    this.#error = error;
+  }
+
+  onSocketClose(): void {
+    if (this.user) this.user.onClose(this.#error);
+    else this.#keeper.onIdleEvent(this);
+    this.#keeper.onClose(this);
   }
 
   resume(): void {
