@@ -14,35 +14,57 @@ export interface CallRecord {
   requestId: string;
   method: string;
   /** Address of the caller; `unknown` if a trusted proxy does not say. */
-  caller?: string;
-  runtimeId?: string;
-  runtimeName?: string;
-  endpointName?: string;
-  version?: number;
-  instanceId?: string;
+  caller: string | undefined;
+  runtimeId: string | undefined;
+  runtimeName: string | undefined;
+  endpointName: string | undefined;
+  version: number | undefined;
+  instanceId: string | undefined;
   /** The key that was presented; absent: anonymous, or known only to the agent. */
-  keyId?: string;
+  keyId: string | undefined;
   /** Never the session id itself. */
-  sessionHash?: string;
+  sessionHash: string | undefined;
   /** How long it waited for a slot. */
-  queueMs?: number;
+  queueMs: number | undefined;
   /** When the connection that answered was there, whether kept or new. */
-  connectMs?: number;
+  connectMs: number | undefined;
   /** When the first byte of the agent's answer came. */
-  firstByteMs?: number;
+  firstByteMs: number | undefined;
   totalMs: number;
   /** Of the bodies, as they travelled between client and gateway. */
   bytesIn: number;
   bytesOut: number;
   /** How often it was sent to an instance again. */
-  retries?: number;
+  retries: number | undefined;
   /** Of the answer; 0 while there is none. */
   status: number;
   /** The code of the platform's error. */
-  errorCode?: string;
+  errorCode: string | undefined;
   outcome: CallOutcome;
 }
 
+/** Has a place for everything from the start: an object that grows is copied time and again. */
 export function newCallRecord(requestId: string, method: string): CallRecord {
-  return { requestId, method, totalMs: 0, bytesIn: 0, bytesOut: 0, status: 0, outcome: 'refused' };
+  return {
+    requestId,
+    method,
+    caller: undefined,
+    runtimeId: undefined,
+    runtimeName: undefined,
+    endpointName: undefined,
+    version: undefined,
+    instanceId: undefined,
+    keyId: undefined,
+    sessionHash: undefined,
+    queueMs: undefined,
+    connectMs: undefined,
+    firstByteMs: undefined,
+    totalMs: 0,
+    bytesIn: 0,
+    bytesOut: 0,
+    retries: undefined,
+    status: 0,
+    errorCode: undefined,
+    outcome: 'refused',
+  };
 }

@@ -7,6 +7,7 @@ import { ConnectionMemory } from './connection-memory.ts';
 import { Exchange, type ExchangeConnection, type RawUser } from './exchange.ts';
 import { type Sender, sendSoon } from './outbox.ts';
 import type { Ends } from './request-head.ts';
+import { own, type SocketOwner } from './socket-owner.ts';
 
 /** How long clients may take, in ms. */
 export interface ClientTimes {
@@ -50,7 +51,7 @@ type Waits = 'first' | 'head' | 'body' | 'reader' | 'discard' | 'linger' | 'busy
  * A client's connection: reads one request after the other, strictly, and has each answered before the next is begun
  * (what is sent ahead waits). Bytes that are no request end it.
  */
-export class ClientConnection implements ExchangeConnection, Sender {
+export class ClientConnection implements ExchangeConnection, Sender, SocketOwner {
   readonly socket: Socket;
   readonly ends: Ends;
   readonly memory = new ConnectionMemory();
@@ -96,11 +97,8 @@ export class ClientConnection implements ExchangeConnection, Sender {
     this.#onClose = options.onClose;
     this.#sinceMs = this.#clock.nowMs;
     socket.on('data', (bytes: Buffer) => this.#onData(bytes));
-    socket.on('end', () => this.#onEnd());
-    socket.on('drain', () => this.#onDrain());
-    socket.on('error', () => socket.destroy());
-    socket.once('close', () => this.#onSocketClose());
-    if (socket.destroyed) this.#onSocketClose();
+    own(socket, this);
+    if (socket.destroyed) this.onSocketClose();
   }
 
   /** Whether a request is being answered, or the connection has been taken over. */
@@ -350,7 +348,7 @@ export class ClientConnection implements ExchangeConnection, Sender {
   }
 
   /** Whoever closes even one direction before the answer is there does not wait for it. */
-  #onEnd(): void {
+  onSocketEnd(): void {
     if (this.#raw) {
       this.#raw.onEnd();
       return;
@@ -365,7 +363,7 @@ export class ClientConnection implements ExchangeConnection, Sender {
     this.socket.destroySoon();
   }
 
-  #onDrain(): void {
+  onSocketDrain(): void {
     if (this.#raw) {
       this.#raw.onDrain();
       return;
@@ -380,7 +378,11 @@ export class ClientConnection implements ExchangeConnection, Sender {
     next?.();
   }
 
-  #onSocketClose(): void {
+  onSocketError(): void {
+    this.socket.destroy();
+  }
+
+  onSocketClose(): void {
     const exchange = this.#exchange;
     this.#exchange = undefined;
     this.#ahead = undefined;

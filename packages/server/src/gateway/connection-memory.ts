@@ -54,7 +54,8 @@ export class ConnectionMemory {
   /** What an agent is told of it. */
   forwardedLinesOf(from: Provenance): string {
     if (from !== this.#from) return lines(forwardedFields(from));
-    this.#forwarded ??= lines(forwardedFields(from));
+    // In one piece: kept as it was put together, it would hold every part of that.
+    this.#forwarded ??= Buffer.from(lines(forwardedFields(from)), 'latin1').toString('latin1');
     return this.#forwarded;
   }
 

@@ -1,6 +1,7 @@
 import { connect, isIPv6, type NetConnectOpts, type Socket } from 'node:net';
 import type { HangUpSignal } from './hang-up.ts';
 import { type Sender, sendSoon } from './outbox.ts';
+import { own, type SocketOwner } from './socket-owner.ts';
 
 /** Servers of agents commonly close idle connections after 5 s; well before that a kept one is still good. */
 const IDLE_MS = 2000;
@@ -30,21 +31,28 @@ export interface ConnectionUser {
   tick?(nowMs: number, silenceMs: number): void;
 }
 
+/** Whoever made a connection, and is told what becomes of it. */
+interface Keeper {
+  /** Something came, or its other end was closed, while nobody had a request on it. */
+  onIdleEvent(connection: Connection): void;
+  onClose(connection: Connection): void;
+}
+
 /** A connection to a server, used for one request after the other. */
-export class Connection implements Sender {
+export class Connection implements Sender, SocketOwner {
   readonly socket: Socket;
   /** Undefined while it lies idle. */
   user: ConnectionUser | undefined = undefined;
   /** It has carried a request before. */
   isUsed = false;
   idleSinceMs = 0;
-  readonly #onIdleEvent: (connection: Connection) => void;
+  readonly #keeper: Keeper;
   #error: NodeJS.ErrnoException | undefined = undefined;
   /** To be written in this turn. */
   #text = '';
 
-  constructor(address: NetConnectOpts, onIdleEvent: (connection: Connection) => void) {
-    this.#onIdleEvent = onIdleEvent;
+  constructor(address: NetConnectOpts, keeper: Keeper) {
+    this.#keeper = keeper;
     this.socket = connect({
       ...address,
       noDelay: true,
@@ -52,15 +60,26 @@ export class Connection implements Sender {
       allowHalfOpen: true,
       onread: { buffer: SHARED, callback: (size) => this.#onRead(size) },
     });
-    this.socket.on('end', () => (this.user ? this.user.onEnd() : this.#onIdleEvent(this)));
-    this.socket.on('drain', () => this.user?.onDrain());
-    this.socket.on('error', (error: NodeJS.ErrnoException) => {
-      this.#error = error;
-    });
-    this.socket.on('close', () => {
-      if (this.user) this.user.onClose(this.#error);
-      else this.#onIdleEvent(this);
-    });
+    own(this.socket, this);
+  }
+
+  onSocketEnd(): void {
+    if (this.user) this.user.onEnd();
+    else this.#keeper.onIdleEvent(this);
+  }
+
+  onSocketDrain(): void {
+    this.user?.onDrain();
+  }
+
+  onSocketError(error: NodeJS.ErrnoException): void {
+    this.#error = error;
+  }
+
+  onSocketClose(): void {
+    if (this.user) this.user.onClose(this.#error);
+    else this.#keeper.onIdleEvent(this);
+    this.#keeper.onClose(this);
   }
 
   resume(): void {
@@ -83,7 +102,7 @@ export class Connection implements Sender {
   #onRead(size: number): boolean {
     if (this.user) return this.user.onBytes(SHARED, size);
     // Nothing was asked: whatever it is would be taken for the next request's answer.
-    this.#onIdleEvent(this);
+    this.#keeper.onIdleEvent(this);
     return false;
   }
 }
@@ -98,6 +117,10 @@ export class ConnectionPool {
   /** All of them, idle or in use. */
   readonly #open = new Set<Connection>();
   readonly #silenceMs: number;
+  readonly #keeper: Keeper = {
+    onIdleEvent: (connection) => this.#drop(connection),
+    onClose: (connection) => this.#open.delete(connection),
+  };
   #isClosed = false;
 
   /**
@@ -129,10 +152,9 @@ export class ConnectionPool {
     unwanted: HangUpSignal,
     callback: (error: NodeJS.ErrnoException | undefined, connection: Connection) => void,
   ): void {
-    const connection = new Connection(this.#address, (idle) => this.#drop(idle));
+    const connection = new Connection(this.#address, this.#keeper);
     const { socket } = connection;
     this.#open.add(connection);
-    socket.once('close', () => this.#open.delete(connection));
     let settled = false;
     const settle = (error?: Error) => {
       if (settled) return;

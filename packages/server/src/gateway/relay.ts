@@ -69,6 +69,9 @@ export function relay(options: RelayOptions): void {
 /** Before the answer itself. Progress is told now and then, not without end. */
 const MOST_INFORMED = 1000;
 
+/** Never pushed to. */
+const NOTHING_WAITS: Buffer[] = [];
+
 class Relay implements ConnectionUser, BodySink, Answerer {
   /** When the server was heard last, or had nothing to say. */
   heardMs: number;
@@ -93,7 +96,7 @@ class Relay implements ConnectionUser, BodySink, Answerer {
   /** Answers before the answer (1xx). */
   #informed = 0;
   /** Pieces of the request's body that have not been passed on yet. */
-  readonly #waiting: Buffer[] = [];
+  #waiting: Buffer[] = NOTHING_WAITS;
   #hasBodyEnded = false;
   #isFeeding = false;
 
@@ -133,6 +136,8 @@ class Relay implements ConnectionUser, BodySink, Answerer {
     this.#sentMs = this.#options.clock.nowMs;
     record.connectMs = isReused ? 0 : performance.now() - this.#options.startedMs;
     const { socket } = connection;
+    // It is sent once; kept, it would stay for as long as the answer streams.
+    this.#options.head = '';
     if (body.kind === 'whole') {
       this.#isRequestSent = true;
       const { bytes } = body;
@@ -165,8 +170,10 @@ class Relay implements ConnectionUser, BodySink, Answerer {
       this.#tooLarge();
       return true;
     }
-    this.#waiting.push(bytes);
-    if (this.#waiting.length === 1) this.#schedule(bytes);
+    if (this.#waiting.length === 0) {
+      this.#waiting = [bytes];
+      this.#schedule(bytes);
+    } else this.#waiting.push(bytes);
     return false;
   }
 

@@ -26,9 +26,9 @@ export class FieldSection {
   /** The head that they stand in. */
   readonly text: string;
   /** The names, in their order. */
-  readonly names: FieldName[] = [];
+  readonly names: FieldName[];
   /** For each field where its name begins and ends in the text, and its value. */
-  readonly marks: number[] = [];
+  readonly marks: number[];
   /** The value of the first Host; undefined: there is none. */
   host: string | undefined = undefined;
   /** How many Host fields there are. */
@@ -46,8 +46,11 @@ export class FieldSection {
   upgrade: string | undefined = undefined;
   #fields: string[] | undefined = undefined;
 
-  constructor(text: string) {
+  /** @param count of fields: lists that grow would take twice their room, and an open stream keeps them */
+  constructor(text: string, count: number) {
     this.text = text;
+    this.names = new Array(count);
+    this.marks = new Array(4 * count);
   }
 
   /**
@@ -128,14 +131,17 @@ const LENGTH = /^[0-9]{1,15}$/;
  * @param beforeFirst of heads of its kind, which begin with the same names
  */
 export function takeFields(text: string, count: number, beforeFirst: FieldName): FieldSection | Malformed {
-  const section = new FieldSection(text);
+  const section = new FieldSection(text, count);
   const { names, marks } = section;
   let name = beforeFirst;
   for (let mark = 0; mark < 4 * count; mark += 4) {
     name = fieldNameAt(text, MARKS[mark]!, MARKS[mark + 1]!, name);
-    names.push(name);
+    names[mark >> 2] = name;
     const { role } = name;
-    marks.push(MARKS[mark]!, MARKS[mark + 1]!, MARKS[mark + 2]!, MARKS[mark + 3]!);
+    marks[mark] = MARKS[mark]!;
+    marks[mark + 1] = MARKS[mark + 1]!;
+    marks[mark + 2] = MARKS[mark + 2]!;
+    marks[mark + 3] = MARKS[mark + 3]!;
     if (role !== PLAIN) {
       const value = text.slice(MARKS[mark + 2], MARKS[mark + 3]);
       const fault =
