@@ -14,6 +14,7 @@ const DIST = new URL('../../packages/server/dist/', import.meta.url);
 export async function startGateway(belongings, routes, { config = {}, profile } = {}) {
   const { loadConfig } = await import(new URL('config.js', DIST));
   const { meetGateway } = await import(new URL('feed/meeting.js', DIST));
+  const { GATEWAY_NODE_FLAGS } = await import(new URL('gateway/node-flags.js', DIST));
   const { planListeners } = await import(new URL('gateway/listen-plan.js', DIST));
   const { gatewayProcessSettings, SETTINGS_VARIABLE } = await import(new URL('gateway/settings.js', DIST));
   const settled = loadConfig({ host: '127.0.0.1', port: 0, ...config }, {});
@@ -24,9 +25,12 @@ export async function startGateway(belongings, routes, { config = {}, profile } 
   };
 
   const child = belongings.fork(fileURLToPath(new URL('gateway/main.js', DIST)), [], {
-    execArgv: profile
-      ? ['--cpu-prof', `--cpu-prof-dir=${profile.folder}`, `--cpu-prof-name=${profile.name}.cpuprofile`]
-      : [],
+    execArgv: [
+      ...GATEWAY_NODE_FLAGS,
+      ...(profile
+        ? ['--cpu-prof', `--cpu-prof-dir=${profile.folder}`, `--cpu-prof-name=${profile.name}.cpuprofile`]
+        : []),
+    ],
     env: { ...process.env, [SETTINGS_VARIABLE]: JSON.stringify(settings) },
   });
   await message(child, (said) => said === 'ready');

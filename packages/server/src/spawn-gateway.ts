@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { ACCESS_KEY_SECRET_VARIABLE, S3_SECRET_VARIABLE } from './config.ts';
 import { type GatewayHello, meetGateway } from './feed/meeting.ts';
 import type { ControlEnd } from './feed/port.ts';
+import { GATEWAY_NODE_FLAGS } from './gateway/node-flags.ts';
 import { type GatewayProcessSettings, SETTINGS_VARIABLE } from './gateway/settings.ts';
 import { type GatewayRecord, isGatewayRunning, recordOf, writeGatewayRecord } from './gateway-record.ts';
 import { privateSocketPath } from './private-socket.ts';
@@ -50,7 +51,7 @@ export async function spawnGateway(
   const wordsFile = join(dataDir, 'run', 'gateway.err');
   rmSync(wordsFile, { force: true });
   const words = openSync(wordsFile, 'a', 0o600);
-  const child = spawn(process.execPath, [gatewayFile()], {
+  const child = spawn(process.execPath, [...GATEWAY_NODE_FLAGS, gatewayFile()], {
     detached: true,
     // The channel is there until we have met: by it each sees the other's end.
     stdio: ['ignore', 'ignore', words, 'ipc'],
