@@ -4,6 +4,8 @@ const ordered = { sequence: { shuffle: { files: true, tests: true } } };
 
 export default defineConfig({
   test: {
+    // Most of a test's time is waiting for other processes; left to itself, vitest keeps one core free.
+    maxWorkers: '100%',
     projects: [
       {
         test: {
