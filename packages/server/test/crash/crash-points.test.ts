@@ -19,6 +19,8 @@ const PRELOAD = new URL('./crash-points.mjs', import.meta.url).href;
 const SERVER = fileURLToPath(new URL('./server-process.mjs', import.meta.url));
 /** Of a step that comes again and again, this many are tried, spread over the story; of commits and renames twice. */
 const TRIED_PER_STEP = Number(process.env.RUNSTEAD_CRASHES_PER_STEP ?? 1);
+/** In one run, so many steps at random: in time all of them are tried. `RUNSTEAD_CRASHES=1000` tries all at once. */
+const TRIED_IN_ALL = Number(process.env.RUNSTEAD_CRASHES ?? 100);
 const AT_ONCE = 3;
 
 const AGENT = `
@@ -119,6 +121,12 @@ function chosen(steps: string[]): string[] {
   });
 }
 
+function sample<T>(items: T[], count: number): T[] {
+  const left = [...items];
+  while (left.length > count) left.splice(Math.floor(Math.random() * left.length), 1);
+  return left;
+}
+
 describe('a server that is killed', () => {
   it('at any step has done the operation under way or has not, and leaves nothing over', {
     timeout: 1_200_000,
@@ -136,7 +144,10 @@ describe('a server that is killed', () => {
     expect(states).toHaveLength(12);
 
     const one = process.env.RUNSTEAD_CRASH_AT;
-    const steps = one === undefined ? chosen(readFileSync(stepsFile, 'utf8').trim().split('\n')) : [one];
+    const steps =
+      one === undefined
+        ? sample(chosen(readFileSync(stepsFile, 'utf8').trim().split('\n')), TRIED_IN_ALL)
+        : [one];
     const faults: string[] = [];
     let killed = 0;
     const tryStep = async (step: string) => {
