@@ -4,77 +4,27 @@ import { once } from 'node:events';
 import {
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   readlinkSync,
-  realpathSync,
-  rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import pino from 'pino';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { InstanceExit, SocketLink } from '../../src/drivers/driver.ts';
 import type { InstanceSpec } from '../../src/drivers/instance-spec.ts';
-import { dataMark } from '../../src/drivers/process/identity.ts';
-import { createProcessDriver, type ProcessDriverOptions } from '../../src/drivers/process/process-driver.ts';
-import { bootId, killAll, listProcesses, startTicksOf } from '../../src/drivers/process/processes.ts';
+import type { ProcessDriverOptions } from '../../src/drivers/process/process-driver.ts';
+import { bootId, startTicksOf } from '../../src/drivers/process/processes.ts';
 import { agentSpec, driverCases, get, isThere, outerAddresses, until } from '../driver-cases.ts';
-import { testBox } from '../secret-box.ts';
+import { benchOf, leftoversOf, makeDriver, newFolder, removeFolder } from './harness.ts';
 
 const SERVER = fileURLToPath(new URL('../../', import.meta.url));
 
-function makeDriver(dataDir: string, changes: Partial<ProcessDriverOptions> = {}) {
-  return createProcessDriver({
-    box: () => testBox,
-    dataDir,
-    log: pino({ level: 'silent' }),
-    logLimitBytes: 256 * 1024,
-    accountId: '0000000000000000',
-    region: 'cn-test',
-    portRange: { from: 21_000, to: 21_999 },
-    ...changes,
-  });
-}
-
-function newFolder(): string {
-  return realpathSync(mkdtempSync(join(tmpdir(), 'runstead-driver-')));
-}
-
-async function leftoversOf(dataDir: string): Promise<string[]> {
-  const mark = dataMark(dataDir);
-  const processes = (await listProcesses()).filter((it) => it.dataMark === mark);
-  return [
-    ...processes.map((it) => `process ${it.pid} of instance ${it.instanceId}`),
-    ...readdirSync(join(dataDir, 'instances')).map((it) => `folder ${it}`),
-  ];
-}
-
-async function removeFolder(dataDir: string): Promise<void> {
-  const mark = dataMark(dataDir);
-  await killAll((table) => table.filter((it) => it.dataMark === mark));
-  rmSync(dataDir, { recursive: true, force: true });
-}
-
-driverCases(
-  'process',
-  async () => {
-    const dataDir = newFolder();
-    const driver = makeDriver(dataDir);
-    const dispose = async () => {
-      await driver.close();
-      await removeFolder(dataDir);
-    };
-    return { driver, leftovers: () => leftoversOf(dataDir), dispose };
-  },
-  { processes: true },
-);
+driverCases('process', () => benchOf(() => ({})), { processes: true });
 
 describe('the process driver and its machine', () => {
   let dataDir: string;

@@ -1,0 +1,16 @@
+import { describe } from 'vitest';
+import { driverCases } from '../driver-cases.ts';
+import { benchOf, sandbox, testLimits } from './harness.ts';
+
+/** Agents in the sandbox and under limits are agents like all others. */
+describe.skipIf(!sandbox)('in the sandbox,', () => {
+  driverCases(
+    'process',
+    () =>
+      benchOf((dataDir) => ({
+        sandbox: sandbox!,
+        limits: testLimits(dataDir),
+      })),
+    { processes: true, ownPids: true, codeDirInside: () => '/code' },
+  );
+});
