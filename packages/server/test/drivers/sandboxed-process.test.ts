@@ -8,7 +8,7 @@ describe.skipIf(!sandbox)('in the sandbox,', () => {
     'process',
     () =>
       benchOf((dataDir) => ({
-        sandbox: sandbox!,
+        confinedBy: sandbox!,
         limits: testLimits(dataDir),
       })),
     { processes: true, ownPids: true, codeDirInside: () => '/code' },

@@ -83,7 +83,7 @@ export interface ProcessDriverOptions {
    */
   loopbackOnly?: boolean;
   /** Keeps agents to themselves. Default: they see what the server sees, and `sandboxState` says why. */
-  sandbox?: Sandbox;
+  confinedBy?: Sandbox;
   sandboxState?: SandboxState;
   /** Default: agents may take what there is. */
   limits?: Limits;
@@ -245,7 +245,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       agentPort: spec.port,
       port: undefined,
       startedAt: new Date().toISOString(),
-      isConfined: options.sandbox !== undefined,
+      isConfined: options.confinedBy !== undefined,
       memoryBytes: limits && shareOf(limits, spec).memoryBytes,
       groups: {},
       agentPid: undefined,
@@ -340,11 +340,20 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
 
   async function viewFor(instance: Instance, spec: InstanceSpec, links: string): Promise<View> {
     const { folder, runtimeId } = instance;
-    const { codeDir } = spec;
-    if (!options.sandbox) return plainView({ codeDir, folder });
+    const { codeDir, mounts = [] } = spec;
+    if (!options.confinedBy) return plainView({ codeDir, folder });
     const interpreters = (await findInterpreters('python')).map((it) => it.path);
-    const surroundings = { runtimeId, codeDir, folder, links, interpreters, assets: PRELOADS, dataDir };
-    return confinedView(options.sandbox, surroundings);
+    const surroundings = {
+      runtimeId,
+      codeDir,
+      folder,
+      links,
+      interpreters,
+      mounts,
+      assets: PRELOADS,
+      dataDir,
+    };
+    return confinedView(options.confinedBy, surroundings);
   }
 
   /** @throws StartFailure the moment it is certain that it will not be ready; the halt's reason. */

@@ -20,6 +20,8 @@ export interface Scene {
   links: string | undefined;
   /** Seen under their own names. */
   readOnly: readonly string[];
+  /** As well, and can be written to. */
+  writable: readonly string[];
 }
 
 /** Read-only, under their own names. Programs and libraries, nothing that belongs to somebody. */
@@ -48,7 +50,7 @@ const HIDDEN = 'kcore keys kmsg kpagecgroup kpagecount kpageflags sched_debug ti
  * It shares the network with the machine, since agents are reached through loopback. It ends with its parent, which is
  * the instance's wrapper and not the server: an agent outlives a server that is killed.
  */
-export function confinement({ codeDir, folder, links, readOnly }: Scene): string[] {
+export function confinement({ codeDir, folder, links, readOnly, writable }: Scene): string[] {
   const same = (path: string) => ['--ro-bind', path, path];
   return [
     ...['--unshare-pid', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup-try', '--new-session'],
@@ -68,6 +70,7 @@ export function confinement({ codeDir, folder, links, readOnly }: Scene): string
     ...(links === undefined ? [] : ['--ro-bind', links, INSIDE.links]),
     // After /tmp, since they may lie there.
     ...outermost(readOnly.filter((path) => !isBelow(path, SYSTEM))).flatMap(same),
+    ...writable.flatMap((path) => ['--bind', path, path]),
     // Root without capabilities may still write where root owns the file: to /proc/sys, which is the machine's.
     ...['--remount-ro', '/proc', '--remount-ro', '/dev', '--remount-ro', '/'],
     ...['--chdir', INSIDE.code, '--'],

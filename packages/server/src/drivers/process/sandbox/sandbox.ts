@@ -46,7 +46,13 @@ export async function openSandbox(
 function tryOut(program: string): Promise<string | undefined> {
   const folder = mkdtempSync(join(tmpdir(), 'runstead-sandbox-'));
   for (const name of ['code', 'home', 'tmp', 'shm']) mkdirSync(join(folder, name));
-  const words = confinement({ codeDir: join(folder, 'code'), folder, links: undefined, readOnly: [] });
+  const words = confinement({
+    codeDir: join(folder, 'code'),
+    folder,
+    links: undefined,
+    readOnly: [],
+    writable: [],
+  });
   const args = [...words, '/bin/sh', '-c', 'echo confined'];
   const options = { env: LAUNCHER_ENVIRONMENT, timeout: ANSWER_WITHIN_MS, encoding: 'utf8' } as const;
   return new Promise<string | undefined>((resolve) => {

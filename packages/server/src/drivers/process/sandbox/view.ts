@@ -24,6 +24,8 @@ export interface Surroundings {
   links: string;
   /** All interpreters of this machine, by their real paths. */
   interpreters: readonly string[];
+  /** Directories of the machine that it may write to. */
+  mounts: readonly string[];
   /** What every agent is given besides, such as preloads. */
   assets: string;
   dataDir: string;
@@ -36,7 +38,7 @@ export function plainView({ codeDir, folder }: Pick<Surroundings, 'codeDir' | 'f
 }
 
 export function confinedView(sandbox: Sandbox, surroundings: Surroundings): View {
-  const { codeDir, folder, links, assets } = surroundings;
+  const { codeDir, folder, links, assets, mounts } = surroundings;
   const moved = [
     [links, INSIDE.links],
     [codeDir, INSIDE.code],
@@ -51,7 +53,7 @@ export function confinedView(sandbox: Sandbox, surroundings: Surroundings): View
     },
     boundary() {
       const readOnly = [assets, ...linkedFolders(surroundings), ...installations(surroundings)];
-      return [sandbox.program, ...confinement({ codeDir, folder, links, readOnly })];
+      return [sandbox.program, ...confinement({ codeDir, folder, links, readOnly, writable: mounts })];
     },
   };
 }
