@@ -1,8 +1,9 @@
 import { existsSync, mkdtempSync, readdirSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import pino from 'pino';
 import { dataMark } from '../../src/drivers/process/identity.ts';
+import { findPlaces } from '../../src/drivers/process/limits/control-groups.ts';
 import { type Limits, openLimits } from '../../src/drivers/process/limits/limits.ts';
 import { createProcessDriver, type ProcessDriverOptions } from '../../src/drivers/process/process-driver.ts';
 import { killAll, listProcesses } from '../../src/drivers/process/processes.ts';
@@ -49,7 +50,8 @@ export async function leftoversOf(dataDir: string): Promise<string[]> {
 
 /** The instances' control groups there are. */
 export function groupsOf(dataDir: string): string[] {
-  const folders = Object.values(testLimits(dataDir).places).map(({ folder }) => folder);
+  const places = Object.values(findPlaces('runstead-test'));
+  const folders = places.map(({ folder }) => join(dirname(folder), `runstead-${dataMark(dataDir)}`));
   return [...new Set(folders)].flatMap((folder) =>
     existsSync(folder)
       ? readdirSync(folder, { withFileTypes: true })
@@ -67,13 +69,19 @@ export async function removeFolder(dataDir: string): Promise<void> {
 
 /** A driver as the suite of driver cases wants it. */
 export async function benchOf(
-  changes: (dataDir: string) => Partial<ProcessDriverOptions>,
+  changes: (dataDir: string) => Partial<ProcessDriverOptions> = () => ({}),
 ): Promise<DriverBench> {
   const dataDir = newFolder();
-  const driver = makeDriver(dataDir, changes(dataDir));
+  const open = () => makeDriver(dataDir, changes(dataDir));
+  let driver = open();
   return {
     driver,
     leftovers: () => leftoversOf(dataDir),
+    async reopen() {
+      await driver.close();
+      driver = open();
+      return driver;
+    },
     async dispose() {
       await driver.close();
       await removeFolder(dataDir);

@@ -24,7 +24,7 @@ import { benchOf, leftoversOf, makeDriver, newFolder, removeFolder } from './har
 
 const SERVER = fileURLToPath(new URL('../../', import.meta.url));
 
-driverCases('process', () => benchOf(() => ({})), { processes: true });
+driverCases('process', () => benchOf(), { processes: true });
 
 describe('the process driver and its machine', () => {
   let dataDir: string;

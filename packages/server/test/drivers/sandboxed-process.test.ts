@@ -11,6 +11,6 @@ describe.skipIf(!sandbox)('in the sandbox,', () => {
         confinedBy: sandbox!,
         limits: testLimits(dataDir),
       })),
-    { processes: true, ownPids: true, codeDirInside: () => '/code' },
+    { processes: true, ownPids: true, limitsMemory: true, codeDirInside: () => '/code' },
   );
 });

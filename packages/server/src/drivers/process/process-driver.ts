@@ -560,7 +560,9 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       if (instances.has(name)) continue;
       const folder = join(instancesDir, name);
       const record = readRecord(folder);
-      if (record?.instanceId === name && isRunning(record)) adopted.push(await takeOver(folder, record));
+      // A wrapper that has written how the agent ended is about to end itself.
+      const runs = record?.instanceId === name && isRunning(record) && readEnding(folder) === undefined;
+      if (runs) adopted.push(await takeOver(folder, record));
       else leftovers.push(folder);
     }
     // Also those whose wrapper was spawned but had not yet written its record.
