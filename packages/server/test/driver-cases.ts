@@ -244,11 +244,11 @@ export function driverCases(
         const failure = await failureOf2(
           agentSpec(['node', 'unready.mjs'], {
             healthCheck: { httpGetUrl: '/missing' },
-            startTimeoutMs: 300,
+            startTimeoutMs: 1500,
           }),
         );
         expect(failure.message).toMatch(
-          /^GET \/missing answered HTTP 404 \(last of \d+ tries\) within 0\.3 s$/,
+          /^GET \/missing answered HTTP 404 \(last of \d+ tries\) within 1\.5 s$/,
         );
       });
 
@@ -308,13 +308,13 @@ export function driverCases(
       });
 
       it('says what the health check answered, and follows no redirect', async () => {
-        const failing = { startTimeoutMs: 600 };
+        const failing = { startTimeoutMs: 1500 };
         const failure = await failureOf(
           agentSpec(['node', 'unready.mjs'], { ...failing, healthCheck: { httpGetUrl: '/ready' } }),
         );
         expect(failure).toMatchObject({ phase: 'probe', kind: 'probe-failing' });
         expect(failure.message).toMatch(
-          /^GET \/ready answered HTTP 503 \(last of \d+ tries\) within 0\.6 s$/,
+          /^GET \/ready answered HTTP 503 \(last of \d+ tries\) within 1\.5 s$/,
         );
         const moved = await failureOf(
           agentSpec(['node', 'unready.mjs'], { ...failing, healthCheck: { httpGetUrl: '/moved' } }),

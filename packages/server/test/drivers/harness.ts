@@ -1,7 +1,11 @@
-import { existsSync, mkdtempSync, readdirSync, realpathSync, rmSync } from 'node:fs';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readdirSync, realpathSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import pino from 'pino';
+import type { InstanceSpec } from '../../src/drivers/instance-spec.ts';
 import { dataMark } from '../../src/drivers/process/identity.ts';
 import { findPlaces } from '../../src/drivers/process/limits/control-groups.ts';
 import { type Limits, openLimits } from '../../src/drivers/process/limits/limits.ts';
@@ -10,6 +14,8 @@ import { killAll, listProcesses } from '../../src/drivers/process/processes.ts';
 import { openSandbox } from '../../src/drivers/process/sandbox/sandbox.ts';
 import type { DriverBench } from '../driver-cases.ts';
 import { testBox } from '../secret-box.ts';
+
+const SERVER = fileURLToPath(new URL('../../', import.meta.url));
 
 /** The process driver on data folders of its own, and what it leaves on this machine. */
 
@@ -94,3 +100,61 @@ const opened = await openSandbox('auto');
 /** Undefined where there is none; then said once, and in CI a failure (`.ci/summary.mjs`). */
 export const sandbox = opened.sandbox;
 if (opened.state.kind === 'off') console.warn(`no sandbox here: ${opened.state.reason}`);
+
+/** The killable server is plain Node, so it needs the driver built, and built from what is being tested. */
+export function buildServer(): void {
+  const newest = (folder: string, ending: string): number =>
+    readdirSync(folder, { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith(ending) && !name.includes('.test.'))
+      .reduce((latest, name) => Math.max(latest, statSync(join(folder, name)).mtimeMs), 0);
+  const dist = join(SERVER, 'dist', 'drivers');
+  const builtAt = () => (existsSync(dist) ? newest(dist, '.js') : 0);
+  const before = builtAt();
+  if (before > newest(join(SERVER, 'src', 'drivers'), '.ts')) return;
+  const root = join(SERVER, '..', '..');
+  try {
+    execFileSync(
+      process.execPath,
+      [
+        join(root, 'node_modules', 'typescript', 'bin', 'tsc'),
+        '-p',
+        SERVER,
+        '--incremental',
+        'false',
+        '--composite',
+        'false',
+      ],
+      {
+        cwd: root,
+        stdio: 'pipe',
+      },
+    );
+  } catch (error) {
+    // Errors elsewhere in the package do not keep it from being written.
+    if (builtAt() <= before) throw error;
+  }
+}
+
+/** A server in a process of its own, which can be killed: it starts one agent, and says so. */
+export function startKillable(work: {
+  dataDir: string;
+  spec: InstanceSpec;
+  dieAt?: string;
+  freeze?: boolean;
+  sandboxed?: boolean;
+}) {
+  const args = [join(SERVER, 'test', 'drivers', 'server-process.mjs'), JSON.stringify(work)];
+  const server = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  let output = '';
+  server.stdout.on('data', (chunk: Buffer) => {
+    output += chunk.toString();
+  });
+  const instance = () =>
+    output.endsWith('\n') ? (JSON.parse(output) as { pid: number; port: number }) : undefined;
+  return { server, instance };
+}
+
+export async function killed(server: ChildProcess): Promise<void> {
+  server.kill('SIGKILL');
+  if (server.signalCode === null) await once(server, 'exit');
+}

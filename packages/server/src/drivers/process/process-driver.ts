@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -98,6 +98,9 @@ export interface ProcessDriverOptions {
 /** What an agent that is not wanted before it was ready gets to end by itself. */
 const START_GRACE_MS = 1000;
 const ADOPTED_CHECK_MS = 250;
+/** A log that is so many times its limit is looked at again soon. */
+const FLOOD_FACTOR = 4;
+const FLOOD_CHECK_MS = 50;
 const LAST_LINES = 20;
 
 interface Instance {
@@ -160,10 +163,20 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
   // Asked before the first start needs the answer.
   void defaultInterpreter('python');
 
-  const logTimer = setInterval(() => {
-    for (const it of instances.values()) void keepLogSmall(it);
-  }, options.logCheckMs ?? 2000);
-  logTimer.unref();
+  const logCheckMs = options.logCheckMs ?? 250;
+  let logTimer: NodeJS.Timeout;
+  const lookAtLogs = async () => {
+    const flooded = await Promise.all([...instances.values()].map(keepLogSmall));
+    if (isClosed) return;
+    // One that is written to without end fills a disk between two looks.
+    const isSoon = flooded.includes(true);
+    logTimer = setTimeout(
+      () => void lookAtLogs(),
+      isSoon ? Math.min(FLOOD_CHECK_MS, logCheckMs) : logCheckMs,
+    );
+    logTimer.unref();
+  };
+  void lookAtLogs();
   const watch = limits && watchLimits(limits, { current: held, end: endFor, log });
 
   return {
@@ -206,7 +219,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
 
     async close() {
       isClosed = true;
-      clearInterval(logTimer);
+      clearTimeout(logTimer);
       watch?.stop();
       const all = [...instances.values()];
       // A start that nobody waits for any more has no owner.
@@ -334,7 +347,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     } catch (error) {
       halt.signal.throwIfAborted();
       if (error instanceof StartFailure) throw error;
-      throw new StartFailure('start', 'cannot-start', (error as Error).message);
+      throw new StartFailure('start', 'cannot-start', whyNotStarted(error as NodeJS.ErrnoException));
     }
   }
 
@@ -689,11 +702,15 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     }
   }
 
-  async function keepLogSmall(instance: Instance): Promise<void> {
+  /** @returns whether it had grown far beyond what is kept */
+  async function keepLogSmall({ log: { path }, instanceId }: Instance): Promise<boolean> {
     try {
-      await boundLog(instance.log.path, options.logLimitBytes);
+      const blocks = statSync(path, { throwIfNoEntry: false })?.blocks ?? 0;
+      await boundLog(path, options.logLimitBytes);
+      return blocks * 512 > FLOOD_FACTOR * options.logLimitBytes;
     } catch (error) {
-      log.warn({ err: error, instanceId: instance.instanceId }, 'a log could not be shortened');
+      log.warn({ err: error, instanceId }, 'a log could not be shortened');
+      return false;
     }
   }
 }
@@ -709,6 +726,12 @@ function once(call: () => void): () => void {
 /** What a later server is to know of it. */
 function keptOf({ health, agentPort, isConfined, memoryBytes, groups }: Instance): KeptSpec {
   return { health, agentPort, isConfined, groups, ...(memoryBytes !== undefined && { memoryBytes }) };
+}
+
+function whyNotStarted({ code = '', message }: NodeJS.ErrnoException): string {
+  return ['ENOSPC', 'EDQUOT'].includes(code)
+    ? 'no space is left on the disk of the data folder; make room there'
+    : message;
 }
 
 /** The agent's number as this machine counts; undefined while there is none. */
