@@ -1,10 +1,15 @@
 #!/bin/sh
 # Runs one agent and outlives the server: whatever ends the agent, its status is on disk afterwards.
 #
-#   instance-wrapper.sh FOLDER RECORD -- PROGRAM [ARGUMENT...]
+#   instance-wrapper.sh FOLDER RECORD [--join FILE]... [--nice NUMBER] [--processors LIST] --|--inside PROGRAM [ARGUMENT...]
 #
 # FOLDER   the instance's folder: identity.json, agent.pid and exit appear there, each complete or not at all
 # RECORD   the identity record as JSON, without what only this shell knows and without the closing brace
+# --join   a control group's list of processes, which the agent is put on before it begins
+# --nice, --processors   the agent's niceness and the processors it may use, such as 0,1
+# --       PROGRAM is the agent, and its environment is read here
+# --inside PROGRAM is the launcher of a sandbox; it is started with this shell's environment, and a shell inside reads
+#          the agent's
 # stdin    /dev/null
 # stdout   the instance's log, opened for append
 # fd 3     the agent's environment as a shell script; its file has no name any more
@@ -18,7 +23,23 @@ export PATH
 
 folder=$1
 record=$2
-shift 3
+shift 2
+doors=
+niceness=
+processors=
+while :; do
+  case $1 in
+    # No path of the kernel's holds a line end.
+    --join) doors="$doors$2
+" ;;
+    --nice) niceness=$2 ;;
+    --processors) processors=$2 ;;
+    *) break ;;
+  esac
+  shift 2
+done
+mode=$1
+shift
 
 # A handler, not "ignore": a handled signal is back at its default in the agent, an ignored one would stay ignored.
 # A shell that waits for a foreground command handles the signal only once that has ended, which is what is wanted.
@@ -63,7 +84,18 @@ exec 2>/dev/null
   # "$$" is the parent's number in a subshell.
   read -r agent rest < /proc/self/stat || agent=$(exec sh -c 'echo "$PPID"')
   echo "$agent" > "$folder/agent.pid"
+  # Limits hold from the agent's first instruction on, and for all that it starts; this shell's parent is outside.
+  while read -r door; do
+    [ -z "$door" ] || echo "$agent" > "$door" || { echo "the agent's limits could not be set" && exit 125; }
+  done <<DOORS
+$doors
+DOORS
+  # Less than a limit, and no reason not to start.
+  [ -z "$niceness" ] || renice -n "$niceness" -p "$agent" > /dev/null
+  [ -z "$processors" ] || taskset -cp "$processors" "$agent" > /dev/null
   unset PWD OLDPWD SHLVL
+  # The sandbox's launcher sees none of the user's variables: they would act on it, outside.
+  [ "$mode" = -- ] || exec "$@" 2>&1
   # Nothing but "$@" and builtins after this line: the variables, PATH among them, are the user's now.
   . /dev/fd/3
   # Emptied, since this shell's parent keeps the descriptor for as long as the agent runs.

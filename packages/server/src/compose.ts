@@ -12,11 +12,12 @@ import { createPackageIntake } from './artifacts/intake.ts';
 import { letGoOfOthers } from './artifacts/let-go.ts';
 import { createPackageThread, type PackageThread } from './artifacts/package-thread.ts';
 import { sweepPrepared } from './artifacts/prepare.ts';
-import { givenKeys, KeyBook } from './auth/key-book.ts';
+import { givenKeys, KeyBook, LOCAL_KEY_ID } from './auth/key-book.ts';
 import { openLocalKey } from './auth/local-key.ts';
 import { Nonces } from './auth/nonces.ts';
 import { openSecretBox, type SecretBox } from './auth/secret-box.ts';
-import { type Config, s3Settings } from './config.ts';
+import { type Config, ConfigError, s3Settings } from './config.ts';
+import { namedKeyWarning, sandboxFault } from './domain/sandbox-rule.ts';
 import { isLeaving } from './domain/status.ts';
 import type { Driver, RunningInstance } from './drivers/driver.ts';
 import type { UpMessage } from './feed/messages.ts';
@@ -51,6 +52,8 @@ export interface ControlOptions {
   /** Default: nobody looks for what installs leave running. */
   trackProgram?: TrackProgram;
   log: Log;
+  /** Others than this machine can reach the server. Default: false. */
+  isPublic?: boolean;
   /** Where the gateway can be reached, once it listens. */
   publicUrl: () => string;
   /** Default: true. Without, what is written stays as it was written: nothing is started, updated or removed. */
@@ -85,6 +88,16 @@ export async function composeControl({
   const store = given.store ?? openStore(folders);
   const keyBook = new KeyBook(givenKeys(localKey, config), () => store.keys());
   await keyBook.read();
+  const sandboxMissing = driver.sandboxState?.kind === 'off' ? driver.sandboxState.reason : undefined;
+  const exposure = { setting: config.sandbox, missing: sandboxMissing };
+  const hasNamedKeys = keyBook.all.some((key) => key.id !== LOCAL_KEY_ID && !hasEnded(key));
+  const unconfined = sandboxFault({ ...exposure, hasNamedKeys, isPublic: given.isPublic ?? false });
+  if (unconfined !== undefined) {
+    await store.close();
+    throw new ConfigError(unconfined);
+  }
+  if (sandboxMissing !== undefined && config.sandbox === 'auto')
+    log.warn(`agents run without a sandbox: ${sandboxMissing}`);
   const nonces = await Nonces.open(store, Date.now());
   const thread = given.thread ?? createPackageThread();
   const intake = createPackageIntake(folders, thread);
@@ -104,9 +117,9 @@ export async function composeControl({
       endpointLoop.enqueue(runtimeId);
     },
     onGone: () => sessions.instanceGone(),
-    onExit: (instance, { code, signal, lastLines }) => {
+    onExit: (instance, { code, signal, reason, lastLines }) => {
       const exited = code === undefined ? 'ended' : `exited with code ${code}`;
-      const how = signal === undefined ? exited : `killed by ${signal}`;
+      const how = reason ?? (signal === undefined ? exited : `killed by ${signal}`);
       log.warn({ instanceId: instance.id, agentRuntimeId: instance.runtimeId }, `instance ${how}`);
       void recordExit(instance, [how, ...lastLines].join(' | '));
     },
@@ -212,6 +225,8 @@ export async function composeControl({
       await routes.sendKeys();
     },
     publicUrl,
+    containment: () => ({ sandbox: driver.sandboxState, limits: driver.limits }),
+    namedKeyWarning: () => namedKeyWarning(exposure),
     runtimeChanged: (runtimeId) => {
       if (!reconcile) return;
       publish(runtimeId);
@@ -329,6 +344,10 @@ export async function composeControl({
       await store.close();
     },
   };
+}
+
+function hasEnded({ expiresAt }: { expiresAt?: string | undefined }): boolean {
+  return expiresAt !== undefined && Date.parse(expiresAt) <= Date.now();
 }
 
 function countBy<T>(items: readonly T[], kindOf: (item: T) => string): Record<string, number> {

@@ -74,6 +74,8 @@ export interface Config {
   mounts: readonly string[];
   /** Whether agents end with the server. */
   onExit: 'stop' | 'keep';
+  /** Whether agents are kept to themselves: where that works, or else no start at all, or not. */
+  sandbox: 'auto' | 'require' | 'off';
   /** Whether lists show values of variables and passwords as `***`. */
   redactLists: boolean;
   /** Runtimes without a `credentialName` take calls from anybody. */
@@ -130,6 +132,10 @@ export interface Config {
   bodyLimitBytes: number;
   unpackedLimitBytes: number;
   unpackedLimitEntries: number;
+  /** Of one instance at a time. */
+  instanceProcesses: number;
+  /** What an instance's home and temporary files may take. */
+  instanceDiskBytes: number;
   /** Kept of each instance's log. */
   logLimitBytes: number;
 
@@ -184,6 +190,11 @@ const settings: { [K in keyof Config]: Setting<Config[K]> } = {
   agentHosts: { variable: 'RUNSTEAD_AGENT_HOSTS', parse: hosts, fallback: () => [] },
   mounts: { variable: 'RUNSTEAD_MOUNTS', parse: folders, fallback: () => [] },
   onExit: { variable: 'RUNSTEAD_ON_EXIT', parse: oneOf('stop', 'keep'), fallback: () => 'stop' },
+  sandbox: {
+    variable: 'RUNSTEAD_SANDBOX',
+    parse: oneOf('auto', 'require', 'off'),
+    fallback: () => 'auto',
+  },
   redactLists: { variable: 'RUNSTEAD_REDACT_LISTS', parse: yesOrNo, fallback: () => false },
   anonymousCalls: { variable: 'RUNSTEAD_ANONYMOUS_CALLS', parse: yesOrNo, fallback: () => true },
   accessKeyId: { variable: 'RUNSTEAD_ACCESS_KEY_ID', parse: accessKeyId, fallback: () => undefined },
@@ -256,6 +267,12 @@ const settings: { [K in keyof Config]: Setting<Config[K]> } = {
     parse: whole(1, 10_000_000),
     fallback: () => 100_000,
   },
+  instanceProcesses: {
+    variable: 'RUNSTEAD_INSTANCE_PROCESSES',
+    parse: whole(16, 100_000),
+    fallback: () => 512,
+  },
+  instanceDiskBytes: { variable: 'RUNSTEAD_INSTANCE_DISK', parse: size, fallback: () => 2048 * MIB },
   logLimitBytes: { variable: 'RUNSTEAD_LOG_LIMIT', parse: size, fallback: () => 8 * MIB },
 
   fetchTimeoutMs: { variable: 'RUNSTEAD_FETCH_TIMEOUT', parse: duration, fallback: () => 10 * MINUTE },

@@ -4,9 +4,13 @@ import { openSecretBox, type SecretBox } from './auth/secret-box.ts';
 import { composeControl } from './compose.ts';
 import { type Config, ConfigError } from './config.ts';
 import { urlHost } from './domain/host-name.ts';
+import type { SandboxState } from './drivers/driver.ts';
 import { findInterpreter } from './drivers/process/find-interpreter.ts';
+import { dataMark } from './drivers/process/identity.ts';
+import { openLimits } from './drivers/process/limits/limits.ts';
 import { createProcessDriver } from './drivers/process/process-driver.ts';
 import { trackProgram } from './drivers/process/program-family.ts';
+import { openSandbox } from './drivers/process/sandbox/sandbox.ts';
 import { lockFolder } from './folder-lock.ts';
 import { planListeners } from './gateway/listen-plan.ts';
 import { startGatewayProcess } from './gateway-process.ts';
@@ -21,6 +25,7 @@ export interface RunningServer {
   url: string;
   /** Such as `https://127.0.0.1:7443`; undefined: TLS is off. */
   tlsUrl: string | undefined;
+  sandbox: SandboxState;
   pid: { control: number; gateway: number | undefined };
   /** Stops intake, lets open calls finish within `graceMs`, then ends everything; agents as `onExit` says. */
   close(options?: { graceMs?: number }): Promise<void>;
@@ -46,9 +51,16 @@ export async function startServer(config: Readonly<Config>): Promise<RunningServ
     let localUrl = '';
     let url = config.publicUrl ?? '';
     let box: SecretBox | undefined;
+    const { sandbox, state: sandboxState } = await openSandbox(config.sandbox);
+    const { instanceProcesses: processes, instanceDiskBytes: diskBytes } = config;
+    const limits = openLimits({ dataMark: dataMark(config.dataDir), processes, diskBytes });
+    log.info({ sandbox: sandboxState, limits: limits.state }, 'how agents are held');
     const driver = createProcessDriver({
       ...config,
       log,
+      ...(sandbox && { confinedBy: sandbox }),
+      sandboxState,
+      limits,
       // Not before the store has held the key to account.
       box: () => (box ??= openSecretBox(openDataFolders(config.dataDir).secretsKey)),
       // Whoever reaches the server would reach its agents as well, past all that it asks of callers.
@@ -57,6 +69,7 @@ export async function startServer(config: Readonly<Config>): Promise<RunningServ
     const control = await composeControl({
       config,
       driver,
+      isPublic: plan.beyondLoopback,
       findInterpreter,
       trackProgram,
       log,
@@ -98,6 +111,7 @@ export async function startServer(config: Readonly<Config>): Promise<RunningServ
     return {
       url,
       tlsUrl,
+      sandbox: sandboxState,
       pid: { control: process.pid, gateway: gateway.pid() },
       async close({ graceMs = CLOSE_GRACE_MS } = {}) {
         await gateway.close(graceMs);

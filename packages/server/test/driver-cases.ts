@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -15,6 +15,8 @@ export interface DriverBench {
   driver: Driver;
   /** What of its instances can still be found on this machine, each described in a line; nothing when all is well. */
   leftovers(): Promise<string[]>;
+  /** As a server does that starts after another: lets go of everything, and opens the data folder again. */
+  reopen?(): Promise<Driver>;
   /** Ends everything and removes the data folder. */
   dispose(): Promise<void>;
 }
@@ -22,7 +24,16 @@ export interface DriverBench {
 export interface DriverCaseOptions {
   /** Agents are processes of this machine, with pids and signals. */
   processes: boolean;
+  /** Agents count their processes anew, from 1: the numbers they name are not this machine's. Default: false. */
+  ownPids?: boolean;
+  /** Whether an agent is held to its memory. Default: false. */
+  limitsMemory?: boolean;
+  /** Where an agent sees the package's folder. Default: where it is. */
+  codeDirInside?: (codeDir: string) => string;
 }
+
+/** Starting so many takes its time on a machine that does other things besides. */
+const FIFTY_AT_ONCE = { startTimeoutMs: 90_000 };
 
 export const AGENTS = fileURLToPath(new URL('./fixtures/agents', import.meta.url));
 
@@ -90,6 +101,7 @@ export function driverCases(
   makeDriver: () => Promise<DriverBench>,
   options: DriverCaseOptions,
 ): void {
+  const { processes, ownPids = false, limitsMemory = false, codeDirInside = (codeDir) => codeDir } = options;
   describe(`the ${name} driver`, () => {
     let bench: DriverBench;
     let driver: Driver;
@@ -139,8 +151,8 @@ export function driverCases(
         expect(seen.url).toBe('/x?y=1');
         expect((seen.argv as string[]).slice(2)).toEqual(['one', 'two words']);
         expect(seen.execArgv).toEqual([]);
-        expect(seen.cwd).toBe(AGENTS);
-        if (options.processes) expect(seen.pid).toBe(instance.pid);
+        expect(seen.cwd).toBe(codeDirInside(AGENTS));
+        if (processes && !ownPids) expect(seen.pid).toBe(instance.pid);
         expect(driver.list()).toEqual([instance]);
         expect(await driver.probe(spec.instanceId)).toEqual({ ok: true, detail: 'HTTP 200' });
       });
@@ -186,7 +198,8 @@ export function driverCases(
         });
         expect(env.PATH).not.toContain('/nowhere');
         expect(env.HOME).not.toBe('/root');
-        expect(env.PYTHONPATH).toMatch(new RegExp(`:${AGENTS}/python:/opt/python:${AGENTS}:/mine$`));
+        const code = codeDirInside(AGENTS);
+        expect(env.PYTHONPATH).toMatch(new RegExp(`:${code}/python:/opt/python:${code}:/mine$`));
         expect(new Set([env.PORT, env.FC_SERVER_PORT, env.FC_CUSTOM_LISTEN_PORT]).size).toBe(1);
       });
 
@@ -231,11 +244,11 @@ export function driverCases(
         const failure = await failureOf2(
           agentSpec(['node', 'unready.mjs'], {
             healthCheck: { httpGetUrl: '/missing' },
-            startTimeoutMs: 300,
+            startTimeoutMs: 1500,
           }),
         );
         expect(failure.message).toMatch(
-          /^GET \/missing answered HTTP 404 \(last of \d+ tries\) within 0\.3 s$/,
+          /^GET \/missing answered HTTP 404 \(last of \d+ tries\) within 1\.5 s$/,
         );
       });
 
@@ -295,18 +308,50 @@ export function driverCases(
       });
 
       it('says what the health check answered, and follows no redirect', async () => {
-        const failing = { startTimeoutMs: 600 };
+        const failing = { startTimeoutMs: 1500 };
         const failure = await failureOf(
           agentSpec(['node', 'unready.mjs'], { ...failing, healthCheck: { httpGetUrl: '/ready' } }),
         );
         expect(failure).toMatchObject({ phase: 'probe', kind: 'probe-failing' });
         expect(failure.message).toMatch(
-          /^GET \/ready answered HTTP 503 \(last of \d+ tries\) within 0\.6 s$/,
+          /^GET \/ready answered HTTP 503 \(last of \d+ tries\) within 1\.5 s$/,
         );
         const moved = await failureOf(
           agentSpec(['node', 'unready.mjs'], { ...failing, healthCheck: { httpGetUrl: '/moved' } }),
         );
         expect(moved.message).toContain('answered HTTP 302');
+      });
+
+      it('is a crash in its probe when it had opened its port', async () => {
+        const failure = await failureOf(
+          agentSpec(['node', 'crash-while-probed.mjs'], { healthCheck: { httpGetUrl: '/ready' } }),
+        );
+        expect(failure).toMatchObject({ phase: 'probe', kind: 'exited' });
+        expect(failure.message).toMatch(/^exited with code 7 after/);
+        expect(failure.lastLines).toEqual(['asked for /ready']);
+      });
+
+      it('says that nothing answered when the port is open and the agent hangs', async () => {
+        const failure = await failureOf(
+          agentSpec(['node', 'line-protocol.mjs'], {
+            healthCheck: { httpGetUrl: '/ready', timeoutSeconds: 1 },
+            startTimeoutMs: 1500,
+          }),
+        );
+        expect(failure).toMatchObject({ phase: 'probe', kind: 'probe-failing' });
+        expect(failure.message).toMatch(/^GET \/ready: .* within 1\.5 s$/);
+      });
+
+      it('is an exit when the agent goes on as a daemon, which is ended', async () => {
+        const failure = await failureOf(agentSpec(['node', 'daemonises.mjs']));
+        expect(failure.message).toMatch(/^exited with code 0 after/);
+      });
+
+      it('says that it took more memory than it was given', async () => {
+        if (!limitsMemory) return;
+        const failure = await failureOf(agentSpec(['node', 'hog.mjs', 'now'], { memoryMiB: 128 }));
+        expect(failure).toMatchObject({ phase: 'start', kind: 'killed-by-signal' });
+        expect(failure.message).toMatch(/^OOM: used 1[23]\d of 128 MiB after/);
       });
 
       it('says at once that a program is not there', async () => {
@@ -389,7 +434,7 @@ export function driverCases(
         const pids = (await (await get(await start(spec))).json()) as number[];
         expect(pids).toHaveLength(4);
         await driver.stop(spec.instanceId, { graceMs: 2000 });
-        if (options.processes) expect(pids.filter(isThere)).toEqual([]);
+        if (processes && !ownPids) expect(pids.filter(isThere)).toEqual([]);
         expect(await bench.leftovers()).toEqual([]);
       });
 
@@ -405,23 +450,59 @@ export function driverCases(
         expect(lines.filter((line) => line === 'finishing')).toHaveLength(1);
       });
 
-      it('leaves nothing after twenty at once', async () => {
-        const specs = Array.from({ length: 20 }, () => agentSpec(['node', 'echo.mjs']));
+      it('leaves nothing after fifty at once', async () => {
+        const files = () => (existsSync('/proc/self/fd') ? readdirSync('/proc/self/fd').length : 0);
+        // What is opened once and kept is open after the first.
+        const first = agentSpec(['node', 'echo.mjs']);
+        await start(first);
+        await driver.stop(first.instanceId, { graceMs: 5000 });
+        const filesBefore = files();
+        const specs = Array.from({ length: 50 }, () => agentSpec(['node', 'echo.mjs'], FIFTY_AT_ONCE));
         const started = await Promise.all(specs.map((spec) => start(spec)));
-        expect(new Set(started.map((it) => it.port)).size).toBe(20);
+        expect(new Set(started.map((it) => it.port)).size).toBe(50);
         const pids = await Promise.all(
           started.map(async (it) => ((await (await get(it)).json()) as { pid: number }).pid),
         );
-        expect(new Set(pids).size).toBe(20);
-        await Promise.all(specs.map((spec) => driver.stop(spec.instanceId, { graceMs: 5000 })));
+        if (!ownPids) expect(new Set(pids).size).toBe(50);
+        await Promise.all(specs.map((spec) => driver.stop(spec.instanceId, { graceMs: 10_000 })));
         expect(driver.list()).toEqual([]);
+        expect(await bench.leftovers()).toEqual([]);
+        for (const it of started) await expect(get(it)).rejects.toThrow();
+        await until('all files to be closed', () => files() <= filesBefore);
+      }, 120_000);
+    });
+
+    describe('after another server', () => {
+      it('an instance is taken over as it was, and one that ended meanwhile is cleared away', async () => {
+        if (!bench.reopen) return;
+        const [stays, ends] = [agentSpec(['node', 'polite.mjs']), agentSpec(['node', 'echo.mjs'])];
+        const before = await start(stays);
+        const gone = await start(ends);
+        driver = await bench.reopen();
+        // Between the two servers, with nobody to hear of it.
+        if (processes) process.kill(gone.pid!, 'SIGKILL');
+        await driver.adopt();
+        if (!processes) await driver.stop(ends.instanceId, { graceMs: 0 });
+        await until('the other to be gone', () => driver.list().length === 1);
+        expect(driver.list()[0]).toMatchObject({
+          instanceId: stays.instanceId,
+          runtimeId: stays.runtimeId,
+          revision: 1,
+          host: before.host,
+          port: before.port,
+        });
+        if (processes) expect(driver.list()[0]!.pid).toBe(before.pid);
+        expect(await (await get(driver.list()[0]!)).text()).toBe('ok');
+        await expect(start(stays)).resolves.toBe(driver.list()[0]);
+        await driver.stop(stays.instanceId, { graceMs: 10_000 });
+        expect(await driver.logTail(stays.instanceId, { maxLines: 5 })).toEqual(['finishing', 'finished']);
         expect(await bench.leftovers()).toEqual([]);
       });
     });
 
     describe('an agent that ends after it was ready', () => {
       it('is reported once, with code and last lines, and cleared away', async () => {
-        if (!options.processes) return;
+        if (!processes) return;
         const exits: InstanceExit[] = [];
         const spec = agentSpec(['node', 'echo.mjs']);
         const instance = await start(spec, (exit) => exits.push(exit));
@@ -436,8 +517,20 @@ export function driverCases(
         expect(exits).toHaveLength(1);
       });
 
+      it('is reported with the memory it took, when that was too much', async () => {
+        if (!limitsMemory) return;
+        const exits: InstanceExit[] = [];
+        const instance = await start(agentSpec(['node', 'hog.mjs', 'asked'], { memoryMiB: 128 }), (exit) =>
+          exits.push(exit),
+        );
+        await get(instance, '/more').catch(() => {});
+        await until('its exit', () => exits.length);
+        expect(exits[0]!.reason).toMatch(/^OOM: used 1[23]\d of 128 MiB$/);
+        await driver.stop(instance.instanceId, { graceMs: 0 });
+      });
+
       it('takes its children along', async () => {
-        if (!options.processes) return;
+        if (!processes) return;
         const exits: InstanceExit[] = [];
         const spec = agentSpec(['node', 'family.mjs']);
         const instance = await start(spec, (exit) => exits.push(exit));
@@ -446,7 +539,8 @@ export function driverCases(
         await until('its exit', () => exits.length);
         expect(exits[0]).toMatchObject({ signal: 'SIGKILL' });
         await driver.stop(spec.instanceId, { graceMs: 0 });
-        expect(pids.filter(isThere)).toEqual([]);
+        if (!ownPids) expect(pids.filter(isThere)).toEqual([]);
+        expect(await bench.leftovers()).toEqual([]);
       });
     });
 
@@ -597,7 +691,7 @@ export function driverCases(
           expect(failure.message).toMatch(/^exited with code 3/);
           expect(failure.lastLines).toEqual([
             'mine came first',
-            `${join(folder, 'sitecustomize.py')} ${folder}`,
+            `${join(codeDirInside(folder), 'sitecustomize.py')} ${codeDirInside(folder)}`,
           ]);
         } finally {
           rmSync(folder, { recursive: true });

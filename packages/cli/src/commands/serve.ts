@@ -19,6 +19,11 @@ const FLAGS: [setting: keyof Config, syntax: string, description: string][] = [
   ['host', '--host <address>', 'address to listen on; beyond loopback only over TLS (default: 127.0.0.1)'],
   ['dataDir', '--data <folder>', 'where everything is kept (default: ~/.runstead)'],
   ['onExit', '--on-exit <stop|keep>', 'whether agents end with the server (default: stop)'],
+  [
+    'sandbox',
+    '--sandbox <auto|require|off>',
+    'whether agents are kept from each other and from this machine by bubblewrap (default: auto)',
+  ],
   ['logLevel', '--log-level <level>', 'debug, info, warn, error or silent (default: warn)'],
   ['tlsPort', '--tls-port <number>', 'port for TLS, such as 7443; 0 picks a free one (default: TLS is off)'],
   ['tlsCert', '--tls-cert <file>', 'certificate in PEM form (default: one of a local authority)'],
@@ -77,7 +82,7 @@ export const serve: Command = {
       const asked = signalled(io, () => void server?.close({ graceMs: 0 }));
       server = await startServer(config);
       const where = [server.url, ...(server.tlsUrl === undefined ? [] : [server.tlsUrl])].join(' and ');
-      io.stderr.write(`runstead listens on ${where} (data in ${config.dataDir})\n`);
+      io.stderr.write(`runstead listens on ${where} (data in ${config.dataDir}; ${said(server)})\n`);
       await asked;
       await server.close();
       return EXIT.ok;
@@ -86,6 +91,12 @@ export const serve: Command = {
     }
   },
 };
+
+function said({ sandbox }: RunningServer): string {
+  return sandbox.kind === 'off'
+    ? `agents run without a sandbox: ${sandbox.reason}`
+    : `sandbox: ${sandbox.kind}`;
+}
 
 /** @throws ConfigError for a flag whose value cannot be used */
 function settingsOf(flags: Flags): ConfigInput {

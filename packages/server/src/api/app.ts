@@ -12,7 +12,7 @@ import type { ApiDeps } from './deps.ts';
 import { addDocs, DOCS_CHALLENGE, docsFields, docsPaths, isDocs } from './docs.ts';
 import { createEndpoint, deleteEndpoint, getEndpoint, listEndpoints, updateEndpoint } from './endpoints.ts';
 import { asRunsteadError, failure, success } from './envelope.ts';
-import { listAuditEvents, listEvents, listInstances, readMetrics } from './extensions.ts';
+import { listAuditEvents, listEvents, listInstances, readHealth, readMetrics } from './extensions.ts';
 import { createKey, listKeys, revokeKey } from './keys.ts';
 import { shortened } from './parse.ts';
 import { createRuntime, deleteRuntime, getRuntime, listRuntimes, updateRuntime } from './runtimes.ts';
@@ -82,6 +82,7 @@ export const extensions: Record<ExtensionName, Omit<Route, 'name' | 'readsBody'>
   ListKeys: { method: 'GET', path: '/runstead/v1/keys', handler: listKeys },
   RevokeKey: { method: 'DELETE', path: '/runstead/v1/keys/{keyId}', handler: revokeKey },
   ListAuditEvents: { method: 'GET', path: '/runstead/v1/audit', handler: listAuditEvents },
+  ReadHealth: { method: 'GET', path: '/runstead/v1/health', handler: readHealth },
   ReadMetrics: { method: 'GET', path: '/metrics', handler: readMetrics, isText: true },
 };
 

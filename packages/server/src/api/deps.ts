@@ -27,6 +27,10 @@ export interface ApiDeps {
   keysChanged(): Promise<void>;
   /** Under what callers reach the gateway, without a trailing slash. */
   publicUrl(): string;
+  /** How agents are kept apart and held to their share; absent where the driver does not say. */
+  containment(): Containment;
+  /** What whoever makes a named key is to be told; undefined: nothing. */
+  namedKeyWarning(): string | undefined;
   /** The desired state of a runtime, or of one of its endpoints, was written. */
   runtimeChanged(runtimeId: string): void;
   endpointsChanged(runtimeId: string): void;
@@ -44,6 +48,11 @@ export interface ApiDeps {
     /** Resolves when it has ended, and lists no longer show it. */
     end(id: string): Promise<void>;
   };
+}
+
+export interface Containment {
+  sandbox: { kind: string; reason?: string } | undefined;
+  limits: { memory: string; cpu: string; processes: string } | undefined;
 }
 
 /** An instance as the control process knows it. */

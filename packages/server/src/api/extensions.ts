@@ -71,6 +71,16 @@ export function readMetrics({ deps, setHeader }: Call): Promise<string> {
   return deps.metrics();
 }
 
+/** What `/health` does not tell everybody: how agents are kept apart and held to their share. */
+export async function readHealth({ deps }: Call): Promise<Record<string, unknown>> {
+  const { sandbox, limits } = deps.containment();
+  return {
+    status: 'ok',
+    ...(sandbox && { sandbox: { state: sandbox.kind, ...(sandbox.reason && { reason: sandbox.reason }) } }),
+    ...(limits && { limits }),
+  };
+}
+
 /** Who wrote what, newest first; a write without a status had no answer, as the server ended before. */
 export async function listAuditEvents(call: Call): Promise<{ items: AuditEventRecord[] }> {
   const { limit = 100 } = parseQuery(EventsQuery, call.query);

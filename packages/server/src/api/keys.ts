@@ -68,6 +68,8 @@ export async function createKey(call: Call): Promise<KeyInfo & Record<string, un
       : newKeyOf(input.credential, input.header?.toLowerCase(), shared);
   await call.deps.store.createKey(record);
   await call.deps.keysChanged();
+  const warning = call.deps.namedKeyWarning();
+  if (warning !== undefined) call.warn(warning);
   return { ...toWire(record), ...secrets };
 }
 

@@ -12,6 +12,7 @@ export type ExtensionName =
   | 'ListKeys'
   | 'RevokeKey'
   | 'ListAuditEvents'
+  | 'ReadHealth'
   | 'ReadMetrics';
 
 export interface Permission {
@@ -55,6 +56,7 @@ export const permissions: Readonly<Record<OperationName | ExtensionName, Permiss
   ListKeys: read('admin'),
   RevokeKey: write('admin'),
   ListAuditEvents: { ...read('admin'), global: true },
+  ReadHealth: read('invoke'),
   // What a monitor is given should open as little as can be; but it tells of runtimes in all workspaces.
   ReadMetrics: { ...read('invoke'), global: true },
 };

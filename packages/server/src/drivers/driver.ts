@@ -12,6 +12,11 @@ export interface Driver {
   /** Variables for programs that work for instances, such as installers: what bears them, `adopt` ends. */
   readonly marks: Readonly<Record<string, string>>;
 
+  /** Whether agents are kept to themselves; absent where they always are, or run nowhere. */
+  readonly sandboxState?: SandboxState;
+  /** By what their limits are held. */
+  readonly limits?: LimitsState;
+
   /**
    * Starts an instance and resolves when it is ready to take calls.
    * @throws StartFailure when it is not going to be: it exited, never opened its port, never answered its probe. The
@@ -48,6 +53,15 @@ export interface Driver {
 
   /** Detaches from all instances without stopping them, and releases timers and handles. */
   close(): Promise<void>;
+}
+
+export type SandboxState = { kind: 'bubblewrap' } | { kind: 'off' /** For a person. */; reason: string };
+
+/** For each resource, what holds agents to their share of it, for a person. */
+export interface LimitsState {
+  memory: string;
+  cpu: string;
+  processes: string;
 }
 
 export interface StartOptions {
@@ -101,6 +115,8 @@ export interface InstanceExit {
   code?: number;
   /** Name of the signal that ended it, such as `SIGKILL`. */
   signal?: string;
+  /** Why it was ended, where that is known: `OOM: used 512 of 512 MiB`. */
+  reason?: string;
   lastLines: string[];
 }
 

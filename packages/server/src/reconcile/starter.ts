@@ -6,7 +6,7 @@ import type { PackageThread } from '../artifacts/package-thread.ts';
 import { prepare } from '../artifacts/prepare.ts';
 import { type Phase, PhaseFailure } from '../domain/failure.ts';
 import { languageOf } from '../domain/language.ts';
-import { unmappedMount } from '../domain/mounts.ts';
+import { unmappedMount, wantedMounts } from '../domain/mounts.ts';
 import type { RuntimeSpec } from '../domain/runtime.ts';
 import { StartFailure } from '../drivers/driver.ts';
 import type { Instance, InstanceSet } from './instance-set.ts';
@@ -103,6 +103,7 @@ export function createStarter(options: StarterOptions): Starter {
             command,
             port: spec.port,
             environment: spec.environmentVariables ?? {},
+            mounts: wantedMounts(spec),
             cpu: spec.cpu,
             memoryMiB: spec.memory,
             healthCheck: spec.healthCheckConfiguration ?? {},

@@ -134,6 +134,11 @@ export async function openTestApi(
     progress: () => undefined,
     scalingStatus: () => ({ currentInstances: 0, minInstances: 0, targetInstances: 0 }),
     instances: () => [],
+    containment: () => ({
+      sandbox: { kind: 'off', reason: 'it was switched off' },
+      limits: undefined,
+    }),
+    namedKeyWarning: () => undefined,
     metrics: async () => 'runstead_gateway_up 1\n',
     sessions: { openCallsOf: () => 0, end: async () => {} },
     ...options.deps,

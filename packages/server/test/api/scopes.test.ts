@@ -199,6 +199,7 @@ function shapes(target: Target): Record<Name, Request> {
     ListKeys: { method: 'GET', url: '/runstead/v1/keys' },
     RevokeKey: { method: 'DELETE', url: `/runstead/v1/keys/${keyId}` },
     ListAuditEvents: { method: 'GET', url: '/runstead/v1/audit' },
+    ReadHealth: { method: 'GET', url: '/runstead/v1/health' },
     ReadMetrics: { method: 'GET', url: '/metrics' },
   };
 }
@@ -220,6 +221,7 @@ const FOREIGN: Partial<Record<Name, number>> = {
   ListInstances: 200,
   ListSessions: 200,
   ListKeys: 200,
+  ReadHealth: 200,
 };
 
 const NAMES = Object.keys(permissions) as Name[];

@@ -1,9 +1,9 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statfsSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, readdirSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { smallDisk } from '../small-disk.ts';
 import { openInstallBench } from './install-bench.ts';
 import { openTarballs, type Tarballs } from './tarballs.ts';
 
@@ -83,26 +83,7 @@ describe('an install', () => {
   });
 });
 
-/** A file system of its own for a data folder; undefined, with the reason printed, where none can be had. */
-function smallDisk(mebibytes: number): string | undefined {
-  const folder = mkdtempSync(join(tmpdir(), 'runstead-disk-'));
-  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${mebibytes}m`, 'tmpfs', folder], {
-    encoding: 'utf8',
-  });
-  if (mounted.status === 0) return folder;
-  rmSync(folder, { recursive: true });
-  console.warn(
-    `skipped: no small file system can be mounted here (${(mounted.stderr ?? String(mounted.error)).trim()})`,
-  );
-  return undefined;
-}
-
 const disk = smallDisk(64);
-afterAll(() => {
-  if (disk === undefined) return;
-  execFileSync('umount', [disk]);
-  rmSync(disk, { recursive: true });
-});
 
 describe.skipIf(disk === undefined)('a package that fills the disk', () => {
   const dataDir = disk === undefined ? undefined : join(disk, 'data');

@@ -1,80 +1,28 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { randomInt, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  realpathSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import pino from 'pino';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { InstanceExit, SocketLink } from '../../src/drivers/driver.ts';
 import type { InstanceSpec } from '../../src/drivers/instance-spec.ts';
-import { dataMark } from '../../src/drivers/process/identity.ts';
-import { createProcessDriver, type ProcessDriverOptions } from '../../src/drivers/process/process-driver.ts';
-import { bootId, killAll, listProcesses, startTicksOf } from '../../src/drivers/process/processes.ts';
+import type { ProcessDriverOptions } from '../../src/drivers/process/process-driver.ts';
+import { bootId, startTicksOf } from '../../src/drivers/process/processes.ts';
 import { agentSpec, driverCases, get, isThere, outerAddresses, until } from '../driver-cases.ts';
-import { testBox } from '../secret-box.ts';
+import {
+  benchOf,
+  buildServer,
+  killed,
+  leftoversOf,
+  makeDriver,
+  newFolder,
+  removeFolder,
+  startKillable,
+} from './harness.ts';
 
-const SERVER = fileURLToPath(new URL('../../', import.meta.url));
-
-function makeDriver(dataDir: string, changes: Partial<ProcessDriverOptions> = {}) {
-  return createProcessDriver({
-    box: () => testBox,
-    dataDir,
-    log: pino({ level: 'silent' }),
-    logLimitBytes: 256 * 1024,
-    accountId: '0000000000000000',
-    region: 'cn-test',
-    portRange: { from: 21_000, to: 21_999 },
-    ...changes,
-  });
-}
-
-function newFolder(): string {
-  return realpathSync(mkdtempSync(join(tmpdir(), 'runstead-driver-')));
-}
-
-async function leftoversOf(dataDir: string): Promise<string[]> {
-  const mark = dataMark(dataDir);
-  const processes = (await listProcesses()).filter((it) => it.dataMark === mark);
-  return [
-    ...processes.map((it) => `process ${it.pid} of instance ${it.instanceId}`),
-    ...readdirSync(join(dataDir, 'instances')).map((it) => `folder ${it}`),
-  ];
-}
-
-async function removeFolder(dataDir: string): Promise<void> {
-  const mark = dataMark(dataDir);
-  await killAll((table) => table.filter((it) => it.dataMark === mark));
-  rmSync(dataDir, { recursive: true, force: true });
-}
-
-driverCases(
-  'process',
-  async () => {
-    const dataDir = newFolder();
-    const driver = makeDriver(dataDir);
-    const dispose = async () => {
-      await driver.close();
-      await removeFolder(dataDir);
-    };
-    return { driver, leftovers: () => leftoversOf(dataDir), dispose };
-  },
-  { processes: true },
-);
+driverCases('process', () => benchOf(), { processes: true });
 
 describe('the process driver and its machine', () => {
   let dataDir: string;
@@ -114,24 +62,9 @@ describe('the process driver and its machine', () => {
     beforeAll(buildServer, 120_000);
 
     function startServer(spec: InstanceSpec, more: object = {}) {
-      const args = [
-        join(SERVER, 'test', 'drivers', 'server-process.mjs'),
-        JSON.stringify({ dataDir, spec, ...more }),
-      ];
-      const server = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-      started.push(server);
-      let output = '';
-      server.stdout.on('data', (chunk: Buffer) => {
-        output += chunk.toString();
-      });
-      const instance = () =>
-        output.endsWith('\n') ? (JSON.parse(output) as { pid: number; port: number }) : undefined;
-      return { server, instance };
-    }
-
-    async function kill(server: ChildProcess): Promise<void> {
-      server.kill('SIGKILL');
-      if (server.signalCode === null) await once(server, 'exit');
+      const killable = startKillable({ dataDir, spec, ...more });
+      started.push(killable.server);
+      return killable;
     }
 
     function linesIn(spec: InstanceSpec): number[] {
@@ -150,7 +83,7 @@ describe('the process driver and its machine', () => {
       // Beyond the limit of 256 KiB twice over, so that the head has been given back while the agent was writing.
       const path = join(dataDir, 'logs', spec.runtimeId, `${spec.instanceId}.log`);
       await until('a log that was shortened', () => existsSync(`${path}.start`));
-      await kill(server);
+      await killed(server);
       const atDeath = linesIn(spec).at(-1)!;
       await until('lines without a server', () => linesIn(spec).at(-1)! > atDeath + 500);
 
@@ -190,7 +123,7 @@ describe('the process driver and its machine', () => {
       const spec = agentSpec(['node', 'polite.mjs']);
       const { server, instance } = startServer(spec);
       await until('the agent', instance);
-      await kill(server);
+      await killed(server);
       const driver = driverOf();
       await driver.adopt();
       const begun = performance.now();
@@ -204,7 +137,7 @@ describe('the process driver and its machine', () => {
       const spec = agentSpec(['node', 'talker.mjs'], { environment });
       const { server, instance } = startServer(spec);
       const { pid } = await until('the agent', instance);
-      await kill(server);
+      await killed(server);
       process.kill(pid, 'SIGKILL');
       const exitFile = join(dataDir, 'instances', spec.instanceId, 'exit');
       await until('its status on disk', () => existsSync(exitFile));
@@ -489,37 +422,3 @@ describe('the process driver and its machine', () => {
     expect(kept.map((lines) => lines.length)).toEqual([0, 0, 1, 1]);
   });
 });
-
-/** The killable server is plain Node, so it needs the driver built, and built from what is being tested. */
-function buildServer(): void {
-  const newest = (folder: string, ending: string): number =>
-    readdirSync(folder, { recursive: true, encoding: 'utf8' })
-      .filter((name) => name.endsWith(ending) && !name.includes('.test.'))
-      .reduce((latest, name) => Math.max(latest, statSync(join(folder, name)).mtimeMs), 0);
-  const dist = join(SERVER, 'dist', 'drivers');
-  const builtAt = () => (existsSync(dist) ? newest(dist, '.js') : 0);
-  const before = builtAt();
-  if (before > newest(join(SERVER, 'src', 'drivers'), '.ts')) return;
-  const root = join(SERVER, '..', '..');
-  try {
-    execFileSync(
-      process.execPath,
-      [
-        join(root, 'node_modules', 'typescript', 'bin', 'tsc'),
-        '-p',
-        SERVER,
-        '--incremental',
-        'false',
-        '--composite',
-        'false',
-      ],
-      {
-        cwd: root,
-        stdio: 'pipe',
-      },
-    );
-  } catch (error) {
-    // Errors elsewhere in the package do not keep it from being written.
-    if (builtAt() <= before) throw error;
-  }
-}

@@ -23,18 +23,21 @@ import {
   wantedBy,
 } from './interpreters.ts';
 import { DATA_MARK, INSTANCE_MARK, RUNTIME_MARK } from './processes.ts';
+import type { View } from './sandbox/view.ts';
 
 const ASSETS = fileURLToPath(new URL('../../../assets/', import.meta.url));
 
 export const WRAPPER = join(ASSETS, 'instance-wrapper.sh');
-const NODE_PRELOAD = join(ASSETS, 'preload', 'listen.cjs');
-const PYTHON_PRELOAD = join(ASSETS, 'preload', 'python');
+/** Loaded into agents, and so to be seen by them. */
+export const PRELOADS = join(ASSETS, 'preload');
+const NODE_PRELOAD = join(PRELOADS, 'listen.cjs');
+const PYTHON_PRELOAD = join(PRELOADS, 'python');
 
 const SYSTEM_PATH = ['/usr/local/bin', '/usr/bin', '/bin', '/usr/local/sbin', '/usr/sbin', '/sbin'];
 
 export interface AgentSurroundings {
-  /** The instance's folder, with `home` and `tmp` in it. */
-  folder: string;
+  /** Where things are for the agent. */
+  view: View;
   /** The port of its own. */
   port: number;
   accountId: string;
@@ -51,15 +54,16 @@ export interface AgentSurroundings {
 export function agentEnvironment(spec: InstanceSpec, around: AgentSurroundings): Record<string, string> {
   const user = spec.environment;
   const port = String(around.port);
-  const pythonPath = [PYTHON_PRELOAD, join(spec.codeDir, 'python'), '/opt/python', spec.codeDir];
+  const { codeDir, home, tmp, pathOf } = around.view;
+  const pythonPath = [PYTHON_PRELOAD, join(codeDir, 'python'), '/opt/python', codeDir];
   return {
     LANG: 'C.UTF-8',
     ...(process.env.TZ ? { TZ: process.env.TZ } : {}),
     PYTHONUNBUFFERED: '1',
     ...user,
-    PATH: around.path.join(delimiter),
-    HOME: join(around.folder, 'home'),
-    TMPDIR: join(around.folder, 'tmp'),
+    PATH: around.path.map(pathOf).join(delimiter),
+    HOME: home,
+    TMPDIR: tmp,
     PYTHONPATH: [...pythonPath, ...(user.PYTHONPATH ? [user.PYTHONPATH] : [])].join(delimiter),
     NODE_OPTIONS: [
       ...(user.NODE_OPTIONS ? [user.NODE_OPTIONS] : []),

@@ -19,6 +19,8 @@ export interface InstanceRecord extends ProcessId {
 export interface Ending {
   code?: number;
   signal?: string;
+  /** Why the platform or the kernel ended it. */
+  reason?: string;
 }
 
 /** Names a data folder in the environment of all that is started for it. */

@@ -9,13 +9,19 @@ import type { InstanceSpec } from '../instance-spec.ts';
 import { environmentScript, WRAPPER } from './environment.ts';
 import { type Ending, endingOf, type InstanceRecord, readEnding } from './identity.ts';
 import { type InstanceLog, openLog } from './instance-log.ts';
+import type { Groups } from './limits/control-groups.ts';
 import { DATA_MARK, INSTANCE_MARK, type ProcessId, RUNTIME_MARK, startTicksOf } from './processes.ts';
+import { LAUNCHER_ENVIRONMENT } from './sandbox/sandbox.ts';
 
 /** What a later server must know of an instance besides its record (`instance.json`). */
 export interface KeptSpec {
   health: HealthCheckConfiguration;
   /** The port the agent believes it listens on. */
   agentPort: number;
+  /** Absent in what a release before wrote. */
+  isConfined?: boolean;
+  memoryBytes?: number;
+  groups?: Groups;
 }
 
 export interface Launched {
@@ -26,9 +32,12 @@ export interface Launched {
   child: ChildProcess;
 }
 
-export function makeFolder(folder: string, spec: InstanceSpec): void {
-  for (const path of [folder, join(folder, 'home'), join(folder, 'tmp')]) mkdirSync(path, { mode: 0o700 });
-  const kept: KeptSpec = { health: spec.healthCheck, agentPort: spec.port };
+/** In the sandbox: what the wrapper does where there is none. The variables act from here on, and on nothing outside. */
+const INSIDE_SCRIPT = 'unset PWD OLDPWD SHLVL; . /dev/fd/3; : > /dev/fd/3; exec "$@" 2>&1 3<&-';
+
+export function makeFolder(folder: string, kept: KeptSpec): void {
+  const own = ['home', 'tmp', 'shm'].map((name) => join(folder, name));
+  for (const path of [folder, ...own]) mkdirSync(path, { mode: 0o700 });
   writeFileSync(join(folder, 'instance.json'), JSON.stringify(kept), { mode: 0o600 });
 }
 
@@ -42,11 +51,19 @@ export async function launch(input: {
   spec: InstanceSpec;
   command: string[];
   environment: Record<string, string>;
+  /** What starts the sandbox, up to the agent's command; empty: there is none. */
+  boundary: readonly string[];
+  /** Lists of processes that the agent is to be on before it begins. */
+  doors: readonly string[];
+  /** Where no control group shares out the processors. */
+  niceness?: number | undefined;
+  processors?: readonly number[] | undefined;
   record: Omit<InstanceRecord, 'bootId' | keyof ProcessId>;
   log: InstanceLog;
   box: SecretBox;
 }): Promise<Launched> {
-  const { folder, spec, command, environment, record, log, box } = input;
+  const { folder, spec, command, environment, boundary, doors, niceness, processors, record, log, box } =
+    input;
   const { script, prefix } = environmentScript(environment);
   const opened: number[] = [];
   let child: ChildProcess;
@@ -57,11 +74,20 @@ export async function launch(input: {
     opened.push(variables);
     // The record lacks its closing brace: the wrapper adds what it alone knows.
     const partial = JSON.stringify(record).slice(0, -1);
-    child = spawn('/bin/sh', [WRAPPER, folder, partial, '--', ...prefix, ...command], {
+    const limits = [
+      ...doors.flatMap((door) => ['--join', door]),
+      ...(niceness === undefined ? [] : ['--nice', String(niceness)]),
+      ...(processors === undefined ? [] : ['--processors', processors.join(',')]),
+    ];
+    const program =
+      boundary.length > 0
+        ? ['--inside', ...boundary, '/bin/sh', '-c', INSIDE_SCRIPT, 'sh', ...prefix, ...command]
+        : ['--', ...prefix, ...command];
+    child = spawn('/bin/sh', [WRAPPER, folder, partial, ...limits, ...program], {
       cwd: spec.codeDir,
       // The marks are there from the first moment, record or not: whatever happens next, this process can be found.
       env: {
-        PATH: '/usr/bin:/bin',
+        ...LAUNCHER_ENVIRONMENT,
         [INSTANCE_MARK]: spec.instanceId,
         [RUNTIME_MARK]: spec.runtimeId,
         [DATA_MARK]: environment[DATA_MARK],

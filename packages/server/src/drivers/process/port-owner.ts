@@ -1,5 +1,4 @@
 import type { PortHolder, SocketLink } from '../driver.ts';
-import { readAgentPid } from './identity.ts';
 import type { ProcessInfo } from './processes.ts';
 import type { Host } from './readiness.ts';
 import { type Listener, listeners, listenersAt, socketsOf } from './sockets.ts';
@@ -13,14 +12,14 @@ const MAX_LINKS = 16;
  * @param members looks at every process of the machine; called only when the agent itself does not hold the socket
  */
 export async function holderOf(
-  instance: { port: number; folder: string },
+  instance: { port: number; agentPid: number | undefined },
   host: Host,
   members: () => Promise<ProcessInfo[]>,
 ): Promise<PortHolder> {
   const listening = listenersAt(host, instance.port);
   if (!listening) return { holder: 'instance' }; // No /proc: nothing can be said.
   if (listening.length === 0) return { holder: 'nobody' };
-  const agentPid = readAgentPid(instance.folder);
+  const { agentPid } = instance;
   const own = agentPid === undefined ? undefined : socketsOf(agentPid);
   if (own && areCovered(listening, [own])) return { holder: 'instance', links: linksTo(listening, [own]) };
   const all = (await members()).map((it) => socketsOf(it.pid));

@@ -1,6 +1,6 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { HealthCheckConfiguration } from '@runstead/contract';
 import type { SecretBox } from '../../auth/secret-box.ts';
@@ -12,14 +12,16 @@ import {
   type PortHolder,
   type ProbeResult,
   type RunningInstance,
+  type SandboxState,
   StartFailure,
   type StartOptions,
 } from '../driver.ts';
 import type { InstanceSpec } from '../instance-spec.ts';
-import { agentEnvironment, agentPath, resolveCommand } from './environment.ts';
+import { agentEnvironment, agentPath, PRELOADS, resolveCommand } from './environment.ts';
 import {
   dataMark as dataMarkOf,
   type Ending,
+  type InstanceRecord,
   isRunning,
   readAgentPid,
   readEnding,
@@ -27,8 +29,21 @@ import {
   writeRecord,
 } from './identity.ts';
 import { boundLog, findLog, type InstanceLog, readTail } from './instance-log.ts';
-import { defaultInterpreter } from './interpreters.ts';
+import { defaultInterpreter, findInterpreters } from './interpreters.ts';
 import { type KeptSpec, launch, makeFolder } from './launch.ts';
+import {
+  closeGroups,
+  doorsOf,
+  forbidForks,
+  type Groups,
+  leavePlaces,
+  memoryAtKill,
+  openGroups,
+  sweepGroups,
+} from './limits/control-groups.ts';
+import { type Limits, NICENESS, processorsFor, shareOf } from './limits/limits.ts';
+import { outOfMemory } from './limits/usage.ts';
+import { type Held, watchLimits } from './limits/watch-limits.ts';
 import { LogShelf, pathSegment } from './log-shelf.ts';
 import { holderOf, listenersOf } from './port-owner.ts';
 import { DEFAULT_PORT_RANGE, PortPool, type PortRange } from './port-pool.ts';
@@ -43,6 +58,9 @@ import {
   signalGroup,
 } from './processes.ts';
 import { type Attempt, checkHealth, HOSTS, type Host, type Seen, waitUntilHealthy } from './readiness.ts';
+import { agentInside } from './sandbox/agent-inside.ts';
+import type { Sandbox } from './sandbox/sandbox.ts';
+import { confinedView, plainView, type View } from './sandbox/view.ts';
 import { isLoopback } from './sockets.ts';
 import { endedEarly, notReadyInTime } from './start-failure.ts';
 
@@ -64,6 +82,11 @@ export interface ProcessDriverOptions {
    * the preload narrows Node and Python, other programs open what they like.
    */
   loopbackOnly?: boolean;
+  /** Keeps agents to themselves. Default: they see what the server sees, and `sandboxState` says why. */
+  confinedBy?: Sandbox;
+  sandboxState?: SandboxState;
+  /** Default: agents may take what there is. */
+  limits?: Limits;
   /** Logs kept of a runtime's ended instances. */
   keptLogs?: number;
   /** Between two looks at the logs' sizes. */
@@ -75,6 +98,9 @@ export interface ProcessDriverOptions {
 /** What an agent that is not wanted before it was ready gets to end by itself. */
 const START_GRACE_MS = 1000;
 const ADOPTED_CHECK_MS = 250;
+/** A log that is so many times its limit is looked at again soon. */
+const FLOOD_FACTOR = 4;
+const FLOOD_CHECK_MS = 50;
 const LAST_LINES = 20;
 
 interface Instance {
@@ -87,6 +113,14 @@ interface Instance {
   agentPort: number;
   port: number | undefined;
   startedAt: string;
+  isConfined: boolean;
+  /** The most memory it may have; undefined: what there is. */
+  memoryBytes: number | undefined;
+  groups: Groups;
+  /** The agent's number, once it was asked for; see `agentPidOf`. */
+  agentPid: number | undefined;
+  /** Why it is being ended, when it broke a limit. */
+  verdict: string | undefined;
   /** The wrapper, once there is one. */
   leader: ProcessId | undefined;
   ended: Promise<Ending>;
@@ -111,10 +145,10 @@ interface Instance {
  * Runs each instance as processes of this machine: a wrapper, the agent, and what that starts. They live on when the
  * server dies, and are found again by the record in their folder and the marks in their environment.
  *
- * In DATA: `instances/<id>/` (home, tmp, identity.json, agent.pid, exit), `logs/<runtime>/<id>.log`, `run/bin/`.
+ * In DATA: `instances/<id>/` (home, tmp, shm, identity.json, agent.pid, exit), `logs/<runtime>/<id>.log`, `run/bin/`.
  */
 export function createProcessDriver(options: ProcessDriverOptions): Driver {
-  const { dataDir, log } = options;
+  const { dataDir, log, limits } = options;
   const dataMark = dataMarkOf(dataDir);
   const instancesDir = join(dataDir, 'instances');
   const logsDir = join(dataDir, 'logs');
@@ -129,14 +163,27 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
   // Asked before the first start needs the answer.
   void defaultInterpreter('python');
 
-  const logTimer = setInterval(() => {
-    for (const it of instances.values()) void keepLogSmall(it);
-  }, options.logCheckMs ?? 2000);
-  logTimer.unref();
+  const logCheckMs = options.logCheckMs ?? 250;
+  let logTimer: NodeJS.Timeout;
+  const lookAtLogs = async () => {
+    const flooded = await Promise.all([...instances.values()].map(keepLogSmall));
+    if (isClosed) return;
+    // One that is written to without end fills a disk between two looks.
+    const isSoon = flooded.includes(true);
+    logTimer = setTimeout(
+      () => void lookAtLogs(),
+      isSoon ? Math.min(FLOOD_CHECK_MS, logCheckMs) : logCheckMs,
+    );
+    logTimer.unref();
+  };
+  void lookAtLogs();
+  const watch = limits && watchLimits(limits, { current: held, end: endFor, log });
 
   return {
     name: 'process',
     marks: { [DATA_MARK]: dataMark },
+    ...(options.sandboxState && { sandboxState: options.sandboxState }),
+    ...(limits && { limits: limits.state }),
 
     start,
 
@@ -172,13 +219,15 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
 
     async close() {
       isClosed = true;
-      clearInterval(logTimer);
+      clearTimeout(logTimer);
+      watch?.stop();
       const all = [...instances.values()];
       // A start that nobody waits for any more has no owner.
       for (const it of all) if (!it.running) it.halt.abort(new Error('the driver was closed'));
       await Promise.all(all.map((it) => (it.running ? it.clearing : it.starting.catch(() => {}))));
       for (const it of all) it.detach();
       instances.clear();
+      if (limits) leavePlaces(limits.places);
     },
   };
 
@@ -209,6 +258,11 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       agentPort: spec.port,
       port: undefined,
       startedAt: new Date().toISOString(),
+      isConfined: options.confinedBy !== undefined,
+      memoryBytes: limits && shareOf(limits, spec).memoryBytes,
+      groups: {},
+      agentPid: undefined,
+      verdict: undefined,
       leader: undefined,
       ended: new Promise(() => {}),
       ending: undefined,
@@ -251,26 +305,33 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     const { halt, folder } = instance;
     try {
       const path = await agentPath(spec, binDir);
-      const command = resolveCommand(spec, path);
+      const [program, ...words] = resolveCommand(spec, path) as [string, ...string[]];
+      const view = await viewFor(instance, spec, path[0]!);
       halt.signal.throwIfAborted();
       instance.port = await ports.take();
       halt.signal.throwIfAborted();
       const { accountId, region } = options;
-      const around = { folder, port: instance.port, accountId, region, dataMark, path };
+      const around = { view, port: instance.port, accountId, region, dataMark, path };
       const environment = agentEnvironment(spec, around);
       // Nobody else's: an instance of this id is not known, and `adopt` has cleared the rest.
       rmSync(folder, { recursive: true, force: true });
-      makeFolder(folder, spec);
+      if (limits) instance.groups = openGroups(limits.places, spec.instanceId, shareOf(limits, spec));
+      makeFolder(folder, keptOf(instance));
+      const boundary = view.boundary();
       mkdirSync(join(logsDir, spec.runtimeId), { recursive: true, mode: 0o700 });
       options.onStep?.('prepared');
       const spawnedAt = performance.now();
       const { instanceId, runtimeId, revision, startedAt, port } = instance;
       const record = { instanceId, runtimeId, revision, host: HOSTS[0]!, port, startedAt };
+      const sharesCpu = limits !== undefined && limits.places.cpu === undefined;
       const launched = await launch({
         folder,
         spec,
-        command,
+        command: [view.pathOf(program), ...words],
         environment,
+        boundary,
+        doors: doorsOf(instance.groups),
+        ...(sharesCpu && { niceness: NICENESS, processors: processorsFor(instanceId, spec.cpu) }),
         record,
         log: instance.log,
         box: options.box(),
@@ -278,16 +339,34 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       instance.leader = launched.leader;
       instance.detach = () => launched.child.removeAllListeners();
       instance.ended = launched.ended.then((ending) => {
-        instance.ending = ending;
-        return ending;
+        instance.ending = explained(instance, ending);
+        return instance.ending;
       });
       options.onStep?.('spawned', launched.leader.pid);
       return spawnedAt;
     } catch (error) {
       halt.signal.throwIfAborted();
       if (error instanceof StartFailure) throw error;
-      throw new StartFailure('start', 'cannot-start', (error as Error).message);
+      throw new StartFailure('start', 'cannot-start', whyNotStarted(error as NodeJS.ErrnoException));
     }
+  }
+
+  async function viewFor(instance: Instance, spec: InstanceSpec, links: string): Promise<View> {
+    const { folder, runtimeId } = instance;
+    const { codeDir, mounts = [] } = spec;
+    if (!options.confinedBy) return plainView({ codeDir, folder });
+    const interpreters = (await findInterpreters('python')).map((it) => it.path);
+    const surroundings = {
+      runtimeId,
+      codeDir,
+      folder,
+      links,
+      interpreters,
+      mounts,
+      assets: PRELOADS,
+      dataDir,
+    };
+    return confinedView(options.confinedBy, surroundings);
   }
 
   /** @throws StartFailure the moment it is certain that it will not be ready; the halt's reason. */
@@ -345,8 +424,9 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     throw new StartFailure('probe', 'port-never-opened', `port ${instance.port} is held by another process`);
   }
 
-  function whoListens(instance: Instance, host: Host): Promise<PortHolder> {
-    return holderOf({ folder: instance.folder, port: instance.port! }, host, () => members(instance));
+  async function whoListens(instance: Instance, host: Host): Promise<PortHolder> {
+    const agentPid = await agentPidOf(instance);
+    return holderOf({ agentPid, port: instance.port! }, host, () => members(instance));
   }
 
   /** As `whoListens` for one that is up, remembered. */
@@ -381,8 +461,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
   }
 
   function nowRunning(instance: Instance, host: Host, startMs?: number): RunningInstance {
-    const { instanceId, runtimeId, revision, startedAt } = instance;
-    const pid = readAgentPid(instance.folder);
+    const { instanceId, runtimeId, revision, startedAt, agentPid: pid } = instance;
     if (host !== HOSTS[0]) {
       const record = readRecord(instance.folder);
       if (record) writeRecord(instance.folder, { ...record, host });
@@ -430,14 +509,16 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     instance.clearing ??= (async () => {
       const { leader, instanceId } = instance;
       if (leader) {
-        const mayEnd = graceMs > 0 && !instance.ending && signalGroup(leader, 'SIGTERM');
+        const mayEnd = graceMs > 0 && !instance.ending && (await askToEnd(instance, leader));
         if (mayEnd) await endOf(instance, leader, graceMs);
+        forbidForks(instance.groups);
         const stuck = await killAll((table, seen) =>
           membersOf(table, { instanceId, dataMark, leader, seen }),
         );
         for (const { pid } of stuck)
           log.warn({ instanceId, pid }, 'a process cannot be signalled; left alone');
       }
+      await closeGroupsOf(instance);
       await keepLogSmall(instance);
       // What cannot be removed now is for the next server's `adopt`; the end of an instance must not fail over it.
       await rm(instance.folder, { recursive: true, force: true, maxRetries: 3 }).catch((error: unknown) => {
@@ -449,6 +530,26 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       await shelf.clear(instance.runtimeId, options.keptLogs ?? 20, (id) => instances.has(id));
     })();
     return instance.clearing;
+  }
+
+  /** @returns false when there is nobody to ask */
+  async function askToEnd(instance: Instance, leader: ProcessId): Promise<boolean> {
+    if (!instance.isConfined) return signalGroup(leader, 'SIGTERM');
+    const agentPid = await agentPidOf(instance);
+    const agent = (await members(instance)).find((it) => it.pid === agentPid);
+    // Not begun yet: with the launcher all ends at once.
+    if (!agent) return signalGroup(leader, 'SIGTERM');
+    // Not the launcher, with which it would end at once. Its group is led by the sandbox's first process, for which
+    // the kernel ignores the signal.
+    const first = (await listProcesses()).find((it) => it.pid === agent.groupId);
+    return signalGroup(first ?? agent, 'SIGTERM');
+  }
+
+  async function closeGroupsOf({
+    groups,
+    instanceId,
+  }: Pick<Instance, 'groups' | 'instanceId'>): Promise<void> {
+    if (!(await closeGroups(groups))) log.warn({ instanceId }, 'its control groups could not be removed');
   }
 
   /** Waits for the wrapper to be gone, at most this long. */
@@ -472,7 +573,9 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       if (instances.has(name)) continue;
       const folder = join(instancesDir, name);
       const record = readRecord(folder);
-      if (record?.instanceId === name && isRunning(record)) adopted.push(takeOver(folder, record));
+      // A wrapper that has written how the agent ended is about to end itself.
+      const runs = record?.instanceId === name && isRunning(record) && readEnding(folder) === undefined;
+      if (runs) adopted.push(await takeOver(folder, record));
       else leftovers.push(folder);
     }
     // Also those whose wrapper was spawned but had not yet written its record.
@@ -487,7 +590,12 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     for (const { pid } of stuck)
       log.warn({ pid }, 'a process of an earlier server cannot be signalled; left alone');
     // Only now: nobody is left who could write into them.
-    for (const folder of leftovers) await rm(folder, { recursive: true, force: true, maxRetries: 3 });
+    for (const folder of leftovers) {
+      const { groups } = readKept(folder) ?? {};
+      if (groups) await closeGroupsOf({ groups, instanceId: basename(folder) });
+      await rm(folder, { recursive: true, force: true, maxRetries: 3 });
+    }
+    if (limits) await sweepGroups(limits.places, (instanceId) => instances.has(instanceId));
     // One of them may have ended meanwhile, with nobody to hear of it yet.
     return adopted.filter((it) => {
       const instance = instances.get(it.instanceId);
@@ -495,18 +603,10 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     });
   }
 
-  function takeOver(folder: string, record: NonNullable<ReturnType<typeof readRecord>>): RunningInstance {
+  async function takeOver(folder: string, record: InstanceRecord): Promise<RunningInstance> {
     const { pid, startTicks, instanceId, runtimeId, revision, port, startedAt } = record;
     const leader = { pid, startTicks };
-    let kept: KeptSpec = { health: {}, agentPort: port };
-    try {
-      kept = JSON.parse(readFileSync(join(folder, 'instance.json'), 'utf8')) as KeptSpec;
-    } catch (error) {
-      log.warn(
-        { err: error, instanceId },
-        'an adopted instance has lost its health check; using the default one',
-      );
-    }
+    const kept = readKept(folder) ?? { health: {}, agentPort: port };
     let timer: NodeJS.Timeout | undefined;
     const instance: Instance = {
       instanceId,
@@ -518,12 +618,17 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       agentPort: kept.agentPort,
       port,
       startedAt,
+      isConfined: kept.isConfined ?? false,
+      memoryBytes: kept.memoryBytes,
+      groups: kept.groups ?? {},
+      agentPid: undefined,
+      verdict: undefined,
       leader,
       ended: new Promise<Ending>((resolve) => {
         timer = setInterval(() => {
           if (isAlive(leader)) return;
           clearInterval(timer);
-          instance.ending = readEnding(folder) ?? {};
+          instance.ending = explained(instance, readEnding(folder) ?? {});
           resolve(instance.ending);
         }, ADOPTED_CHECK_MS);
         timer.unref();
@@ -540,9 +645,46 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     };
     ports.hold(port);
     instances.set(instanceId, instance);
+    await agentPidOf(instance);
     const running = nowRunning(instance, hostIn(record.host));
     instance.starting = Promise.resolve(running);
     return running;
+  }
+
+  function readKept(folder: string): KeptSpec | undefined {
+    try {
+      return JSON.parse(readFileSync(join(folder, 'instance.json'), 'utf8')) as KeptSpec;
+    } catch (error) {
+      log.warn({ err: error, instanceId: basename(folder) }, 'what was kept of an instance cannot be read');
+      return undefined;
+    }
+  }
+
+  /** Those that may break a limit now. */
+  async function held(): Promise<Held[]> {
+    const table = await listProcesses();
+    return [...instances.values()]
+      .filter((it) => it.leader !== undefined && it.clearing === undefined && it.verdict === undefined)
+      .map((it) => ({
+        instanceId: it.instanceId,
+        processes: membersOf(table, { ...it, dataMark }),
+        memoryBytes: it.memoryBytes,
+        folders: ['home', 'tmp', 'shm'].map((name) => join(it.folder, name)),
+        isHeldByGroup: (resource) => it.groups[resource] !== undefined,
+      }));
+  }
+
+  /** Ends all of it but the wrapper, which writes down that it was ended. */
+  async function endFor(instanceId: string, reason: string): Promise<void> {
+    const instance = instances.get(instanceId);
+    if (!instance || instance.clearing !== undefined) return;
+    instance.verdict = reason;
+    log.warn({ instanceId, agentRuntimeId: instance.runtimeId }, `an instance is ended: ${reason}`);
+    forbidForks(instance.groups);
+    const { leader } = instance;
+    await killAll((table, seen) =>
+      membersOf(table, { instanceId, dataMark, leader, seen }).filter((it) => it.pid !== leader?.pid),
+    );
   }
 
   async function probe(instanceId: string): Promise<ProbeResult> {
@@ -560,11 +702,15 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     }
   }
 
-  async function keepLogSmall(instance: Instance): Promise<void> {
+  /** @returns whether it had grown far beyond what is kept */
+  async function keepLogSmall({ log: { path }, instanceId }: Instance): Promise<boolean> {
     try {
-      await boundLog(instance.log.path, options.logLimitBytes);
+      const blocks = statSync(path, { throwIfNoEntry: false })?.blocks ?? 0;
+      await boundLog(path, options.logLimitBytes);
+      return blocks * 512 > FLOOD_FACTOR * options.logLimitBytes;
     } catch (error) {
-      log.warn({ err: error, instanceId: instance.instanceId }, 'a log could not be shortened');
+      log.warn({ err: error, instanceId }, 'a log could not be shortened');
+      return false;
     }
   }
 }
@@ -575,6 +721,35 @@ function once(call: () => void): () => void {
     if (!called) call();
     called = true;
   };
+}
+
+/** What a later server is to know of it. */
+function keptOf({ health, agentPort, isConfined, memoryBytes, groups }: Instance): KeptSpec {
+  return { health, agentPort, isConfined, groups, ...(memoryBytes !== undefined && { memoryBytes }) };
+}
+
+function whyNotStarted({ code = '', message }: NodeJS.ErrnoException): string {
+  return ['ENOSPC', 'EDQUOT'].includes(code)
+    ? 'no space is left on the disk of the data folder; make room there'
+    : message;
+}
+
+/** The agent's number as this machine counts; undefined while there is none. */
+async function agentPidOf(instance: Instance): Promise<number | undefined> {
+  if (instance.agentPid === undefined) {
+    const launched = readAgentPid(instance.folder);
+    instance.agentPid =
+      launched !== undefined && instance.isConfined ? await agentInside(launched) : launched;
+  }
+  return instance.agentPid;
+}
+
+/** An ending with its reason, where there is one besides the agent's own doing. */
+function explained({ verdict, groups, memoryBytes }: Instance, ending: Ending): Ending {
+  if (verdict !== undefined) return { ...ending, reason: verdict };
+  const used = ending.signal === 'SIGKILL' ? memoryAtKill(groups) : undefined;
+  if (used === undefined || memoryBytes === undefined) return ending;
+  return { ...ending, reason: outOfMemory(used, memoryBytes) };
 }
 
 function isUp(instance: Instance): boolean {

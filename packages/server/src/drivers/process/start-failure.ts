@@ -8,6 +8,8 @@ import { isLoopback, type Listener } from './sockets.ts';
 export function endedEarly(ending: Ending, afterMs: number, seen: Seen, lastLines: string[]): StartFailure {
   const phase = seen.lastOpen ? 'probe' : 'start';
   const after = `after ${seconds(afterMs)}`;
+  if (ending.reason !== undefined)
+    return new StartFailure(phase, 'killed-by-signal', `${ending.reason} ${after}`, lastLines);
   return ending.signal
     ? new StartFailure(phase, 'killed-by-signal', `killed by ${ending.signal} ${after}`, lastLines)
     : new StartFailure(phase, 'exited', `exited with code ${ending.code ?? 'unknown'} ${after}`, lastLines);

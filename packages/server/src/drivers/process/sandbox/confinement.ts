@@ -1,0 +1,120 @@
+import { existsSync, lstatSync, readdirSync, readlinkSync, realpathSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+
+/** Where an agent in the sandbox finds what is its own. */
+export const INSIDE = {
+  code: '/code',
+  home: '/home/agent',
+  tmp: '/tmp',
+  /** Links to its interpreters. */
+  links: '/run/runstead/bin',
+} as const;
+
+/** What an agent is to see of the machine, besides the system's own directories. */
+export interface Scene {
+  /** Seen as `/code`. */
+  codeDir: string;
+  /** The instance's folder; its `home`, `tmp` and `shm` can be written to. */
+  folder: string;
+  /** Folder of links to interpreters. */
+  links: string | undefined;
+  /** Seen under their own names. */
+  readOnly: readonly string[];
+  /** As well, and can be written to. */
+  writable: readonly string[];
+}
+
+/** Read-only, under their own names. Programs and libraries, nothing that belongs to somebody. */
+const SYSTEM = ['/usr', '/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32', '/nix/store', '/gnu/store'];
+
+/**
+ * Of /etc by name: a server that is root could read all of it, /etc/shadow and private keys among it.
+ * A name that ends in `*` stands for all that begin so.
+ */
+const ETC = (
+  'alternatives ca-certificates ca-certificates.conf crypto-policies debian_version fonts gai.conf group ' +
+  'host.conf hosts java* ld.so.cache ld.so.conf ld.so.conf.d localtime magic mime.types nsswitch.conf os-release ' +
+  'passwd pki/ca-trust/extracted pki/tls/cert.pem pki/tls/certs pki/tls/openssl.cnf protocols python* ' +
+  'resolv.conf services ssl/cert.pem ssl/certs ssl/openssl.cnf terminfo timezone'
+).split(' ');
+
+/** Others that programs look at: the layer's folder on PYTHONPATH, the number of processors. */
+const FURTHER = ['/opt/python', '/sys/devices/system/cpu', '/sys/devices/system/node'];
+
+/** Of /proc, what tells of the whole machine's memory, keys and timers to a process that is root's. */
+const HIDDEN = 'kcore keys kmsg kpagecgroup kpagecount kpageflags sched_debug timer_list'.split(' ');
+
+/**
+ * The words after `bwrap` and before the agent's command.
+ *
+ * It shares the network with the machine, since agents are reached through loopback. It ends with its parent, which is
+ * the instance's wrapper and not the server: an agent outlives a server that is killed.
+ */
+export function confinement({ codeDir, folder, links, readOnly, writable }: Scene): string[] {
+  const same = (path: string) => ['--ro-bind', path, path];
+  return [
+    ...['--unshare-pid', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup-try', '--new-session'],
+    ...['--die-with-parent', '--cap-drop', 'ALL'],
+    // A name that resolves: some programs ask for the address of their own.
+    ...['--hostname', 'localhost'],
+    ...SYSTEM.flatMap(systemFolder),
+    ...ETC.flatMap(namesInEtc).flatMap(same),
+    ...FURTHER.filter((path) => existsSync(path)).flatMap(same),
+    ...['--proc', '/proc'],
+    ...HIDDEN.map((name) => `/proc/${name}`)
+      .filter((path) => existsSync(path))
+      .flatMap((path) => ['--ro-bind', '/dev/null', path]),
+    ...['--dev', '/dev', '--bind', join(folder, 'shm'), '/dev/shm'],
+    ...['--bind', join(folder, 'tmp'), INSIDE.tmp, '--bind', join(folder, 'home'), INSIDE.home],
+    ...['--ro-bind', codeDir, INSIDE.code],
+    ...(links === undefined ? [] : ['--ro-bind', links, INSIDE.links]),
+    // After /tmp, since they may lie there.
+    ...outermost(readOnly.filter((path) => !isBelow(path, SYSTEM))).flatMap(same),
+    ...writable.flatMap((path) => ['--bind', path, path]),
+    // Root without capabilities may still write where root owns the file: to /proc/sys, which is the machine's.
+    ...['--remount-ro', '/proc', '--remount-ro', '/dev', '--remount-ro', '/'],
+    ...['--chdir', INSIDE.code, '--'],
+  ];
+}
+
+/** Nowadays most of them are links into /usr. */
+function systemFolder(path: string): string[] {
+  const entry = lstatSync(path, { throwIfNoEntry: false });
+  if (!entry) return [];
+  return entry.isSymbolicLink() ? ['--symlink', readlinkSync(path), path] : ['--ro-bind', path, path];
+}
+
+function namesInEtc(name: string): string[] {
+  if (!name.endsWith('*')) return existsSync(`/etc/${name}`) ? [`/etc/${name}`] : [];
+  return readdirSync('/etc')
+    .filter((entry) => entry.startsWith(name.slice(0, -1)))
+    .map((entry) => `/etc/${entry}`);
+}
+
+/** Without those that lie in another. */
+function outermost(paths: readonly string[]): string[] {
+  const all = [...new Set(paths)].sort();
+  return all.filter(
+    (path) =>
+      !isBelow(
+        path,
+        all.filter((other) => other !== path),
+      ),
+  );
+}
+
+function isBelow(path: string, folders: readonly string[]): boolean {
+  return folders.some((folder) => path === folder || path.startsWith(`${folder}/`));
+}
+
+/**
+ * What has to be seen for a program to run: the installation it is part of, which is two folders above in all common
+ * layouts (`…/bin/node`), else the program alone.
+ * @param apart what must not be seen along with it: an installation that holds one of these is a person's folder
+ */
+export function installationOf(program: string, apart: readonly string[]): string {
+  const real = realpathSync(program);
+  const prefix = dirname(dirname(real));
+  const isOwn = dirname(real) === join(prefix, 'bin') && prefix !== '/';
+  return isOwn && !apart.some((path) => isBelow(path, [prefix])) ? prefix : real;
+}

@@ -1,0 +1,86 @@
+import { existsSync, readdirSync, realpathSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { confinement, INSIDE, installationOf } from './confinement.ts';
+import type { Sandbox } from './sandbox.ts';
+
+/** How an agent sees what is its own: where things are for it, and what it is started through to see them there. */
+export interface View {
+  codeDir: string;
+  home: string;
+  tmp: string;
+  /** A path of the machine as the agent has to write it. */
+  pathOf(path: string): string;
+  /** What precedes its command; empty without a sandbox. Asked for when the instance's folder is there. */
+  boundary(): string[];
+}
+
+export interface Surroundings {
+  runtimeId: string;
+  codeDir: string;
+  /** The instance's folder. */
+  folder: string;
+  /** Its folder of links to interpreters. */
+  links: string;
+  /** All interpreters of this machine, by their real paths. */
+  interpreters: readonly string[];
+  /** Directories of the machine that it may write to. */
+  mounts: readonly string[];
+  /** What every agent is given besides, such as preloads. */
+  assets: string;
+  dataDir: string;
+}
+
+/** As the server sees it itself. */
+export function plainView({ codeDir, folder }: Pick<Surroundings, 'codeDir' | 'folder'>): View {
+  const pathOf = (path: string) => path;
+  return { codeDir, home: join(folder, 'home'), tmp: join(folder, 'tmp'), pathOf, boundary: () => [] };
+}
+
+export function confinedView(sandbox: Sandbox, surroundings: Surroundings): View {
+  const { codeDir, folder, links, assets, mounts } = surroundings;
+  const moved = [
+    [links, INSIDE.links],
+    [codeDir, INSIDE.code],
+  ] as const;
+  return {
+    codeDir: INSIDE.code,
+    home: INSIDE.home,
+    tmp: INSIDE.tmp,
+    pathOf(path) {
+      const found = moved.find(([from]) => path === from || path.startsWith(`${from}/`));
+      return found ? found[1] + path.slice(found[0].length) : path;
+    },
+    boundary() {
+      const readOnly = [assets, ...linkedFolders(surroundings), ...installations(surroundings)];
+      return [sandbox.program, ...confinement({ codeDir, folder, links, readOnly, writable: mounts })];
+    },
+  };
+}
+
+/**
+ * Dependencies that were prepared, which the package has links to: virtual environments cannot be moved, and modules go
+ * by their real paths, so each is seen where it is. A package may bring links of its own: those show nothing.
+ */
+function linkedFolders({ codeDir, dataDir, runtimeId }: Surroundings): string[] {
+  const own = realPathOf(join(dataDir, 'deps', runtimeId));
+  if (own === undefined) return [];
+  return ['node_modules', '.venv'].flatMap((name) => {
+    const real = realPathOf(join(codeDir, name));
+    // With what was installed beside it, which it may refer to.
+    return real?.startsWith(`${own}/`) ? [dirname(real)] : [];
+  });
+}
+
+/** Of all interpreters the agent can find. */
+function installations({ codeDir, links, dataDir, interpreters }: Surroundings): string[] {
+  const linked = readdirSync(links).map((name) => join(links, name));
+  const own = realPathOf(join(codeDir, '.venv', 'bin', 'python'));
+  const programs = [...linked, ...(own !== undefined && interpreters.includes(own) ? [own] : [])];
+  const apart = [homedir(), dataDir, codeDir].map((path) => realPathOf(path) ?? path);
+  return programs.filter((path) => existsSync(path)).map((path) => installationOf(path, apart));
+}
+
+function realPathOf(path: string): string | undefined {
+  return existsSync(path) ? realpathSync(path) : undefined;
+}
