@@ -35,6 +35,7 @@ import {
   type Progress,
   packagesOf,
 } from './reconcile/reconcile-runtime.ts';
+import { createSecretResolver } from './reconcile/resolve-secrets.ts';
 import { createRoutes } from './reconcile/routes.ts';
 import { createScaler } from './reconcile/scaler.ts';
 import { createSessionKeeper } from './reconcile/session-keeper.ts';
@@ -144,6 +145,7 @@ export async function composeControl({
       const runtime = await store.getRuntime(runtimeId);
       return runtime !== undefined && !isLeaving(runtime.status);
     },
+    resolveSecrets: createSecretResolver(store),
     installRules: {
       allowScripts: config.allowScripts,
       diskBytes: config.installDiskBytes,

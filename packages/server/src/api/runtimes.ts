@@ -18,6 +18,7 @@ import { includesRole, reaches } from '../auth/keys.ts';
 import { COMMAND_REQUIRED } from '../domain/entry.ts';
 import { runtimeArn } from '../domain/names.ts';
 import { createSpec, defined, mergeSpec, type RuntimeSpec, startCommand } from '../domain/runtime.ts';
+import { referenceFaults } from '../domain/secret-references.ts';
 import { isLeaving } from '../domain/status.ts';
 import {
   NameTaken,
@@ -32,6 +33,7 @@ import { idempotencyKey, type Keep, once } from './idempotency.ts';
 import { idParameter, isVisible, noSuchRuntime, requireRuntime, withinReach } from './ids.ts';
 import { pageRequest, readPage, toPage } from './page.ts';
 import { parse, parseJson, parseQuery, shortened, warnOfUnknown } from './parse.ts';
+import { warnOfMissingSecrets } from './secrets.ts';
 
 export async function createRuntime(call: Call): Promise<AgentRuntime> {
   // Before the body, which may be large.
@@ -56,6 +58,7 @@ function createFrom(call: Call, body: Spooled, keep: Keep<AgentRuntime>): Promis
         throw asRefusal(error, input.agentRuntimeName, input.workspaceId);
       });
     call.deps.runtimeChanged(runtime.id);
+    await warnOfMissingSecrets(call, runtime.workspaceId, runtime.spec.environmentVariables);
     return toWire(call, runtime);
   });
 }
@@ -105,6 +108,7 @@ async function mergeAndWrite(
     if (updated) {
       call.deps.runtimeChanged(id);
       await letPackageGo(call, current, updated);
+      await warnOfMissingSecrets(call, updated.workspaceId, updated.spec.environmentVariables);
       return toWire(call, updated);
     }
   }
@@ -214,7 +218,7 @@ async function withInput<S extends z.ZodObject, T>(
   const intake = await takeApart(body, call.deps);
   try {
     const value = parseJson(intake.json);
-    const input = parse(schema, value, (given) => faults(given, intake));
+    const input = parse(schema, value, (given) => [...faults(given, intake), ...variableFaults(given)]);
     warnOfUnknown(call, schema, value);
     return await use(input, intake);
   } finally {
@@ -249,6 +253,15 @@ function updateFaults({ codeConfiguration: code }: Given, intake: Intake): strin
   if (!isObject(code)) return [];
   if (code.ossBucketName !== undefined || code.ossObjectName !== undefined) return bucketFaults(code);
   return intake.artifact ? entryFaults(code, intake) : [];
+}
+
+/** Values that are no texts the schema has a word for already. */
+function variableFaults({ environmentVariables: given }: Given): string[] {
+  if (!isObject(given)) return [];
+  const texts = Object.entries(given).filter(
+    (entry): entry is [string, string] => typeof entry[1] === 'string' && !entry[0].includes('='),
+  );
+  return referenceFaults(Object.fromEntries(texts));
 }
 
 function bucketFaults(code: Given): string[] {

@@ -10,6 +10,7 @@ import { unmappedMount } from '../domain/mounts.ts';
 import type { RuntimeSpec } from '../domain/runtime.ts';
 import { StartFailure } from '../drivers/driver.ts';
 import type { Instance, InstanceSet } from './instance-set.ts';
+import type { ResolveSecrets } from './resolve-secrets.ts';
 
 export interface StarterOptions {
   folders: DataFolders;
@@ -27,6 +28,7 @@ export interface StarterOptions {
   startTimeoutMs: number;
   /** Directories that agents may want mounted and that are there. */
   mounts: readonly string[];
+  resolveSecrets: ResolveSecrets;
   /** Whether the runtime is there, and not on its way out. */
   isWanted: (runtimeId: string) => Promise<boolean>;
 }
@@ -71,6 +73,12 @@ export function createStarter(options: StarterOptions): Starter {
         async (instanceId, ownSignal) => {
           // Asked once the instance is counted: either a delete sees it, or it sees the delete.
           if (!(await options.isWanted(runtimeId))) throw new RuntimeLeaving();
+          // Asked before anything is installed for what could not be started; what counts is the answer after that.
+          const resolve = () => options.resolveSecrets(runtimeId, spec.environmentVariables ?? {});
+          await resolve().catch((error: unknown) => {
+            onPhase('start');
+            throw error;
+          });
           const prepared = await prepare({
             folders: options.folders,
             thread: options.thread,
@@ -93,6 +101,7 @@ export function createStarter(options: StarterOptions): Starter {
           const { command } = prepared;
           if (!command)
             throw new PhaseFailure('start', 'no command was given and none was found in the package');
+          const { variables, secretVariables } = await resolve();
           return {
             instanceId,
             runtimeId,
@@ -102,7 +111,8 @@ export function createStarter(options: StarterOptions): Starter {
             language: languageOf(spec, command),
             command,
             port: spec.port,
-            environment: spec.environmentVariables ?? {},
+            environment: variables,
+            ...(secretVariables.length > 0 && { secretVariables }),
             cpu: spec.cpu,
             memoryMiB: spec.memory,
             healthCheck: spec.healthCheckConfiguration ?? {},

@@ -108,6 +108,21 @@ export interface Store {
   /** @returns false when there is none */
   removeKey(id: string): Promise<boolean>;
 
+  /**
+   * Sets a secret of a workspace, new or anew.
+   * @throws NoSuchWorkspace
+   */
+  setSecret(secret: { workspaceId: string; name: string; value: string; at: string }): Promise<SecretRecord>;
+  /** By name, then workspace. @param workspaceIds any of them; none: all */
+  listSecrets(workspaceIds: readonly string[]): Promise<SecretRecord[]>;
+  /**
+   * What is behind names, for an instance that is about to start; what is not there is left out.
+   * @throws Error when one cannot be opened
+   */
+  secretValues(workspaceId: string, names: readonly string[]): Promise<Map<string, string>>;
+  /** @returns what it was; undefined when there was none */
+  removeSecret(workspaceId: string, name: string): Promise<SecretRecord | undefined>;
+
   /** Of signed requests, those that have not expired. */
   nonces(nowMs: number): Promise<NonceRecord[]>;
   addNonce(nonce: NonceRecord): Promise<void>;
@@ -182,6 +197,15 @@ export type KeyRecord = Key & {
   createdBy: string;
   createdAt: string;
 };
+
+/** A secret as lists show it. Its value is read for starts alone. */
+export interface SecretRecord {
+  workspaceId: string;
+  name: string;
+  createdAt: string;
+  /** When its value was set last. */
+  updatedAt: string;
+}
 
 export interface NonceRecord {
   keyId: string;

@@ -47,7 +47,7 @@ export async function launch(input: {
   box: SecretBox;
 }): Promise<Launched> {
   const { folder, spec, command, environment, record, log, box } = input;
-  const { script, prefix } = environmentScript(environment);
+  const { script, prefix } = environmentScript(environment, spec.secretVariables);
   const opened: number[] = [];
   let child: ChildProcess;
   try {

@@ -32,6 +32,7 @@ import { findKeptAnswer, keepAnswer } from './kept-answers.ts';
 import { migrate } from './migrate.ts';
 import { type OpenDatabase, openDatabase } from './open-database.ts';
 import { checkSecretsKey, sealEarlier } from './seal-earlier.ts';
+import { secretQueries } from './secret-queries.ts';
 import { sessionQueries, toSession } from './session-queries.ts';
 
 /**
@@ -96,6 +97,7 @@ function createSqliteStore(database: OpenDatabase, box: SecretBox): Store {
     getEndpoint,
     ...accessQueries(db, box),
     ...sessionQueries(db),
+    ...secretQueries(db, box),
 
     async listSessions(filter, page) {
       const { items, total } = await newestFirst(db, 'sessions', (where) => ofSessions(where, filter), page);
