@@ -36,6 +36,7 @@ import {
   packagesOf,
 } from './reconcile/reconcile-runtime.ts';
 import { createSecretResolver } from './reconcile/resolve-secrets.ts';
+import { createRetention } from './reconcile/retain-versions.ts';
 import { createRoutes } from './reconcile/routes.ts';
 import { createScaler } from './reconcile/scaler.ts';
 import { createSessionKeeper } from './reconcile/session-keeper.ts';
@@ -171,6 +172,7 @@ export async function composeControl({
     }),
     routes,
     scaler,
+    retain: createRetention({ store, instances, keptVersions: config.keptVersions, log }),
     intake,
     folders,
     progress,
@@ -179,8 +181,14 @@ export async function composeControl({
   const onError = (runtimeId: string, error: unknown) =>
     log.error({ err: error, agentRuntimeId: runtimeId }, 'reconciling failed; it will be tried again');
   const runtimeLoop = createLoop({ work: reconcileRuntime, onError });
+  const reconcileEndpoints = createReconcileEndpoints({ ...config, store, instances, routes, scaler });
   const endpointLoop = createLoop({
-    work: createReconcileEndpoints({ ...config, store, instances, routes, scaler }),
+    async work(runtimeId) {
+      await reconcileEndpoints(runtimeId);
+      // An endpoint that names a version no more, or the end of its last instance, may be what it was kept for.
+      const runtime = reconcile ? await store.getRuntime(runtimeId) : undefined;
+      if ((runtime?.headVersion ?? 0) > config.keptVersions) runtimeLoop.enqueue(runtimeId);
+    },
     onError,
   });
 

@@ -112,6 +112,8 @@ export interface Config {
   /** Calls to one runtime, and with one key. Undefined: no limit. */
   rateLimitRuntime: RateLimit | undefined;
   rateLimitKey: RateLimit | undefined;
+  /** Of each runtime, so many of the newest versions are kept, besides those that an endpoint names. */
+  keptVersions: number;
   /** How long a replaced version may finish its calls. */
   drainTimeoutMs: number;
   /** How long open streams of a deleted runtime may go on. */
@@ -228,6 +230,7 @@ const settings: { [K in keyof Config]: Setting<Config[K]> } = {
   queueBytesTotal: { variable: 'RUNSTEAD_QUEUE_BYTES_TOTAL', parse: size, fallback: () => 64 * MIB },
   rateLimitRuntime: { variable: 'RUNSTEAD_RATE_LIMIT_RUNTIME', parse: rate, fallback: () => undefined },
   rateLimitKey: { variable: 'RUNSTEAD_RATE_LIMIT_KEY', parse: rate, fallback: () => undefined },
+  keptVersions: { variable: 'RUNSTEAD_KEPT_VERSIONS', parse: whole(1, 10_000), fallback: () => 20 },
   drainTimeoutMs: { variable: 'RUNSTEAD_DRAIN_TIMEOUT', parse: duration, fallback: () => 10 * MINUTE },
   deleteGraceMs: { variable: 'RUNSTEAD_DELETE_GRACE', parse: duration, fallback: () => 10 * SECOND },
   stopGraceMs: { variable: 'RUNSTEAD_STOP_GRACE', parse: duration, fallback: () => 10 * SECOND },

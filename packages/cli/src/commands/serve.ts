@@ -55,6 +55,11 @@ const FLAGS: [setting: keyof Config, syntax: string, description: string][] = [
     '--rate-limit-runtime <rate>',
     'calls to one runtime, such as 100/s or 600/m:50 (default: no limit)',
   ],
+  [
+    'keptVersions',
+    '--kept-versions <number>',
+    'of each runtime, besides those that an endpoint names (default: 20)',
+  ],
   ['rateLimitKey', '--rate-limit-key <rate>', 'calls with one key, in the same way (default: no limit)'],
 ];
 

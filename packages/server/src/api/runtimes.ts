@@ -17,6 +17,7 @@ import type { Spooled } from '../artifacts/spool.ts';
 import { includesRole, reaches } from '../auth/keys.ts';
 import { COMMAND_REQUIRED } from '../domain/entry.ts';
 import { runtimeArn } from '../domain/names.ts';
+import { REMOVED, wasRemoved } from '../domain/retention.ts';
 import { createSpec, defined, mergeSpec, type RuntimeSpec, startCommand } from '../domain/runtime.ts';
 import { referenceFaults } from '../domain/secret-references.ts';
 import { isLeaving } from '../domain/status.ts';
@@ -140,9 +141,11 @@ export async function getRuntime(call: Call): Promise<AgentRuntime> {
   const number = versionNumber(agentRuntimeVersion, runtime);
   const version = number === undefined ? undefined : await call.deps.store.getVersion(runtime.id, number);
   if (!version) {
+    const removed =
+      number !== undefined && wasRemoved(number, { head: runtime.headVersion, has: () => false });
     throw new RunsteadError(
       'ERR_NOT_FOUND',
-      `Version '${shortened(agentRuntimeVersion)}' of AgentRuntime '${runtime.id}' does not exist (not found)`,
+      `Version '${shortened(agentRuntimeVersion)}' of AgentRuntime '${runtime.id}' does not exist (not found)${removed ? `: ${REMOVED}` : ''}`,
     );
   }
   return toWire(call, runtime, version);

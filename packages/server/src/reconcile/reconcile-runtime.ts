@@ -11,6 +11,7 @@ import type { Log } from '../observe/log.ts';
 import type { NewEvent, RuntimeRecord, Store } from '../store/store.ts';
 import type { Instance, InstanceSet } from './instance-set.ts';
 import { Superseded } from './loop.ts';
+import type { RetainVersions } from './retain-versions.ts';
 import type { Routes } from './routes.ts';
 import type { Scaler } from './scaler.ts';
 import type { Starter } from './starter.ts';
@@ -23,6 +24,7 @@ export interface ReconcileRuntimeOptions {
   fetchPackage: FetchPackage;
   routes: Routes;
   scaler: Scaler;
+  retain: RetainVersions;
   intake: PackageIntake;
   folders: DataFolders;
   deleteGraceMs: number;
@@ -53,9 +55,11 @@ export function createReconcileRuntime(options: ReconcileRuntimeOptions) {
     if (runtime.status === 'DELETING') return remove(runtime, signal, options);
     if (runtime.status === 'CREATING' || runtime.status === 'UPDATING') {
       await attempt(runtime, signal, options);
+      await retire(id, options);
       return letGo(id, signal, options);
     }
     await options.routes.publish(id);
+    if (await retire(id, options)) await letGo(id, signal, options);
   };
 }
 
@@ -148,6 +152,17 @@ function failureReason(error: unknown, phase: string, log: Log, runtimeId: strin
   if (error instanceof PhaseFailure) return statusReason(error);
   log.error({ err: error, agentRuntimeId: runtimeId, phase }, 'a deploy failed by an internal fault');
   return `${phase}: an internal fault: ${(error as Error).message}`;
+}
+
+/**
+ * Versions that nothing asks to keep go, and the packages that only they referred to. Their rows go first: should the
+ * server end in between, the next one finds that nothing refers to the rest.
+ */
+async function retire(id: string, { store, intake, retain }: ReconcileRuntimeOptions): Promise<boolean> {
+  const runtime = await store.getRuntime(id);
+  if (!runtime || !(await retain(runtime))) return false;
+  await intake.collect(() => store.artifactDigests());
+  return true;
 }
 
 /** Of configurations that came to nothing and were followed by others, what was prepared goes. */

@@ -42,6 +42,17 @@ export interface Store {
   /** All versions of a runtime, oldest first. */
   versions(runtimeId: string): Promise<VersionRecord[]>;
   listVersions(runtimeId: string, page: PageRequest): Promise<PageResult<VersionRecord>>;
+  /**
+   * Removes versions, but for the head and those that an endpoint names by now, and adds what is told of it to the
+   * runtime's history, in one transaction.
+   * @param eventOf told of those that go; not called when there are none
+   * @returns those that are gone
+   */
+  removeVersions(
+    runtimeId: string,
+    versions: readonly number[],
+    eventOf: (removed: number[]) => NewEvent,
+  ): Promise<number[]>;
   publishVersion(
     runtimeId: string,
     version: number,
@@ -49,7 +60,7 @@ export interface Store {
     keep?: AnswerToKeep<VersionRecord>,
   ): Promise<VersionRecord | undefined>;
 
-  /** @throws NameTaken */
+  /** @throws NameTaken, VersionRemoved */
   createEndpoint(endpoint: NewEndpoint, keep?: AnswerToKeep<EndpointRecord>): Promise<EndpointRecord>;
   getEndpoint(runtimeId: string, id: string): Promise<EndpointRecord | undefined>;
   /** All endpoints of a runtime, oldest first. */
@@ -62,7 +73,7 @@ export interface Store {
   /**
    * Replaces the configuration: revision + 1, status UPDATING.
    * @returns undefined when the endpoint is gone or on its way out
-   * @throws NameTaken
+   * @throws NameTaken, VersionRemoved
    */
   updateEndpoint(
     runtimeId: string,
@@ -182,6 +193,17 @@ export class SecretsKeyError extends Error {
 
 export class NameTaken extends Error {
   override readonly name = 'NameTaken';
+}
+
+/** An endpoint was to name a version that is not there any more; nothing has changed. */
+export class VersionRemoved extends Error {
+  override readonly name = 'VersionRemoved';
+  readonly version: number;
+
+  constructor(version: number) {
+    super(`version ${version} is not there any more`);
+    this.version = version;
+  }
 }
 
 /** A runtime was to be put into a workspace that is not there; nothing has changed. */
@@ -410,8 +432,8 @@ export interface PageRequest {
   pageNumber: number;
   pageSize: number;
   /**
-   * The page begins behind this place, whatever has come and gone in front of it. Lists of versions, which only grow in
-   * front and lose nothing, have no use for it.
+   * The page begins behind this place, whatever has come and gone in front of it. Lists of versions, which grow in front
+   * and lose the oldest, have no use for it.
    */
   after?: PagePlace | undefined;
 }
