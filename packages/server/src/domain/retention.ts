@@ -1,4 +1,4 @@
-import type { Target } from './weights.ts';
+import type { RoutingConfiguration } from '@runstead/contract';
 
 export interface VersionsThere {
   /** Numbers of those there are, in any order. */
@@ -21,7 +21,13 @@ export function versionsToRemove({ versions, head, named, running, keep }: Versi
 }
 
 /** The versions that an endpoint names by number; one of weight 0 too, as it is held for a way back. */
-export function namedVersions({ targetVersion, routingConfiguration }: Target): number[] {
+export function namedVersions({
+  targetVersion,
+  routingConfiguration,
+}: {
+  targetVersion?: string | undefined;
+  routingConfiguration?: RoutingConfiguration | undefined;
+}): number[] {
   const weighted = (routingConfiguration?.versionWeights ?? []).map(({ version }) => version);
   return [targetVersion, ...weighted].map(Number).filter((number) => Number.isInteger(number));
 }
