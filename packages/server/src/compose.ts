@@ -12,6 +12,7 @@ import { createPackageIntake } from './artifacts/intake.ts';
 import { letGoOfOthers } from './artifacts/let-go.ts';
 import { createPackageThread, type PackageThread } from './artifacts/package-thread.ts';
 import { sweepPrepared } from './artifacts/prepare.ts';
+import { createPreparedTrees } from './artifacts/prepared-trees.ts';
 import { givenKeys, KeyBook } from './auth/key-book.ts';
 import { openLocalKey } from './auth/local-key.ts';
 import { Nonces } from './auth/nonces.ts';
@@ -33,6 +34,7 @@ import {
   createReconcileRuntime,
   describeProgress,
   type Progress,
+  packagesInUse,
   packagesOf,
 } from './reconcile/reconcile-runtime.ts';
 import { createSecretResolver } from './reconcile/resolve-secrets.ts';
@@ -105,7 +107,10 @@ export async function composeControl({
       scaler.look(runtimeId);
       endpointLoop.enqueue(runtimeId);
     },
-    onGone: () => sessions.instanceGone(),
+    onGone: ({ id }) => {
+      prepared.unused(id);
+      sessions.instanceGone();
+    },
     onExit: (instance, { code, signal, lastLines }) => {
       const exited = code === undefined ? 'ended' : `exited with code ${code}`;
       const how = signal === undefined ? exited : `killed by ${signal}`;
@@ -133,10 +138,18 @@ export async function composeControl({
     log,
   });
   const publish = (runtimeId: string) => void routes.publish(runtimeId).catch(() => {});
+  const prepared = createPreparedTrees({
+    folders,
+    thread,
+    limitBytes: config.preparedLimitBytes,
+    packagesInUse: (runtimeId) => packagesInUse(store, instances, runtimeId),
+    log,
+  });
   const start = createStarter({
     ...config,
     folders,
     thread,
+    prepared,
     instances,
     marks: driver.marks,
     findInterpreter:
@@ -175,6 +188,7 @@ export async function composeControl({
     retain: createRetention({ store, instances, keptVersions: config.keptVersions, log }),
     intake,
     folders,
+    prepared,
     progress,
     log,
   });
@@ -287,6 +301,7 @@ export async function composeControl({
   await intake.collect(() => store.artifactDigests());
   await takeOver(running);
   if (reconcile) {
+    prepared.look();
     scaler.begin();
     for (const id of await store.runtimeIds({ unsettled: true })) runtimeLoop.enqueue(id);
     for (const id of known) {
@@ -327,7 +342,7 @@ export async function composeControl({
 
     async close({ stopInstances }) {
       // Told to stop first: what the thread then gives up is nobody's fault.
-      const ended = [runtimeLoop.close(), endpointLoop.close(), scaler.close()];
+      const ended = [runtimeLoop.close(), endpointLoop.close(), scaler.close(), prepared.close()];
       await thread.close();
       await Promise.all(ended);
       if (stopInstances)

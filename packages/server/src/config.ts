@@ -127,6 +127,8 @@ export interface Config {
   installDiskBytes: number;
   installEntries: number;
   installProcesses: number;
+  /** What unpacked packages, installs and builds may take together; those not in use beyond it are made again when wanted. */
+  preparedLimitBytes: number;
   /** Stays free on the disk of the data folder: no unpacking and no install goes below. */
   freeSpaceReserveBytes: number;
   bodyLimitBytes: number;
@@ -247,6 +249,7 @@ const settings: { [K in keyof Config]: Setting<Config[K]> } = {
     fallback: () => 500_000,
   },
   installProcesses: { variable: 'RUNSTEAD_INSTALL_PROCESSES', parse: whole(1, 100_000), fallback: () => 256 },
+  preparedLimitBytes: { variable: 'RUNSTEAD_PREPARED_LIMIT', parse: size, fallback: () => 20 * 1024 * MIB },
   freeSpaceReserveBytes: {
     variable: 'RUNSTEAD_FREE_SPACE_RESERVE',
     parse: size,

@@ -60,6 +60,11 @@ const FLAGS: [setting: keyof Config, syntax: string, description: string][] = [
     '--kept-versions <number>',
     'of each runtime, besides those that an endpoint names (default: 20)',
   ],
+  [
+    'preparedLimitBytes',
+    '--prepared-limit <size>',
+    'what unpacked packages and installs may take together, such as 50GiB (default: 20GiB)',
+  ],
   ['rateLimitKey', '--rate-limit-key <rate>', 'calls with one key, in the same way (default: no limit)'],
 ];
 

@@ -4,6 +4,7 @@ import type { FindInterpreter, InstallLimit } from '../artifacts/install/kept-in
 import type { InstallRules } from '../artifacts/install/rules.ts';
 import type { PackageThread } from '../artifacts/package-thread.ts';
 import { prepare } from '../artifacts/prepare.ts';
+import type { PreparedTrees } from '../artifacts/prepared-trees.ts';
 import { type Phase, PhaseFailure } from '../domain/failure.ts';
 import { languageOf } from '../domain/language.ts';
 import { unmappedMount } from '../domain/mounts.ts';
@@ -15,6 +16,7 @@ import type { ResolveSecrets } from './resolve-secrets.ts';
 export interface StarterOptions {
   folders: DataFolders;
   thread: PackageThread;
+  prepared: PreparedTrees;
   instances: InstanceSet;
   unpackedLimitBytes: number;
   unpackedLimitEntries: number;
@@ -79,6 +81,7 @@ export function createStarter(options: StarterOptions): Starter {
             onPhase('start');
             throw error;
           });
+          await options.prepared.atRest(runtimeId);
           const prepared = await prepare({
             folders: options.folders,
             thread: options.thread,
@@ -96,6 +99,7 @@ export function createStarter(options: StarterOptions): Starter {
             ...(onOutput && { onOutput }),
             signal: ownSignal,
           });
+          if (spec.artifact) await options.prepared.used(instanceId, runtimeId, spec.artifact.digest);
           onPhase('start');
           codeDir = prepared.codeDir;
           const { command } = prepared;
