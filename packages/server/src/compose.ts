@@ -227,6 +227,7 @@ export async function composeControl({
     identity: config,
     log,
     bodyLimitBytes: config.bodyLimitBytes,
+    freeSpaceReserveBytes: config.freeSpaceReserveBytes,
     maxInstancesPerRuntime: config.maxInstancesPerRuntime,
     redactLists: config.redactLists,
     authentication: { keys: keyBook.ring, nonces, now: Date.now },

@@ -30,6 +30,7 @@ import {
 } from '../store/store.ts';
 import { takeApart, withSpooledBody } from './body.ts';
 import type { Call } from './call.ts';
+import { requireSpace } from './free-space.ts';
 import { idempotencyKey, type Keep, once } from './idempotency.ts';
 import { idParameter, isVisible, noSuchRuntime, requireRuntime, withinReach } from './ids.ts';
 import { pageRequest, readPage, toPage } from './page.ts';
@@ -39,6 +40,7 @@ import { warnOfMissingSecrets } from './secrets.ts';
 export async function createRuntime(call: Call): Promise<AgentRuntime> {
   // Before the body, which may be large.
   idempotencyKey(call);
+  await requireSpace(call);
   return withSpooledBody(call, (body) => once(call, (keep) => createFrom(call, body, keep), body.sha256));
 }
 
@@ -70,9 +72,11 @@ const MERGE_TRIES = 10;
 export async function updateRuntime(call: Call): Promise<AgentRuntime> {
   const id = idParameter(call, 'agentRuntimeId');
   return withSpooledBody(call, (body) =>
-    withInput(call, body, UpdateAgentRuntimeInput, updateFaults, (input, intake) =>
-      call.inTurn(id, () => mergeAndWrite(call, id, input, intake)),
-    ),
+    withInput(call, body, UpdateAgentRuntimeInput, updateFaults, async (input, intake) => {
+      // Other configurations run what is there already.
+      if (intake.artifact || input.codeConfiguration?.ossBucketName !== undefined) await requireSpace(call);
+      return call.inTurn(id, () => mergeAndWrite(call, id, input, intake));
+    }),
   );
 }
 

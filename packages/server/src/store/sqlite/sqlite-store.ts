@@ -534,7 +534,11 @@ function createSqliteStore(database: OpenDatabase, box: SecretBox): Store {
       closing ??= db.destroy().then(() => {
         // Into the one file, for whoever copies it. Closing would do it, but the package for Node 20 closes only when
         // the last prepared statement has been collected as garbage.
-        database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+        try {
+          database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+        } catch {
+          // A full disk has no room for it. What is durable in the log of writes is found there by the next start.
+        }
         database.close();
       });
       return closing;
