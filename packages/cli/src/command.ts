@@ -1,7 +1,17 @@
 import type { ExitCode } from './exit-codes.ts';
 
+/** What is typed or piped into a command. */
+export interface StdIn extends AsyncIterable<Uint8Array | string> {
+  /** Somebody sits there. */
+  isTTY?: boolean;
+  /** What is typed comes as it is typed, and does not show. */
+  setRawMode?(on: boolean): unknown;
+}
+
 /** Where a command reads and writes; `process` has this shape, and tests bring their own. */
 export interface Io {
+  /** Absent: there is nothing to be read. */
+  stdin?: StdIn | undefined;
   stdout: { write(text: string): unknown };
   stderr: { write(text: string): unknown };
   env: Record<string, string | undefined>;

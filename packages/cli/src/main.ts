@@ -3,11 +3,12 @@ import { CommanderError, Option, Command as Parser } from 'commander';
 import { type Command, CommandError, type CommandGroup, type Flags, type Io } from './command.ts';
 import { env } from './commands/env.ts';
 import { keys } from './commands/keys/keys.ts';
+import { secrets } from './commands/secrets/secrets.ts';
 import { serve } from './commands/serve.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 
 /** Every command there is; its name here is the word a user types. */
-const commands: readonly (Command | CommandGroup)[] = [serve, env, keys];
+const commands: readonly (Command | CommandGroup)[] = [serve, env, keys, secrets];
 
 /** Runs one command line; the only place that parses, prints help and renders errors. */
 export async function main(argv: readonly string[], io: Io): Promise<ExitCode> {

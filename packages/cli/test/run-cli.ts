@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { StdIn } from '../src/command.ts';
 import type { ExitCode } from '../src/exit-codes.ts';
 import { main } from '../src/main.ts';
 
@@ -26,6 +27,7 @@ export function startCli(
   argv: string[],
   variables: Record<string, string> = {},
   onStderr: (text: string, signal: RunningCli['signal']) => void = () => {},
+  stdin?: StdIn,
 ): RunningCli {
   // Never the user's own folder: a command line that should have been refused may come that far.
   const env = { RUNSTEAD_DATA: NOWHERE, ...variables };
@@ -33,6 +35,7 @@ export function startCli(
   let stderr = '';
   const signals = new EventEmitter();
   const result = main(argv, {
+    stdin,
     stdout: {
       write: (text) => {
         stdout += text;

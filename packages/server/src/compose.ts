@@ -12,6 +12,7 @@ import { createPackageIntake } from './artifacts/intake.ts';
 import { letGoOfOthers } from './artifacts/let-go.ts';
 import { createPackageThread, type PackageThread } from './artifacts/package-thread.ts';
 import { sweepPrepared } from './artifacts/prepare.ts';
+import { createPreparedTrees } from './artifacts/prepared-trees.ts';
 import { givenKeys, KeyBook, LOCAL_KEY_ID } from './auth/key-book.ts';
 import { openLocalKey } from './auth/local-key.ts';
 import { Nonces } from './auth/nonces.ts';
@@ -34,8 +35,11 @@ import {
   createReconcileRuntime,
   describeProgress,
   type Progress,
+  packagesInUse,
   packagesOf,
 } from './reconcile/reconcile-runtime.ts';
+import { createSecretResolver } from './reconcile/resolve-secrets.ts';
+import { createRetention } from './reconcile/retain-versions.ts';
 import { createRoutes } from './reconcile/routes.ts';
 import { createScaler } from './reconcile/scaler.ts';
 import { createSessionKeeper } from './reconcile/session-keeper.ts';
@@ -116,7 +120,10 @@ export async function composeControl({
       scaler.look(runtimeId);
       endpointLoop.enqueue(runtimeId);
     },
-    onGone: () => sessions.instanceGone(),
+    onGone: ({ id }) => {
+      prepared.unused(id);
+      sessions.instanceGone();
+    },
     onExit: (instance, { code, signal, reason, lastLines }) => {
       const exited = code === undefined ? 'ended' : `exited with code ${code}`;
       const how = reason ?? (signal === undefined ? exited : `killed by ${signal}`);
@@ -144,10 +151,18 @@ export async function composeControl({
     log,
   });
   const publish = (runtimeId: string) => void routes.publish(runtimeId).catch(() => {});
+  const prepared = createPreparedTrees({
+    folders,
+    thread,
+    limitBytes: config.preparedLimitBytes,
+    packagesInUse: (runtimeId) => packagesInUse(store, instances, runtimeId),
+    log,
+  });
   const start = createStarter({
     ...config,
     folders,
     thread,
+    prepared,
     instances,
     marks: driver.marks,
     findInterpreter:
@@ -157,6 +172,7 @@ export async function composeControl({
       const runtime = await store.getRuntime(runtimeId);
       return runtime !== undefined && !isLeaving(runtime.status);
     },
+    resolveSecrets: createSecretResolver(store),
     installRules: {
       allowScripts: config.allowScripts,
       diskBytes: config.installDiskBytes,
@@ -182,16 +198,24 @@ export async function composeControl({
     }),
     routes,
     scaler,
+    retain: createRetention({ store, instances, keptVersions: config.keptVersions, log }),
     intake,
     folders,
+    prepared,
     progress,
     log,
   });
   const onError = (runtimeId: string, error: unknown) =>
     log.error({ err: error, agentRuntimeId: runtimeId }, 'reconciling failed; it will be tried again');
   const runtimeLoop = createLoop({ work: reconcileRuntime, onError });
+  const reconcileEndpoints = createReconcileEndpoints({ ...config, store, instances, routes, scaler });
   const endpointLoop = createLoop({
-    work: createReconcileEndpoints({ ...config, store, instances, routes, scaler }),
+    async work(runtimeId) {
+      await reconcileEndpoints(runtimeId);
+      // An endpoint that names a version no more, or the end of its last instance, may be what it was kept for.
+      const runtime = reconcile ? await store.getRuntime(runtimeId) : undefined;
+      if ((runtime?.headVersion ?? 0) > config.keptVersions) runtimeLoop.enqueue(runtimeId);
+    },
     onError,
   });
 
@@ -216,6 +240,7 @@ export async function composeControl({
     identity: config,
     log,
     bodyLimitBytes: config.bodyLimitBytes,
+    freeSpaceReserveBytes: config.freeSpaceReserveBytes,
     maxInstancesPerRuntime: config.maxInstancesPerRuntime,
     redactLists: config.redactLists,
     authentication: { keys: keyBook.ring, nonces, now: Date.now },
@@ -292,6 +317,7 @@ export async function composeControl({
   await intake.collect(() => store.artifactDigests());
   await takeOver(running);
   if (reconcile) {
+    prepared.look();
     scaler.begin();
     for (const id of await store.runtimeIds({ unsettled: true })) runtimeLoop.enqueue(id);
     for (const id of known) {
@@ -332,7 +358,7 @@ export async function composeControl({
 
     async close({ stopInstances }) {
       // Told to stop first: what the thread then gives up is nobody's fault.
-      const ended = [runtimeLoop.close(), endpointLoop.close(), scaler.close()];
+      const ended = [runtimeLoop.close(), endpointLoop.close(), scaler.close(), prepared.close()];
       await thread.close();
       await Promise.all(ended);
       if (stopInstances)

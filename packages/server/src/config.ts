@@ -114,6 +114,8 @@ export interface Config {
   /** Calls to one runtime, and with one key. Undefined: no limit. */
   rateLimitRuntime: RateLimit | undefined;
   rateLimitKey: RateLimit | undefined;
+  /** Of each runtime, so many of the newest versions are kept, besides those that an endpoint names. */
+  keptVersions: number;
   /** How long a replaced version may finish its calls. */
   drainTimeoutMs: number;
   /** How long open streams of a deleted runtime may go on. */
@@ -127,6 +129,8 @@ export interface Config {
   installDiskBytes: number;
   installEntries: number;
   installProcesses: number;
+  /** What unpacked packages, installs and builds may take together; those not in use beyond it are made again when wanted. */
+  preparedLimitBytes: number;
   /** Stays free on the disk of the data folder: no unpacking and no install goes below. */
   freeSpaceReserveBytes: number;
   bodyLimitBytes: number;
@@ -239,6 +243,7 @@ const settings: { [K in keyof Config]: Setting<Config[K]> } = {
   queueBytesTotal: { variable: 'RUNSTEAD_QUEUE_BYTES_TOTAL', parse: size, fallback: () => 64 * MIB },
   rateLimitRuntime: { variable: 'RUNSTEAD_RATE_LIMIT_RUNTIME', parse: rate, fallback: () => undefined },
   rateLimitKey: { variable: 'RUNSTEAD_RATE_LIMIT_KEY', parse: rate, fallback: () => undefined },
+  keptVersions: { variable: 'RUNSTEAD_KEPT_VERSIONS', parse: whole(1, 10_000), fallback: () => 20 },
   drainTimeoutMs: { variable: 'RUNSTEAD_DRAIN_TIMEOUT', parse: duration, fallback: () => 10 * MINUTE },
   deleteGraceMs: { variable: 'RUNSTEAD_DELETE_GRACE', parse: duration, fallback: () => 10 * SECOND },
   stopGraceMs: { variable: 'RUNSTEAD_STOP_GRACE', parse: duration, fallback: () => 10 * SECOND },
@@ -255,6 +260,7 @@ const settings: { [K in keyof Config]: Setting<Config[K]> } = {
     fallback: () => 500_000,
   },
   installProcesses: { variable: 'RUNSTEAD_INSTALL_PROCESSES', parse: whole(1, 100_000), fallback: () => 256 },
+  preparedLimitBytes: { variable: 'RUNSTEAD_PREPARED_LIMIT', parse: size, fallback: () => 20 * 1024 * MIB },
   freeSpaceReserveBytes: {
     variable: 'RUNSTEAD_FREE_SPACE_RESERVE',
     parse: size,

@@ -272,6 +272,18 @@ export function driverCases(
         expect(failure.lastLines.join('\n')).toContain('Error: no model called gpt-0');
       });
 
+      it('masks a secret under any name, and passes none where a list of processes would show it', async () => {
+        const secret = (environment: Record<string, string>) =>
+          agentSpec(['node', 'tells-environment.mjs'], {
+            environment,
+            secretVariables: Object.keys(environment),
+          });
+        const failure = await failureOf(secret({ GREETING: 'planted-value' }));
+        expect(failure.lastLines).toContain('GREETING is ***');
+        const refused = await failureOf(secret({ 'my-greeting': 'planted-value' }));
+        expect(refused.message).toMatch(/"my-greeting" looks like a secret but cannot be passed in secret/);
+      });
+
       it('is an exit too when the code is 0, within two seconds', async () => {
         const started = performance.now();
         const spec = agentSpec(['node', 'exit-at-once.mjs']);

@@ -15,6 +15,7 @@ import {
   type RuntimeFilter,
   type RuntimeRecord,
   type Store,
+  VersionRemoved,
 } from '../src/store/store.ts';
 
 /** The configuration of a runtime, with what a case is about. */
@@ -595,6 +596,82 @@ export function storeCases(name: string, open: (path: string) => Store | Promise
         expect(await store.getVersion('r1', 1)).toEqual(before);
         expect(await store.publishVersion('r1', 3, { at: at(20) })).toBeUndefined();
         expect(await store.publishVersion('other', 1, { at: at(20) })).toBeUndefined();
+      });
+    });
+
+    describe('the removal of versions', () => {
+      const eventOf = (removed: number[]): NewEvent => ({
+        runtimeId: 'r1',
+        revision: 1,
+        phase: 'retention',
+        startedAt: at(9),
+        durationMs: 0,
+        outcome: 'ok',
+        reason: removed.join(),
+      });
+      const endpoint = (spec: EndpointRecord['spec']) => ({
+        id: 'e1',
+        runtimeId: 'r1',
+        name: 'prod',
+        spec,
+        at: at(2),
+      });
+      beforeEach(async () => {
+        for (const id of ['r1', 'r2']) {
+          let runtime: RuntimeRecord | undefined = await create(id);
+          for (let version = 1; version <= 4; version++) {
+            await store.settleRuntime(id, version, { status: 'READY', newVersion: true, at: at(version) });
+            runtime = await update(runtime!, { port: 9000 + version });
+          }
+        }
+      });
+      const left = async (id: string) => (await store.versions(id)).map(({ version }) => version);
+
+      it('spares the head and what an endpoint names, and is told in the history', async () => {
+        const versionWeights = [{ version: '3', weight: 0 }];
+        await store.createEndpoint(
+          endpoint({ targetVersion: '1', routingConfiguration: { versionWeights } }),
+        );
+        expect(await store.removeVersions('r1', [1, 2, 3, 4, 5], eventOf)).toEqual([2]);
+        expect(await left('r1')).toEqual([1, 3, 4]);
+        expect(await left('r2')).toEqual([1, 2, 3, 4]);
+        expect((await store.listVersions('r1', EVERYTHING)).total).toBe(3);
+        expect((await store.listEvents('r1', 5)).map(({ phase, reason }) => [phase, reason])).toEqual([
+          ['retention', '2'],
+        ]);
+        // With nothing to remove there is nothing to tell.
+        expect(await store.removeVersions('r1', [2, 4], eventOf)).toEqual([]);
+        expect(await store.removeVersions('nowhere', [1], eventOf)).toEqual([]);
+        expect(await store.listEvents('r1', 5)).toHaveLength(1);
+      });
+
+      it('leaves numbers that are not given again, and that no endpoint can name any more', async () => {
+        await store.createEndpoint(endpoint({ targetVersion: '1' }));
+        await store.removeVersions('r1', [2], eventOf);
+        const versionWeights = [{ version: '2', weight: 0.5 }];
+        for (const spec of [{ targetVersion: '2' }, { routingConfiguration: { versionWeights } }]) {
+          const other = { ...endpoint(spec), id: 'e2', name: 'other' };
+          await expect(store.createEndpoint(other)).rejects.toMatchObject({
+            name: 'VersionRemoved',
+            version: 2,
+          });
+          const write = store.updateEndpoint('r1', 'e1', { name: 'prod', spec, at: at(3) });
+          await expect(write).rejects.toBeInstanceOf(VersionRemoved);
+        }
+        expect(await store.endpoints('r1')).toMatchObject([{ revision: 1, spec: { targetVersion: '1' } }]);
+        await store.settleRuntime('r1', 5, { status: 'READY', newVersion: true, at: at(5) });
+        expect(await left('r1')).toEqual([1, 3, 4, 5]);
+      });
+
+      it('and an endpoint that comes to name one: whichever is first, none names what is not there', async () => {
+        const [removed, created] = await Promise.allSettled([
+          store.removeVersions('r1', [1], eventOf),
+          store.createEndpoint(endpoint({ targetVersion: '1' })),
+        ]);
+        const isThere = (await left('r1')).includes(1);
+        expect([removed, created.status]).toMatchObject(
+          isThere ? [{ value: [] }, 'fulfilled'] : [{ value: [1] }, 'rejected'],
+        );
       });
     });
 

@@ -60,6 +60,16 @@ const FLAGS: [setting: keyof Config, syntax: string, description: string][] = [
     '--rate-limit-runtime <rate>',
     'calls to one runtime, such as 100/s or 600/m:50 (default: no limit)',
   ],
+  [
+    'keptVersions',
+    '--kept-versions <number>',
+    'of each runtime, besides those that an endpoint names (default: 20)',
+  ],
+  [
+    'preparedLimitBytes',
+    '--prepared-limit <size>',
+    'what unpacked packages and installs may take together, such as 50GiB (default: 20GiB)',
+  ],
   ['rateLimitKey', '--rate-limit-key <rate>', 'calls with one key, in the same way (default: no limit)'],
 ];
 

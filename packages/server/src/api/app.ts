@@ -16,6 +16,7 @@ import { listAuditEvents, listEvents, listInstances, readHealth, readMetrics } f
 import { createKey, listKeys, revokeKey } from './keys.ts';
 import { shortened } from './parse.ts';
 import { createRuntime, deleteRuntime, getRuntime, listRuntimes, updateRuntime } from './runtimes.ts';
+import { deleteSecret, listSecrets, setSecret } from './secrets.ts';
 import { endSession, listSessions } from './sessions.ts';
 import { createTurns } from './turns.ts';
 import { unrouted } from './unrouted.ts';
@@ -81,6 +82,14 @@ export const extensions: Record<ExtensionName, Omit<Route, 'name' | 'readsBody'>
   CreateKey: { method: 'POST', path: '/runstead/v1/keys', handler: createKey, readsBody: true },
   ListKeys: { method: 'GET', path: '/runstead/v1/keys', handler: listKeys },
   RevokeKey: { method: 'DELETE', path: '/runstead/v1/keys/{keyId}', handler: revokeKey },
+  SetSecret: {
+    method: 'PUT',
+    path: '/runstead/v1/secrets/{secretName}',
+    handler: setSecret,
+    readsBody: true,
+  },
+  ListSecrets: { method: 'GET', path: '/runstead/v1/secrets', handler: listSecrets },
+  DeleteSecret: { method: 'DELETE', path: '/runstead/v1/secrets/{secretName}', handler: deleteSecret },
   ListAuditEvents: { method: 'GET', path: '/runstead/v1/audit', handler: listAuditEvents },
   ReadHealth: { method: 'GET', path: '/runstead/v1/health', handler: readHealth },
   ReadMetrics: { method: 'GET', path: '/metrics', handler: readMetrics, isText: true },

@@ -1,6 +1,7 @@
 import type { OperationName } from '@runstead/contract';
 import { isSecret } from '../auth/key-secrets.ts';
 import type { ExtensionName } from '../auth/permissions.ts';
+import { SECRET_NAME_PATTERN } from '../domain/secret-references.ts';
 import type { Call } from './call.ts';
 import { asRunsteadError } from './envelope.ts';
 import { shortened } from './parse.ts';
@@ -40,14 +41,20 @@ export async function audited<T>(
 
 /** Text of a path may be anything, even a key where its id belongs, or a session's id where its hash does. */
 function asKept([name, text]: [string, string]): string {
+  if (name === 'secretName' && !SECRET_NAME_PATTERN.test(text)) return '…';
   if (name === 'sessionHash' && !/^[0-9a-f]{32}$/.test(text)) return '…';
   return isSecret(text) ? `${text.slice(0, 4)}…` : shortened(text);
 }
 
 /** What the answer says it is about. */
 function resourceOf(data: unknown): string | undefined {
-  const { agentRuntimeId, agentRuntimeEndpointId, workspaceId, keyId } = data as Record<string, unknown>;
+  const { agentRuntimeId, agentRuntimeEndpointId, workspaceId, keyId, secretName } = data as Record<
+    string,
+    unknown
+  >;
   const own = keyId ?? (agentRuntimeId === undefined ? workspaceId : undefined);
-  const ids = [own, agentRuntimeId, agentRuntimeEndpointId].filter((id) => typeof id === 'string');
+  const ids = [own, agentRuntimeId, agentRuntimeEndpointId, secretName].filter(
+    (id) => typeof id === 'string',
+  );
   return ids.length > 0 ? ids.join('/') : undefined;
 }

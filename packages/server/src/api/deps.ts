@@ -17,6 +17,8 @@ export interface ApiDeps {
   identity: Identity;
   log: Log;
   bodyLimitBytes: number;
+  /** Stays free on the disk of the data folder: no deploy begins below. */
+  freeSpaceReserveBytes: number;
   maxInstancesPerRuntime: number;
   /** Lists show no values of variables and no passwords. */
   redactLists: boolean;

@@ -10,10 +10,17 @@ import {
   UpdateAgentRuntimeEndpointInput,
 } from '@runstead/contract';
 import { endpointArn } from '../domain/names.ts';
+import { REMOVED } from '../domain/retention.ts';
 import { defined, meaningful } from '../domain/runtime.ts';
 import { isLeaving } from '../domain/status.ts';
 import { checkTarget } from '../domain/weights.ts';
-import { type EndpointRecord, type EndpointSpec, NameTaken, type RuntimeRecord } from '../store/store.ts';
+import {
+  type EndpointRecord,
+  type EndpointSpec,
+  NameTaken,
+  type RuntimeRecord,
+  VersionRemoved,
+} from '../store/store.ts';
 import type { Call } from './call.ts';
 import { type Keep, once } from './idempotency.ts';
 import { idParameter, noSuchRuntime, requireRuntime } from './ids.ts';
@@ -38,7 +45,7 @@ async function create(call: Call, keep: Keep<AgentRuntimeEndpoint>): Promise<Age
       keep((created: EndpointRecord) => toWire(call, runtime, created)),
     )
     .catch((error: unknown) => {
-      throw alreadyExists(error, runtime.id, name);
+      throw asRefusal(error, runtime.id, name);
     });
   call.deps.endpointsChanged(runtime.id);
   return toWire(call, runtime, endpoint);
@@ -61,7 +68,7 @@ export async function updateEndpoint(call: Call): Promise<AgentRuntimeEndpoint> 
     const endpoint = await call.deps.store
       .updateEndpoint(runtime.id, id, { name, spec, at: new Date().toISOString() })
       .catch((error: unknown) => {
-        throw alreadyExists(error, runtime.id, name);
+        throw asRefusal(error, runtime.id, name);
       });
     if (!endpoint) throw noSuchEndpoint(runtime.id, id);
     call.deps.endpointsChanged(runtime.id);
@@ -157,11 +164,18 @@ function noSuchEndpoint(runtimeId: string, id: string): RunsteadError {
 }
 
 /** A runtime removed between reading it and writing below it shows as a foreign-key fault. */
-function alreadyExists(error: unknown, runtimeId: string, name: string): unknown {
+function asRefusal(error: unknown, runtimeId: string, name: string): unknown {
   if (error instanceof NameTaken) {
     return new RunsteadError(
       'ERR_ALREADY_EXISTS',
       `AgentRuntimeEndpoint '${runtimeId}/${name}' already exists`,
+    );
+  }
+  // Between the look at what there is and the write.
+  if (error instanceof VersionRemoved) {
+    return new RunsteadError(
+      'ERR_VALIDATION_FAILED',
+      `version "${error.version}" is no version of this runtime any more: ${REMOVED}`,
     );
   }
   if (error instanceof Error && /FOREIGN KEY/.test(error.message)) return noSuchRuntime(runtimeId);

@@ -28,9 +28,25 @@ export function asRunsteadError(error: unknown, requestId: string): RunsteadErro
       { cause: error },
     );
   }
+  if (isFull(error)) {
+    return new RunsteadError(
+      'ERR_INSUFFICIENT_STORAGE',
+      'No space is left on the disk of the data folder, so nothing could be written, and nothing has changed; make room there',
+      { cause: error },
+    );
+  }
   return new RunsteadError(
     'ERR_INTERNAL_SERVER_ERROR',
     `An internal fault; the server's log has it under request id ${requestId}`,
     { cause: error },
   );
+}
+
+/** What the system, or the database, says of a disk without room, however deep it lies. */
+function isFull(error: unknown): boolean {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    const { code = '' } = at as NodeJS.ErrnoException;
+    if (code === 'ENOSPC' || code === 'EDQUOT' || /database or disk is full/.test(at.message)) return true;
+  }
+  return false;
 }

@@ -162,7 +162,9 @@ function keyName(key: PropertyKey): string {
 const SECRET_FIELDS = new Set<PropertyKey>(['environmentVariables', 'authConfig', 'armsConfiguration']);
 
 function isSecret(path: readonly PropertyKey[]): boolean {
-  return path.some((part) => SECRET_FIELDS.has(part)) || path.at(-1) === 'registryConfig';
+  // `value` at the top is that of a secret; no other body has such a field.
+  const isValue = path.length === 1 && path[0] === 'value';
+  return isValue || path.some((part) => SECRET_FIELDS.has(part)) || path.at(-1) === 'registryConfig';
 }
 
 const SHOWN_MAX = 80;

@@ -17,7 +17,9 @@ import type { Spooled } from '../artifacts/spool.ts';
 import { includesRole, reaches } from '../auth/keys.ts';
 import { COMMAND_REQUIRED } from '../domain/entry.ts';
 import { runtimeArn } from '../domain/names.ts';
+import { REMOVED, wasRemoved } from '../domain/retention.ts';
 import { createSpec, defined, mergeSpec, type RuntimeSpec, startCommand } from '../domain/runtime.ts';
+import { referenceFaults } from '../domain/secret-references.ts';
 import { isLeaving } from '../domain/status.ts';
 import {
   NameTaken,
@@ -28,14 +30,17 @@ import {
 } from '../store/store.ts';
 import { takeApart, withSpooledBody } from './body.ts';
 import type { Call } from './call.ts';
+import { requireSpace } from './free-space.ts';
 import { idempotencyKey, type Keep, once } from './idempotency.ts';
 import { idParameter, isVisible, noSuchRuntime, requireRuntime, withinReach } from './ids.ts';
 import { pageRequest, readPage, toPage } from './page.ts';
 import { parse, parseJson, parseQuery, shortened, warnOfUnknown } from './parse.ts';
+import { warnOfMissingSecrets } from './secrets.ts';
 
 export async function createRuntime(call: Call): Promise<AgentRuntime> {
   // Before the body, which may be large.
   idempotencyKey(call);
+  await requireSpace(call);
   return withSpooledBody(call, (body) => once(call, (keep) => createFrom(call, body, keep), body.sha256));
 }
 
@@ -56,6 +61,7 @@ function createFrom(call: Call, body: Spooled, keep: Keep<AgentRuntime>): Promis
         throw asRefusal(error, input.agentRuntimeName, input.workspaceId);
       });
     call.deps.runtimeChanged(runtime.id);
+    await warnOfMissingSecrets(call, runtime.workspaceId, runtime.spec.environmentVariables);
     return toWire(call, runtime);
   });
 }
@@ -66,9 +72,11 @@ const MERGE_TRIES = 10;
 export async function updateRuntime(call: Call): Promise<AgentRuntime> {
   const id = idParameter(call, 'agentRuntimeId');
   return withSpooledBody(call, (body) =>
-    withInput(call, body, UpdateAgentRuntimeInput, updateFaults, (input, intake) =>
-      call.inTurn(id, () => mergeAndWrite(call, id, input, intake)),
-    ),
+    withInput(call, body, UpdateAgentRuntimeInput, updateFaults, async (input, intake) => {
+      // Other configurations run what is there already.
+      if (intake.artifact || input.codeConfiguration?.ossBucketName !== undefined) await requireSpace(call);
+      return call.inTurn(id, () => mergeAndWrite(call, id, input, intake));
+    }),
   );
 }
 
@@ -105,6 +113,7 @@ async function mergeAndWrite(
     if (updated) {
       call.deps.runtimeChanged(id);
       await letPackageGo(call, current, updated);
+      await warnOfMissingSecrets(call, updated.workspaceId, updated.spec.environmentVariables);
       return toWire(call, updated);
     }
   }
@@ -136,9 +145,11 @@ export async function getRuntime(call: Call): Promise<AgentRuntime> {
   const number = versionNumber(agentRuntimeVersion, runtime);
   const version = number === undefined ? undefined : await call.deps.store.getVersion(runtime.id, number);
   if (!version) {
+    const removed =
+      number !== undefined && wasRemoved(number, { head: runtime.headVersion, has: () => false });
     throw new RunsteadError(
       'ERR_NOT_FOUND',
-      `Version '${shortened(agentRuntimeVersion)}' of AgentRuntime '${runtime.id}' does not exist (not found)`,
+      `Version '${shortened(agentRuntimeVersion)}' of AgentRuntime '${runtime.id}' does not exist (not found)${removed ? `: ${REMOVED}` : ''}`,
     );
   }
   return toWire(call, runtime, version);
@@ -214,7 +225,7 @@ async function withInput<S extends z.ZodObject, T>(
   const intake = await takeApart(body, call.deps);
   try {
     const value = parseJson(intake.json);
-    const input = parse(schema, value, (given) => faults(given, intake));
+    const input = parse(schema, value, (given) => [...faults(given, intake), ...variableFaults(given)]);
     warnOfUnknown(call, schema, value);
     return await use(input, intake);
   } finally {
@@ -249,6 +260,15 @@ function updateFaults({ codeConfiguration: code }: Given, intake: Intake): strin
   if (!isObject(code)) return [];
   if (code.ossBucketName !== undefined || code.ossObjectName !== undefined) return bucketFaults(code);
   return intake.artifact ? entryFaults(code, intake) : [];
+}
+
+/** Values that are no texts the schema has a word for already. */
+function variableFaults({ environmentVariables: given }: Given): string[] {
+  if (!isObject(given)) return [];
+  const texts = Object.entries(given).filter(
+    (entry): entry is [string, string] => typeof entry[1] === 'string' && !entry[0].includes('='),
+  );
+  return referenceFaults(Object.fromEntries(texts));
 }
 
 function bucketFaults(code: Given): string[] {

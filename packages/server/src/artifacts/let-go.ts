@@ -27,22 +27,53 @@ export async function letGoOfOthers(
   kept: ReadonlySet<string>,
   log: Log,
 ): Promise<void> {
+  for (const path of await setAsideOthers(folders, runtimeId, kept, log)) await removeTree(path, log);
+}
+
+/**
+ * The quick part of `letGoOfOthers`: afterwards they are out of the way, under names that a start sweeps away.
+ * @returns what is still to be removed
+ */
+export async function setAsideOthers(
+  folders: DataFolders,
+  runtimeId: string,
+  kept: ReadonlySet<string>,
+  log: Log,
+): Promise<string[]> {
   const deps = join(folders.deps, runtimeId);
   const homes = [...(await unpacked(join(folders.code, runtimeId))), ...(await built(deps))];
   const leaving = homes.filter(({ of }) => !kept.has(of));
-  if (leaving.length === 0) return;
+  if (leaving.length === 0) return [];
   const inUse = new Set<string>();
   for (const { of, codeDir } of homes) {
     if (!kept.has(of)) continue;
     for (const install of await installsOf(codeDir, deps)) inUse.add(install);
   }
+  const aside: (string | undefined)[] = [];
   for (const { codeDir, folder } of leaving) {
     // Installs first: when the server ends in between, the folder still tells which they were.
     for (const install of await installsOf(codeDir, deps)) {
-      if (!inUse.has(install)) await removeWhole(join(deps, install), log);
+      if (!inUse.has(install)) aside.push(await setAside(join(deps, install), log));
     }
-    await removeWhole(folder, log);
+    aside.push(await setAside(folder, log));
   }
+  return aside.filter((path) => path !== undefined);
+}
+
+/** What is prepared of a runtime, by package. */
+export async function preparedOf(
+  folders: DataFolders,
+  runtimeId: string,
+): Promise<{ digest: string; folders: string[] }[]> {
+  const deps = join(folders.deps, runtimeId);
+  const homes = [...(await unpacked(join(folders.code, runtimeId))), ...(await built(deps))];
+  const byDigest = new Map<string, Set<string>>();
+  for (const { of, codeDir, folder } of homes) {
+    const own = byDigest.get(of) ?? new Set();
+    byDigest.set(of, own.add(folder));
+    for (const install of await installsOf(codeDir, deps)) own.add(join(deps, install));
+  }
+  return [...byDigest].map(([digest, own]) => ({ digest, folders: [...own] }));
 }
 
 async function unpacked(code: string): Promise<Home[]> {
@@ -85,14 +116,14 @@ async function linksIn(modules: string): Promise<string[]> {
 }
 
 /** Under a name that a start sweeps away before it goes: half of it must not be taken for the whole. */
-async function removeWhole(path: string, log: Log): Promise<void> {
+async function setAside(path: string, log: Log): Promise<string | undefined> {
   const leaving = `${path}.${randomUUID()}.tmp`;
   try {
     await rename(path, leaving);
+    return leaving;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
       log.warn({ err: error, path }, 'a folder could not be removed');
-    return;
+    return undefined;
   }
-  await removeTree(leaving, log);
 }

@@ -73,7 +73,7 @@ export async function prepare(options: PrepareOptions): Promise<Prepared> {
     if (!existsSync(packageFile)) {
       throw new PhaseFailure(
         'fetch',
-        `the code package ${artifact.digest.slice(0, 12)} is no longer in the data folder`,
+        `the code package ${artifact.digest.slice(0, 12)} is no longer in the data folder; deploy that package again, or have the endpoint name another version`,
       );
     }
     signal.throwIfAborted();

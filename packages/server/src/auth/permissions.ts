@@ -11,6 +11,9 @@ export type ExtensionName =
   | 'CreateKey'
   | 'ListKeys'
   | 'RevokeKey'
+  | 'SetSecret'
+  | 'ListSecrets'
+  | 'DeleteSecret'
   | 'ListAuditEvents'
   | 'ReadHealth'
   | 'ReadMetrics';
@@ -55,6 +58,10 @@ export const permissions: Readonly<Record<OperationName | ExtensionName, Permiss
   CreateKey: write('admin'),
   ListKeys: read('admin'),
   RevokeKey: write('admin'),
+  // Whoever deploys reads by an agent of theirs whatever its workspace has.
+  SetSecret: write('deploy'),
+  ListSecrets: read('deploy'),
+  DeleteSecret: write('deploy'),
   ListAuditEvents: { ...read('admin'), global: true },
   ReadHealth: read('invoke'),
   // What a monitor is given should open as little as can be; but it tells of runtimes in all workspaces.

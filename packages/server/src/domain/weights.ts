@@ -1,4 +1,5 @@
 import { LATEST, type RoutingConfiguration, VERSION_PATTERN } from '@runstead/contract';
+import { REMOVED, wasRemoved } from './retention.ts';
 
 /** Where new sessions of an endpoint go. */
 export interface Target {
@@ -37,13 +38,13 @@ export function checkTarget(
   const weights = target.routingConfiguration?.versionWeights ?? [];
   const field = 'routingConfiguration.versionWeights';
   if (target.targetVersion !== undefined && resolveVersion(target.targetVersion, versions) === undefined) {
-    faults.push(`targetVersion "${target.targetVersion}" is no version of this runtime`);
+    faults.push(`targetVersion "${target.targetVersion}" ${isNone(target.targetVersion, versions)}`);
   }
   const seen = new Set<number>();
   for (const [index, { version, weight }] of weights.entries()) {
     const number = VERSION_PATTERN.test(version) ? resolveVersion(version, versions) : undefined;
     if (number === undefined) {
-      faults.push(`${field}[${index}].version "${version}" is no version of this runtime`);
+      faults.push(`${field}[${index}].version "${version}" ${isNone(version, versions)}`);
     } else if (seen.has(number)) {
       faults.push(`${field}[${index}].version "${version}" is named twice`);
     } else {
@@ -86,6 +87,12 @@ export function sharesOf(target: Target, versions: VersionsKnown): Share[] {
   const total = [...shares.values()].reduce((sum, share) => sum + share, 0);
   if (total <= 0) return [];
   return [...shares].map(([version, share]) => ({ version, share: share / total }));
+}
+
+function isNone(version: string, versions: VersionsKnown): string {
+  const number = VERSION_PATTERN.test(version) ? Number(version) : Number.NaN;
+  const none = 'is no version of this runtime';
+  return wasRemoved(number, versions) ? `${none} any more: ${REMOVED}` : none;
 }
 
 function wholeOf(weights: readonly { weight: number }[]): 1 | 100 {

@@ -17,6 +17,11 @@ export interface InstanceSpec {
   port: number;
   /** The user's variables; the driver adds its own, which win. */
   environment: Record<string, string>;
+  /**
+   * Of these variables, those whose values are secrets whatever they are called: to be masked in logs, and never to be
+   * seen in a list of processes. Absent: none.
+   */
+  secretVariables?: readonly string[];
   /** Directories of this machine that it may write to, each under its own name. Default: none. */
   mounts?: readonly string[];
   /** vCPU. */

@@ -3,6 +3,7 @@ import type { DataFolders } from '../artifacts/folders.ts';
 import type { PackageIntake } from '../artifacts/intake.ts';
 import { letGoOfOthers } from '../artifacts/let-go.ts';
 import { forgetPrepared } from '../artifacts/prepare.ts';
+import type { PreparedTrees } from '../artifacts/prepared-trees.ts';
 import { PhaseFailure, statusReason } from '../domain/failure.ts';
 import { checksumFault, placeToFetch, type RuntimeSpec, runsTheSame } from '../domain/runtime.ts';
 import { failedStatus, isLeaving } from '../domain/status.ts';
@@ -11,6 +12,7 @@ import type { Log } from '../observe/log.ts';
 import type { NewEvent, RuntimeRecord, Store } from '../store/store.ts';
 import type { Instance, InstanceSet } from './instance-set.ts';
 import { Superseded } from './loop.ts';
+import type { RetainVersions } from './retain-versions.ts';
 import type { Routes } from './routes.ts';
 import type { Scaler } from './scaler.ts';
 import type { Starter } from './starter.ts';
@@ -23,8 +25,10 @@ export interface ReconcileRuntimeOptions {
   fetchPackage: FetchPackage;
   routes: Routes;
   scaler: Scaler;
+  retain: RetainVersions;
   intake: PackageIntake;
   folders: DataFolders;
+  prepared: PreparedTrees;
   deleteGraceMs: number;
   progress: Progress;
   log: Log;
@@ -53,9 +57,11 @@ export function createReconcileRuntime(options: ReconcileRuntimeOptions) {
     if (runtime.status === 'DELETING') return remove(runtime, signal, options);
     if (runtime.status === 'CREATING' || runtime.status === 'UPDATING') {
       await attempt(runtime, signal, options);
+      await retire(id, options);
       return letGo(id, signal, options);
     }
     await options.routes.publish(id);
+    if (await retire(id, options)) await letGo(id, signal, options);
   };
 }
 
@@ -150,18 +156,29 @@ function failureReason(error: unknown, phase: string, log: Log, runtimeId: strin
   return `${phase}: an internal fault: ${(error as Error).message}`;
 }
 
+/**
+ * Versions that nothing asks to keep go, and the packages that only they referred to. Their rows go first: should the
+ * server end in between, the next one finds that nothing refers to the rest.
+ */
+async function retire(id: string, { store, intake, retain }: ReconcileRuntimeOptions): Promise<boolean> {
+  const runtime = await store.getRuntime(id);
+  if (!runtime || !(await retain(runtime))) return false;
+  await intake.collect(() => store.artifactDigests());
+  return true;
+}
+
 /** Of configurations that came to nothing and were followed by others, what was prepared goes. */
 async function letGo(
   id: string,
   signal: AbortSignal,
-  { store, instances, folders, log }: ReconcileRuntimeOptions,
+  { store, instances, folders, prepared, log }: ReconcileRuntimeOptions,
 ): Promise<void> {
   // Where an instance is on its way up, an install for its version may be under way.
   await untilChangedTo(instances, signal, () => instances.of(id).every(({ state }) => state !== 'starting'));
   // The next attempt does it in its turn.
   if (signal.aborted) return;
   const kept = await packagesOf(store, id);
-  if (kept) await letGoOfOthers(folders, id, kept, log);
+  if (kept) await prepared.exclusively(id, () => letGoOfOthers(folders, id, kept, log));
 }
 
 /** The packages that a runtime and its versions refer to; undefined for one that is gone or on its way out. */
@@ -170,6 +187,28 @@ export async function packagesOf(store: Store, runtimeId: string): Promise<Set<s
   if (!runtime || isLeaving(runtime.status)) return undefined;
   const specs = [runtime.spec, ...(await store.versions(runtimeId)).map(({ spec }) => spec)];
   return new Set(specs.flatMap(({ artifact }) => artifact?.digest ?? []));
+}
+
+/**
+ * Which packages of a runtime its instances run from, asked at any later moment. A revision that was not there when this
+ * was read is not known, and neither is what a start is about.
+ */
+export async function packagesInUse(
+  store: Store,
+  instances: Pick<InstanceSet, 'of'>,
+  runtimeId: string,
+): Promise<() => ReadonlySet<string> | 'all'> {
+  const runtime = await store.getRuntime(runtimeId);
+  const digests = new Map<number, string | undefined>();
+  if (runtime) digests.set(runtime.revision, runtime.spec.artifact?.digest);
+  for (const { revision, spec } of await store.versions(runtimeId))
+    digests.set(revision, spec.artifact?.digest);
+  return () => {
+    const own = instances.of(runtimeId);
+    const used = own.map(({ revision }) => digests.get(revision));
+    if (own.some(({ state }) => state === 'starting') || used.includes(undefined)) return 'all';
+    return new Set(used.filter((digest) => digest !== undefined));
+  };
 }
 
 /** Delete wins over all: calls stop at once, open streams get their grace, then everything of the runtime goes. */
@@ -186,7 +225,7 @@ async function remove(
   }
   await untilGone(instances, id, signal);
   await driver.forgetRuntime(id);
-  await forgetPrepared(folders, id, options.log);
+  await options.prepared.exclusively(id, () => forgetPrepared(folders, id, options.log));
   await store.removeRuntime(id);
   scaler.forgetFailures(id);
   await routes.publish(id);

@@ -4,16 +4,19 @@ import type { FindInterpreter, InstallLimit } from '../artifacts/install/kept-in
 import type { InstallRules } from '../artifacts/install/rules.ts';
 import type { PackageThread } from '../artifacts/package-thread.ts';
 import { prepare } from '../artifacts/prepare.ts';
+import type { PreparedTrees } from '../artifacts/prepared-trees.ts';
 import { type Phase, PhaseFailure } from '../domain/failure.ts';
 import { languageOf } from '../domain/language.ts';
 import { unmappedMount, wantedMounts } from '../domain/mounts.ts';
 import type { RuntimeSpec } from '../domain/runtime.ts';
 import { StartFailure } from '../drivers/driver.ts';
 import type { Instance, InstanceSet } from './instance-set.ts';
+import type { ResolveSecrets } from './resolve-secrets.ts';
 
 export interface StarterOptions {
   folders: DataFolders;
   thread: PackageThread;
+  prepared: PreparedTrees;
   instances: InstanceSet;
   unpackedLimitBytes: number;
   unpackedLimitEntries: number;
@@ -27,6 +30,7 @@ export interface StarterOptions {
   startTimeoutMs: number;
   /** Directories that agents may want mounted and that are there. */
   mounts: readonly string[];
+  resolveSecrets: ResolveSecrets;
   /** Whether the runtime is there, and not on its way out. */
   isWanted: (runtimeId: string) => Promise<boolean>;
 }
@@ -71,6 +75,13 @@ export function createStarter(options: StarterOptions): Starter {
         async (instanceId, ownSignal) => {
           // Asked once the instance is counted: either a delete sees it, or it sees the delete.
           if (!(await options.isWanted(runtimeId))) throw new RuntimeLeaving();
+          // Asked before anything is installed for what could not be started; what counts is the answer after that.
+          const resolve = () => options.resolveSecrets(runtimeId, spec.environmentVariables ?? {});
+          await resolve().catch((error: unknown) => {
+            onPhase('start');
+            throw error;
+          });
+          await options.prepared.atRest(runtimeId);
           const prepared = await prepare({
             folders: options.folders,
             thread: options.thread,
@@ -88,11 +99,13 @@ export function createStarter(options: StarterOptions): Starter {
             ...(onOutput && { onOutput }),
             signal: ownSignal,
           });
+          if (spec.artifact) await options.prepared.used(instanceId, runtimeId, spec.artifact.digest);
           onPhase('start');
           codeDir = prepared.codeDir;
           const { command } = prepared;
           if (!command)
             throw new PhaseFailure('start', 'no command was given and none was found in the package');
+          const { variables, secretVariables } = await resolve();
           return {
             instanceId,
             runtimeId,
@@ -102,7 +115,8 @@ export function createStarter(options: StarterOptions): Starter {
             language: languageOf(spec, command),
             command,
             port: spec.port,
-            environment: spec.environmentVariables ?? {},
+            environment: variables,
+            ...(secretVariables.length > 0 && { secretVariables }),
             mounts: wantedMounts(spec),
             cpu: spec.cpu,
             memoryMiB: spec.memory,

@@ -23,6 +23,7 @@ export interface Tables {
   nonces: NonceTable;
   audit_events: AuditEventTable;
   sessions: SessionTable;
+  secrets: SecretTable;
 }
 
 interface WorkspaceTable {
@@ -112,6 +113,14 @@ export interface SessionTable {
   instance_id: string;
   created_at: string;
   last_used_at: string;
+}
+
+export interface SecretTable {
+  workspace_id: string;
+  name: string;
+  sealed: string;
+  created_at: string;
+  updated_at: string;
 }
 
 interface NonceTable {

@@ -42,6 +42,17 @@ export interface Store {
   /** All versions of a runtime, oldest first. */
   versions(runtimeId: string): Promise<VersionRecord[]>;
   listVersions(runtimeId: string, page: PageRequest): Promise<PageResult<VersionRecord>>;
+  /**
+   * Removes versions, but for the head and those that an endpoint names by now, and adds what is told of it to the
+   * runtime's history, in one transaction.
+   * @param eventOf told of those that go; not called when there are none
+   * @returns those that are gone
+   */
+  removeVersions(
+    runtimeId: string,
+    versions: readonly number[],
+    eventOf: (removed: number[]) => NewEvent,
+  ): Promise<number[]>;
   publishVersion(
     runtimeId: string,
     version: number,
@@ -49,7 +60,7 @@ export interface Store {
     keep?: AnswerToKeep<VersionRecord>,
   ): Promise<VersionRecord | undefined>;
 
-  /** @throws NameTaken */
+  /** @throws NameTaken, VersionRemoved */
   createEndpoint(endpoint: NewEndpoint, keep?: AnswerToKeep<EndpointRecord>): Promise<EndpointRecord>;
   getEndpoint(runtimeId: string, id: string): Promise<EndpointRecord | undefined>;
   /** All endpoints of a runtime, oldest first. */
@@ -62,7 +73,7 @@ export interface Store {
   /**
    * Replaces the configuration: revision + 1, status UPDATING.
    * @returns undefined when the endpoint is gone or on its way out
-   * @throws NameTaken
+   * @throws NameTaken, VersionRemoved
    */
   updateEndpoint(
     runtimeId: string,
@@ -107,6 +118,21 @@ export interface Store {
   keys(): Promise<KeyRecord[]>;
   /** @returns false when there is none */
   removeKey(id: string): Promise<boolean>;
+
+  /**
+   * Sets a secret of a workspace, new or anew.
+   * @throws NoSuchWorkspace
+   */
+  setSecret(secret: { workspaceId: string; name: string; value: string; at: string }): Promise<SecretRecord>;
+  /** By name, then workspace. @param workspaceIds any of them; none: all */
+  listSecrets(workspaceIds: readonly string[]): Promise<SecretRecord[]>;
+  /**
+   * What is behind names, for an instance that is about to start; what is not there is left out.
+   * @throws Error when one cannot be opened
+   */
+  secretValues(workspaceId: string, names: readonly string[]): Promise<Map<string, string>>;
+  /** @returns what it was; undefined when there was none */
+  removeSecret(workspaceId: string, name: string): Promise<SecretRecord | undefined>;
 
   /** Of signed requests, those that have not expired. */
   nonces(nowMs: number): Promise<NonceRecord[]>;
@@ -169,6 +195,17 @@ export class NameTaken extends Error {
   override readonly name = 'NameTaken';
 }
 
+/** An endpoint was to name a version that is not there any more; nothing has changed. */
+export class VersionRemoved extends Error {
+  override readonly name = 'VersionRemoved';
+  readonly version: number;
+
+  constructor(version: number) {
+    super(`version ${version} is not there any more`);
+    this.version = version;
+  }
+}
+
 /** A runtime was to be put into a workspace that is not there; nothing has changed. */
 export class NoSuchWorkspace extends Error {
   override readonly name = 'NoSuchWorkspace';
@@ -182,6 +219,15 @@ export type KeyRecord = Key & {
   createdBy: string;
   createdAt: string;
 };
+
+/** A secret as lists show it. Its value is read for starts alone. */
+export interface SecretRecord {
+  workspaceId: string;
+  name: string;
+  createdAt: string;
+  /** When its value was set last. */
+  updatedAt: string;
+}
 
 export interface NonceRecord {
   keyId: string;
@@ -386,8 +432,8 @@ export interface PageRequest {
   pageNumber: number;
   pageSize: number;
   /**
-   * The page begins behind this place, whatever has come and gone in front of it. Lists of versions, which only grow in
-   * front and lose nothing, have no use for it.
+   * The page begins behind this place, whatever has come and gone in front of it. Lists of versions, which grow in front
+   * and lose the oldest, have no use for it.
    */
   after?: PagePlace | undefined;
 }

@@ -122,6 +122,7 @@ export async function openTestApi(
     identity: IDENTITY,
     log: pino({ level: 'trace' }, { write: (line: string) => void logged.push(JSON.parse(line)) }),
     bodyLimitBytes: 16 * 1024 * 1024,
+    freeSpaceReserveBytes: 0,
     maxInstancesPerRuntime: 10,
     redactLists: false,
     authentication: { keys: ring, nonces: await Nonces.open(real, Date.now()), now: Date.now },

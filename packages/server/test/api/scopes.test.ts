@@ -34,6 +34,7 @@ interface Target {
   endpointId: string;
   keyId: string;
   sessionHash: string;
+  secretName: string;
 }
 
 interface Request {
@@ -112,8 +113,11 @@ async function targetIn(workspaceId: string): Promise<Target> {
     version: 1,
   };
   await api.store.saveSessions([{ ...session, instanceId: 'i', createdAt: at, lastUsedAt: at }], []);
+  const secretName = 'a-secret';
+  await api.store.setSecret({ workspaceId, name: secretName, value: 'planted-value', at });
   return {
     sessionHash,
+    secretName,
     workspaceId,
     workspaceName: workspace.name,
     runtimeId: runtime.id,
@@ -131,6 +135,7 @@ const NOWHERE: Target = {
   endpointId: ABSENT,
   keyId: 'rak00000000000000000000',
   sessionHash: '0'.repeat(32),
+  secretName: 'absent-secret',
 };
 
 function send<T = Record<string, unknown>>(
@@ -156,7 +161,8 @@ function requestOf(name: Name, target: Target): Request {
 }
 
 function shapes(target: Target): Record<Name, Request> {
-  const { workspaceId, workspaceName, runtimeId, runtimeName, endpointId, keyId, sessionHash } = target;
+  const { workspaceId, workspaceName, runtimeId, runtimeName, endpointId, keyId, sessionHash, secretName } =
+    target;
   const of = (operation: OperationName, body?: unknown, query = ''): Request => {
     const { method, path } = operationPaths[operation];
     const url = path
@@ -198,6 +204,13 @@ function shapes(target: Target): Record<Name, Request> {
     },
     ListKeys: { method: 'GET', url: '/runstead/v1/keys' },
     RevokeKey: { method: 'DELETE', url: `/runstead/v1/keys/${keyId}` },
+    SetSecret: {
+      method: 'PUT',
+      url: `/runstead/v1/secrets/${secretName}?workspace=${workspaceId}`,
+      body: { value: 'planted-other' },
+    },
+    ListSecrets: { method: 'GET', url: `/runstead/v1/secrets?workspace=${workspaceName}` },
+    DeleteSecret: { method: 'DELETE', url: `/runstead/v1/secrets/${secretName}?workspace=${workspaceId}` },
     ListAuditEvents: { method: 'GET', url: '/runstead/v1/audit' },
     ReadHealth: { method: 'GET', url: '/runstead/v1/health' },
     ReadMetrics: { method: 'GET', url: '/metrics' },
@@ -216,6 +229,9 @@ const FOREIGN: Partial<Record<Name, number>> = {
   // A 404 would say to clients that the runtime itself is gone.
   CreateAgentRuntime: 400,
   CreateKey: 400,
+  SetSecret: 400,
+  ListSecrets: 400,
+  DeleteSecret: 400,
   ListAgentRuntimes: 200,
   ListWorkspaces: 200,
   ListInstances: 200,
@@ -305,6 +321,7 @@ function patternOf(name: Name): string {
     workspaceId: ':workspaceId',
     keyId: ':keyId',
     sessionHash: ':sessionHash',
+    secretName: ':secretName',
   });
   return url.split('?', 1)[0]!;
 }

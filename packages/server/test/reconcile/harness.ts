@@ -35,7 +35,7 @@ export interface TestServer {
   /** Waits until the runtime is decided. */
   decided(id: string): Promise<AgentRuntime>;
   /** Asks the API for anything below it. */
-  api(path: string, method?: string): Promise<Answer>;
+  api(path: string, method?: string, body?: unknown): Promise<Answer>;
   /** The gateway is lost and another takes its place. */
   replaceGateway(): Promise<void>;
   /** Ends the server and starts it again; instances run on unless they are to end. */
@@ -98,7 +98,7 @@ export async function withServer(
     dataDir,
     driver,
     url: () => url,
-    api: (path, method = 'GET') => request(method, path),
+    api: (path, method = 'GET', body) => request(method, path, body),
     call: (operation, ids = {}, body) => {
       const { method, path } = operationPaths[operation];
       return request(method, fillPath(path, ids as never), body);

@@ -7,10 +7,12 @@ import { openSqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
 import { testBox } from '../secret-box.ts';
 import { storeAccessCases } from '../store-access-cases.ts';
 import { at, specOf, storeCases } from '../store-cases.ts';
+import { storeSecretCases } from '../store-secret-cases.ts';
 import { storeSessionCases } from '../store-session-cases.ts';
 
 storeCases('SQLite', (path) => openSqliteStore(path, testBox));
 storeAccessCases('SQLite', (path) => openSqliteStore(path, testBox));
+storeSecretCases('SQLite', (path) => openSqliteStore(path, testBox));
 storeSessionCases('SQLite', (path) => openSqliteStore(path, testBox));
 
 it('a closed SQLite store has everything in its one file', async () => {

@@ -199,10 +199,14 @@ const SHELLS_OWN = new Set(
  * is started with it) and without showing in a process list: as a script of `export` lines, read by the subshell that
  * becomes the agent. What cannot be said in a shell goes through `/usr/bin/env`, whose arguments can be seen for
  * a moment: never secrets.
+ * @param secretVariables those that hold secrets whatever they are called
  * @returns the script, and the words to put before the command
  * @throws StartFailure for a variable that can be passed in neither way.
  */
-export function environmentScript(environment: Record<string, string>): { script: string; prefix: string[] } {
+export function environmentScript(
+  environment: Record<string, string>,
+  secretVariables: readonly string[] = [],
+): { script: string; prefix: string[] } {
   const lines: string[] = [];
   const words: string[] = [];
   for (const [name, value] of Object.entries(environment)) {
@@ -212,7 +216,7 @@ export function environmentScript(environment: Record<string, string>): { script
     if (value.includes('\0')) throw fail('holds a NUL character');
     if (SHELL_NAME.test(name) && !SHELLS_OWN.has(name) && !name.startsWith('BASH')) {
       lines.push(`export ${name}='${value.replaceAll("'", "'\\''")}'\n`);
-    } else if (isSecretName(name)) {
+    } else if (isSecretName(name) || secretVariables.includes(name)) {
       throw fail('looks like a secret but cannot be passed in secret: use letters, digits and _ in its name');
     } else {
       words.push(`${name}=${value}`);

@@ -64,7 +64,7 @@ export async function launch(input: {
 }): Promise<Launched> {
   const { folder, spec, command, environment, boundary, doors, niceness, processors, record, log, box } =
     input;
-  const { script, prefix } = environmentScript(environment);
+  const { script, prefix } = environmentScript(environment, spec.secretVariables);
   const opened: number[] = [];
   let child: ChildProcess;
   try {

@@ -247,7 +247,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
   }
 
   function newInstance(spec: InstanceSpec, { onExit }: StartOptions): Instance {
-    const secrets = secretsIn(spec.environment);
+    const secrets = secretsIn(spec.environment, spec.secretVariables);
     return {
       instanceId: spec.instanceId,
       runtimeId: spec.runtimeId,

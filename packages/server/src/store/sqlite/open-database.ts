@@ -65,7 +65,7 @@ export function openPlainDatabase(path: string, busyTimeoutMs: number): OpenData
       database.close();
     },
     prepare(sql) {
-      const statement = prepared.get(sql) ?? asKyselyStatement(database.prepare(sql));
+      const statement = prepared.get(sql) ?? asKyselyStatement(database.prepare(sql), /^rollback$/i.test(sql));
       // Moved to the end: the first is the one that was not used for longest.
       prepared.delete(sql);
       prepared.set(sql, statement);
@@ -90,12 +90,20 @@ function makeOwn(path: string): void {
   }
 }
 
-function asKyselyStatement(statement: StatementSync): SqliteStatement {
+function asKyselyStatement(statement: StatementSync, isRollback: boolean): SqliteStatement {
   const encode = (parameters: readonly unknown[]) => parameters.map(bindValue);
   return {
     reader: statement.columns().length > 0,
     all: (parameters) => statement.all(...encode(parameters)),
-    run: (parameters) => statement.run(...encode(parameters)),
+    run(parameters) {
+      try {
+        return statement.run(...encode(parameters));
+      } catch (error) {
+        // A fault such as a full disk has ended the transaction already. It is the one to be told, not this.
+        if (!isRollback || !/no transaction is active/.test((error as Error).message)) throw error;
+        return { changes: 0, lastInsertRowid: 0 };
+      }
+    },
     iterate: (parameters) => statement.iterate(...encode(parameters)),
   };
 }

@@ -9,6 +9,7 @@ import {
   sql,
 } from 'kysely';
 import type { SecretBox } from '../../auth/secret-box.ts';
+import { namedVersions, wasRemoved } from '../../domain/retention.ts';
 import { isLeaving, isUnsettled } from '../../domain/status.ts';
 import * as rows from '../rows.ts';
 import { type Tables, toEndpoint, toEvent, toText, toWorkspace } from '../rows.ts';
@@ -16,8 +17,10 @@ import { toSpecText } from '../sealed-spec.ts';
 import {
   type AnswerToKeep,
   type EndpointRecord,
+  type EndpointSpec,
   EVENTS_KEPT,
   NameTaken,
+  type NewEvent,
   NoSuchWorkspace,
   type PageRequest,
   type PageResult,
@@ -25,6 +28,7 @@ import {
   type RuntimeRecord,
   type SessionFilter,
   type Store,
+  VersionRemoved,
   type WorkspaceRecord,
 } from '../store.ts';
 import { accessQueries } from './access-queries.ts';
@@ -32,6 +36,7 @@ import { findKeptAnswer, keepAnswer } from './kept-answers.ts';
 import { migrate } from './migrate.ts';
 import { type OpenDatabase, openDatabase } from './open-database.ts';
 import { checkSecretsKey, sealEarlier } from './seal-earlier.ts';
+import { secretQueries } from './secret-queries.ts';
 import { sessionQueries, toSession } from './session-queries.ts';
 
 /**
@@ -96,6 +101,7 @@ function createSqliteStore(database: OpenDatabase, box: SecretBox): Store {
     getEndpoint,
     ...accessQueries(db, box),
     ...sessionQueries(db),
+    ...secretQueries(db, box),
 
     async listSessions(filter, page) {
       const { items, total } = await newestFirst(db, 'sessions', (where) => ofSessions(where, filter), page);
@@ -277,6 +283,35 @@ function createSqliteStore(database: OpenDatabase, box: SecretBox): Store {
       return { items: items.map(toVersion), total: Number(total) };
     },
 
+    removeVersions(runtimeId, versions, eventOf) {
+      return db.transaction().execute(async (tx) => {
+        const runtime = await tx
+          .selectFrom('runtimes')
+          .select('head_version')
+          .where('id', '=', runtimeId)
+          .executeTakeFirst();
+        const endpoints = await tx
+          .selectFrom('endpoints')
+          .select('spec')
+          .where('runtime_id', '=', runtimeId)
+          .execute();
+        const held = new Set(
+          endpoints.flatMap(({ spec }) => namedVersions(JSON.parse(spec) as EndpointSpec)),
+        );
+        const going = versions.filter((version) => version !== runtime?.head_version && !held.has(version));
+        if (going.length === 0) return [];
+        const rows = await tx
+          .deleteFrom('versions')
+          .where('runtime_id', '=', runtimeId)
+          .where('version', 'in', going)
+          .returning('version')
+          .execute();
+        const removed = rows.map(({ version }) => version).sort((a, b) => a - b);
+        if (removed.length > 0) await insertEvent(tx, eventOf(removed));
+        return removed;
+      });
+    },
+
     publishVersion(runtimeId, version, { description, publisher, at }, keep) {
       return db.transaction().execute(async (tx) => {
         const row = await tx
@@ -309,10 +344,12 @@ function createSqliteStore(database: OpenDatabase, box: SecretBox): Store {
         updated_at: at,
       };
       const created = toEndpoint(row);
-      await orNameTaken(
-        name,
-        keeping(keep, created, (tx) => tx.insertInto('endpoints').values(row).execute()),
-      );
+      const insert = db.transaction().execute(async (tx) => {
+        await requireVersions(tx, runtimeId, spec);
+        await tx.insertInto('endpoints').values(row).execute();
+        if (keep) await keepAnswer(tx, box, keep, created);
+      });
+      await orNameTaken(name, insert);
       return created;
     },
 
@@ -338,9 +375,9 @@ function createSqliteStore(database: OpenDatabase, box: SecretBox): Store {
     },
 
     async updateEndpoint(runtimeId, id, { name, spec, at }) {
-      const row = await orNameTaken(
-        name,
-        db
+      const write = db.transaction().execute(async (tx) => {
+        await requireVersions(tx, runtimeId, spec);
+        return tx
           .updateTable('endpoints')
           .set((where) => ({
             name,
@@ -354,8 +391,9 @@ function createSqliteStore(database: OpenDatabase, box: SecretBox): Store {
           .where('runtime_id', '=', runtimeId)
           .where('status', 'not in', ['DELETING', 'DELETE_FAILED'])
           .returningAll()
-          .executeTakeFirst(),
-      );
+          .executeTakeFirst();
+      });
+      const row = await orNameTaken(name, write);
       return row && toEndpoint(row);
     },
 
@@ -466,43 +504,8 @@ function createSqliteStore(database: OpenDatabase, box: SecretBox): Store {
       return numDeletedRows === 1n;
     },
 
-    async addEvent({ runtimeId, revision, phase, startedAt, durationMs, outcome, reason, output }) {
-      await db.transaction().execute(async (tx) => {
-        // A runtime may be gone by the time something of it is reported.
-        const known = await tx
-          .selectFrom('runtimes')
-          .select('id')
-          .where('id', '=', runtimeId)
-          .executeTakeFirst();
-        if (!known) return;
-        await tx
-          .insertInto('events')
-          .values({
-            runtime_id: runtimeId,
-            revision,
-            phase,
-            started_at: startedAt,
-            duration_ms: Math.round(durationMs),
-            outcome,
-            reason: reason === undefined ? null : toText(reason),
-            output: output === undefined ? null : JSON.stringify(output.map(toText)),
-          })
-          .execute();
-        const oldestKept = await tx
-          .selectFrom('events')
-          .select('id')
-          .where('runtime_id', '=', runtimeId)
-          .orderBy('id', 'desc')
-          .offset(EVENTS_KEPT - 1)
-          .limit(1)
-          .executeTakeFirst();
-        if (!oldestKept) return;
-        await tx
-          .deleteFrom('events')
-          .where('runtime_id', '=', runtimeId)
-          .where('id', '<', oldestKept.id)
-          .execute();
-      });
+    async addEvent(event) {
+      await db.transaction().execute((tx) => insertEvent(tx, event));
     },
 
     async listEvents(runtimeId, limit) {
@@ -531,12 +534,69 @@ function createSqliteStore(database: OpenDatabase, box: SecretBox): Store {
       closing ??= db.destroy().then(() => {
         // Into the one file, for whoever copies it. Closing would do it, but the package for Node 20 closes only when
         // the last prepared statement has been collected as garbage.
-        database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+        try {
+          database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+        } catch {
+          // A full disk has no room for it. What is durable in the log of writes is found there by the next start.
+        }
         database.close();
       });
       return closing;
     },
   };
+}
+
+async function insertEvent(
+  tx: Kysely<Tables>,
+  { runtimeId, revision, phase, startedAt, durationMs, outcome, reason, output }: NewEvent,
+): Promise<void> {
+  // A runtime may be gone by the time something of it is reported.
+  const known = await tx.selectFrom('runtimes').select('id').where('id', '=', runtimeId).executeTakeFirst();
+  if (!known) return;
+  await tx
+    .insertInto('events')
+    .values({
+      runtime_id: runtimeId,
+      revision,
+      phase,
+      started_at: startedAt,
+      duration_ms: Math.round(durationMs),
+      outcome,
+      reason: reason === undefined ? null : toText(reason),
+      output: output === undefined ? null : JSON.stringify(output.map(toText)),
+    })
+    .execute();
+  const oldestKept = await tx
+    .selectFrom('events')
+    .select('id')
+    .where('runtime_id', '=', runtimeId)
+    .orderBy('id', 'desc')
+    .offset(EVENTS_KEPT - 1)
+    .limit(1)
+    .executeTakeFirst();
+  if (!oldestKept) return;
+  await tx.deleteFrom('events').where('runtime_id', '=', runtimeId).where('id', '<', oldestKept.id).execute();
+}
+
+/** @throws VersionRemoved when the endpoint would name a version that was removed */
+async function requireVersions(tx: Kysely<Tables>, runtimeId: string, spec: EndpointSpec): Promise<void> {
+  const named = namedVersions(spec);
+  if (named.length === 0) return;
+  const runtime = await tx
+    .selectFrom('runtimes')
+    .select('head_version')
+    .where('id', '=', runtimeId)
+    .executeTakeFirst();
+  const rows = await tx
+    .selectFrom('versions')
+    .select('version')
+    .where('runtime_id', '=', runtimeId)
+    .where('version', 'in', named)
+    .execute();
+  const there = new Set(rows.map(({ version }) => version));
+  const versions = { head: runtime?.head_version ?? undefined, has: (version: number) => there.has(version) };
+  const gone = named.find((version) => wasRemoved(version, versions));
+  if (gone !== undefined) throw new VersionRemoved(gone);
 }
 
 /** Tables whose lists are newest first, ties by id. */
