@@ -26,10 +26,11 @@ import {
   readRecord,
   writeRecord,
 } from './identity.ts';
-import { boundLog, findLog, type InstanceLog, readTail } from './instance-log.ts';
+import { boundLog, findLog, type InstanceLog, logExtent, readTail } from './instance-log.ts';
 import { defaultInterpreter } from './interpreters.ts';
 import { type KeptSpec, launch, makeFolder } from './launch.ts';
 import { LogShelf, pathSegment } from './log-shelf.ts';
+import { LogTimes } from './log-times.ts';
 import { holderOf, listenersOf } from './port-owner.ts';
 import { DEFAULT_PORT_RANGE, PortPool, type PortRange } from './port-pool.ts';
 import {
@@ -66,7 +67,7 @@ export interface ProcessDriverOptions {
   loopbackOnly?: boolean;
   /** Logs kept of a runtime's ended instances. */
   keptLogs?: number;
-  /** Between two looks at the logs' sizes. */
+  /** Between two looks at the logs: how large they are, and when they were written. Default: a second. */
   logCheckMs?: number;
   /** For tests: hears of each step of a start, so that the server can be killed there. */
   onStep?: (step: 'prepared' | 'spawned' | 'ready', pid?: number) => void;
@@ -83,6 +84,7 @@ interface Instance {
   revision: number;
   folder: string;
   log: InstanceLog;
+  logTimes: LogTimes;
   health: HealthCheckConfiguration;
   agentPort: number;
   port: number | undefined;
@@ -131,7 +133,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
 
   const logTimer = setInterval(() => {
     for (const it of instances.values()) void keepLogSmall(it);
-  }, options.logCheckMs ?? 2000);
+  }, options.logCheckMs ?? 1000);
   logTimer.unref();
 
   return {
@@ -164,6 +166,15 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     async logTail(instanceId, { maxLines }) {
       const instanceLog = instances.get(instanceId)?.log ?? shelf.find(instanceId);
       return instanceLog ? readTail(instanceLog, maxLines) : [];
+    },
+
+    logsOf(runtimeId) {
+      return shelf.logsOf(runtimeId, (instanceId) => {
+        const instance = instances.get(instanceId);
+        if (!instance) return undefined;
+        noteTime(instance);
+        return { log: instance.log, times: instance.logTimes };
+      });
     },
 
     async forgetRuntime(runtimeId) {
@@ -199,12 +210,14 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
 
   function newInstance(spec: InstanceSpec, { onExit }: StartOptions): Instance {
     const secrets = secretsIn(spec.environment);
+    const logPath = shelf.path(spec.runtimeId, spec.instanceId);
     return {
       instanceId: spec.instanceId,
       runtimeId: spec.runtimeId,
       revision: spec.revision,
       folder: join(instancesDir, pathSegment(spec.instanceId)),
-      log: { path: shelf.path(spec.runtimeId, spec.instanceId), secrets },
+      log: { path: logPath, secrets },
+      logTimes: new LogTimes(logPath),
       health: spec.healthCheck,
       agentPort: spec.port,
       port: undefined,
@@ -262,6 +275,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       rmSync(folder, { recursive: true, force: true });
       makeFolder(folder, spec);
       mkdirSync(join(logsDir, spec.runtimeId), { recursive: true, mode: 0o700 });
+      shelf.begin(spec);
       options.onStep?.('prepared');
       const spawnedAt = performance.now();
       const { instanceId, runtimeId, revision, startedAt, port } = instance;
@@ -514,6 +528,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       revision,
       folder,
       log: findLog(shelf.path(runtimeId, instanceId), options.box()),
+      logTimes: new LogTimes(shelf.path(runtimeId, instanceId)),
       health: kept.health,
       agentPort: kept.agentPort,
       port,
@@ -560,7 +575,19 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     }
   }
 
+  /** Looks when the newest lines were written. */
+  function noteTime({ instanceId, log: { path }, logTimes }: Instance): void {
+    try {
+      const { end, writtenMs } = logExtent(path);
+      logTimes.note(end, writtenMs);
+    } catch (error) {
+      log.warn({ err: error, instanceId }, 'when lines were written could not be noted');
+    }
+  }
+
   async function keepLogSmall(instance: Instance): Promise<void> {
+    // First: what gives blocks back counts as a change of the file.
+    noteTime(instance);
     try {
       await boundLog(instance.log.path, options.logLimitBytes);
     } catch (error) {
