@@ -21,6 +21,7 @@ import { isLeaving } from './domain/status.ts';
 import type { Driver, RunningInstance } from './drivers/driver.ts';
 import type { UpMessage } from './feed/messages.ts';
 import type { ControlEnd } from './feed/port.ts';
+import { createAgentLogs } from './logs/agent-logs.ts';
 import { processCounts } from './observe/call-counts.ts';
 import { HeardCounts } from './observe/gateway-counts.ts';
 import type { Log } from './observe/log.ts';
@@ -68,6 +69,8 @@ export interface Control {
   apiKey: string;
   /** Follows a gateway that has connected; resolves when it has the routes. */
   attach(feed: ControlEnd): Promise<void>;
+  /** Ends answers that would go on without end, with a word to who reads them. */
+  endStreams(): void;
   /** Ends all work. Instances stay as they are unless `stopInstances`. */
   close(options: { stopInstances: boolean }): Promise<void>;
 }
@@ -195,8 +198,16 @@ export async function composeControl({
       })
       .catch((error: unknown) => log.error({ err: error }, 'the end of an instance could not be recorded'));
 
+  const logs = createAgentLogs({
+    driver,
+    versionsOf: async (runtimeId) =>
+      new Map((await store.versions(runtimeId)).map(({ revision, version }) => [revision, version])),
+    now: Date.now,
+  });
+
   const api = createApi({
     store,
+    logs,
     walks: createWalks(now),
     intake,
     folders,
@@ -315,7 +326,10 @@ export async function composeControl({
       return routes.attach(feed);
     },
 
+    endStreams: () => logs.close(),
+
     async close({ stopInstances }) {
+      logs.close();
       // Told to stop first: what the thread then gives up is nobody's fault.
       const ended = [runtimeLoop.close(), endpointLoop.close(), scaler.close()];
       await thread.close();

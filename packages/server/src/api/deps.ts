@@ -3,6 +3,7 @@ import type { DataFolders } from '../artifacts/folders.ts';
 import type { PackageIntake } from '../artifacts/intake.ts';
 import type { Authentication } from '../auth/authenticate.ts';
 import type { Identity } from '../domain/names.ts';
+import type { AgentLogs } from '../logs/agent-logs.ts';
 import type { Log } from '../observe/log.ts';
 import type { EndpointRecord, Store } from '../store/store.ts';
 import type { Walks } from './walks.ts';
@@ -36,6 +37,7 @@ export interface ApiDeps {
   progress(runtimeId: string): string | undefined;
   scalingStatus(endpoint: EndpointRecord): ScalingStatus;
   instances(): readonly RunningNow[];
+  logs: AgentLogs;
   /** What is counted, as Prometheus reads it. */
   metrics(): Promise<string>;
   sessions: {
