@@ -27,7 +27,8 @@ import { HeardCounts } from './observe/gateway-counts.ts';
 import type { Log } from './observe/log.ts';
 import { metricsText } from './observe/metrics-text.ts';
 import { createExaminer } from './reconcile/examine.ts';
-import { createInstanceSet, type Instance } from './reconcile/instance-set.ts';
+import { createInstanceEvents } from './reconcile/instance-events.ts';
+import { createInstanceSet } from './reconcile/instance-set.ts';
 import { createLoop } from './reconcile/loop.ts';
 import { createReconcileEndpoints, describeScaling } from './reconcile/reconcile-endpoints.ts';
 import {
@@ -85,7 +86,7 @@ export async function composeControl({
 }: ControlOptions): Promise<Control> {
   const folders = openDataFolders(config.dataDir);
   const localKey = openLocalKey(folders.localKey);
-  const store = given.store ?? openStore(folders);
+  const store = given.store ?? openStore(folders, config);
   const keyBook = new KeyBook(givenKeys(localKey, config), () => store.keys());
   await keyBook.read();
   const nonces = await Nonces.open(store, Date.now());
@@ -93,6 +94,7 @@ export async function composeControl({
   const intake = createPackageIntake(folders, thread);
   const progress: Progress = new Map();
   const counts = new HeardCounts();
+  const events = createInstanceEvents({ store, maxAgeMs: config.eventsMaxAgeMs, now: Date.now, log });
   const now = () => performance.now();
 
   const instances = createInstanceSet({
@@ -111,8 +113,16 @@ export async function composeControl({
       const exited = code === undefined ? 'ended' : `exited with code ${code}`;
       const how = signal === undefined ? exited : `killed by ${signal}`;
       log.warn({ instanceId: instance.id, agentRuntimeId: instance.runtimeId }, `instance ${how}`);
-      void recordExit(instance, [how, ...lastLines].join(' | '));
+      events.add(instance, {
+        phase: 'exit',
+        outcome: 'failed',
+        reason: [how, ...lastLines].join(' | '),
+        exitCode: code,
+        exitSignal: signal,
+        output: lastLines,
+      });
     },
+    onLeaving: (instance, reason) => events.add(instance, { phase: 'stop', outcome: 'ok', reason }),
     onCut: ({ id }, reason) => routes.cut(id, reason),
   });
   const sessions = createSessionKeeper({
@@ -184,19 +194,6 @@ export async function composeControl({
     work: createReconcileEndpoints({ ...config, store, instances, routes, scaler }),
     onError,
   });
-
-  const recordExit = (instance: Instance, reason: string) =>
-    store
-      .addEvent({
-        runtimeId: instance.runtimeId,
-        revision: instance.revision,
-        phase: 'exit',
-        startedAt: new Date().toISOString(),
-        durationMs: 0,
-        outcome: 'failed',
-        reason,
-      })
-      .catch((error: unknown) => log.error({ err: error }, 'the end of an instance could not be recorded'));
 
   const logs = createAgentLogs({
     driver,
@@ -339,6 +336,7 @@ export async function composeControl({
       instances.close();
       await api.close();
       await sessions.written();
+      await events.close();
       await driver.close();
       await store.close();
     },
@@ -352,7 +350,7 @@ function countBy<T>(items: readonly T[], kindOf: (item: T) => string): Record<st
 }
 
 /** @throws SecretsKeyError naming the file of the key when it is missing or another one than the secrets were sealed with */
-function openStore(folders: DataFolders): Store {
+function openStore(folders: DataFolders, { eventsKept }: Pick<Config, 'eventsKept'>): Store {
   const file = folders.secretsKey;
   const isThere = existsSync(file);
   let box: SecretBox;
@@ -362,7 +360,7 @@ function openStore(folders: DataFolders): Store {
     throw new SecretsKeyError(file, { message: (error as Error).message, cause: error });
   }
   try {
-    return openSqliteStore(folders.database, box);
+    return openSqliteStore(folders.database, box, { eventsKept });
   } catch (error) {
     if (!(error instanceof SecretsKeyError)) throw error;
     // The one just made opens nothing, and would only pass for the right one.

@@ -1,27 +1,19 @@
 import { z } from 'zod';
 import { METRICS_TYPE } from '../observe/metrics-text.ts';
-import type { AuditEventRecord, EventRecord } from '../store/store.ts';
+import type { AuditEventRecord } from '../store/store.ts';
 import type { Call } from './call.ts';
-import { isVisible, readId, requireRuntime } from './ids.ts';
+import { isVisible, readId } from './ids.ts';
 import { parseQuery } from './parse.ts';
 
 /** What Runstead tells beyond the contract, under `/runstead/v1`. */
 
-const EventsQuery = z.object({
+const AuditQuery = z.object({
   limit: z
     .string()
     .regex(/^[1-9][0-9]{0,2}$/, 'must be an integer from 1 to 999')
     .transform(Number)
     .optional(),
 });
-
-/** A runtime's history, newest first: every phase of every attempt with its time and outcome. */
-export async function listEvents(call: Call): Promise<{ items: Omit<EventRecord, 'runtimeId'>[] }> {
-  const { limit = 100 } = parseQuery(EventsQuery, call.query);
-  const runtime = await requireRuntime(call);
-  const events = await call.deps.store.listEvents(runtime.id, limit);
-  return { items: events.map(({ runtimeId: _runtimeId, ...event }) => event) };
-}
 
 /** One instance, as `/runstead/v1/instances` shows it. */
 export interface InstanceInfo {
@@ -73,6 +65,6 @@ export function readMetrics({ deps, setHeader }: Call): Promise<string> {
 
 /** Who wrote what, newest first; a write without a status had no answer, as the server ended before. */
 export async function listAuditEvents(call: Call): Promise<{ items: AuditEventRecord[] }> {
-  const { limit = 100 } = parseQuery(EventsQuery, call.query);
+  const { limit = 100 } = parseQuery(AuditQuery, call.query);
   return { items: await call.deps.store.listAuditEvents(limit) };
 }

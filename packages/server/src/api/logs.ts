@@ -52,7 +52,7 @@ const LogsQuery = z.object({
   limit: lines.refine((value) => value > 0, `must be an integer from 1 to ${LINES_MAX}`).optional(),
   tail: lines.optional(),
   cursor: z.string().optional(),
-  follow: z.enum(['true', 'false', '1', '0']).optional(),
+  follow: z.enum(['true', 'false']).optional(),
 });
 
 /** One line, as `/runstead/v1/runtimes/{id}/logs` shows it. */
@@ -85,7 +85,7 @@ interface LogsPage {
 export async function readLogs(call: Call): Promise<LogsPage | Readable> {
   const query = parseQuery(LogsQuery, call.query);
   const runtime = await requireRuntime(call);
-  const isFollowed = query.follow === undefined ? wantsEventStream(call) : /^(?:true|1)$/.test(query.follow);
+  const isFollowed = query.follow === undefined ? wantsEventStream(call) : query.follow === 'true';
   const { since, until, level, version, instance, text } = query;
   if (since !== undefined && until !== undefined && since > until)
     throw new RunsteadError('ERR_VALIDATION_FAILED', 'since must not be later than until');

@@ -107,6 +107,9 @@ export function createAgentLogs({ driver, versionsOf, now }: AgentLogsOptions) {
       }
     },
 
+    /** Aborted when all that is followed ends. */
+    closing: closing.signal as AbortSignal,
+
     /** How many follow, and the logs of how many runtimes are looked at for them. */
     following: () => watches.size,
 

@@ -4,6 +4,7 @@ import { workspaces } from './0003-workspaces.ts';
 import { keptAnswers } from './0004-kept-answers.ts';
 import { keys } from './0005-keys.ts';
 import { sessions } from './0006-sessions.ts';
+import { eventDetails } from './0008-event-details.ts';
 
 /**
  * Forward only, in order; the database's version is how many have run. A published migration is never edited: what it
@@ -16,4 +17,5 @@ export const migrations: readonly (readonly string[])[] = [
   keptAnswers,
   keys,
   sessions,
+  eventDetails,
 ];

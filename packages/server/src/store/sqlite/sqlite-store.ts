@@ -11,7 +11,7 @@ import {
 import type { SecretBox } from '../../auth/secret-box.ts';
 import { isLeaving, isUnsettled } from '../../domain/status.ts';
 import * as rows from '../rows.ts';
-import { type Tables, toEndpoint, toEvent, toText, toWorkspace } from '../rows.ts';
+import { type Tables, toEndpoint, toText, toWorkspace } from '../rows.ts';
 import { toSpecText } from '../sealed-spec.ts';
 import {
   type AnswerToKeep,
@@ -28,6 +28,7 @@ import {
   type WorkspaceRecord,
 } from '../store.ts';
 import { accessQueries } from './access-queries.ts';
+import { eventQueries } from './event-queries.ts';
 import { findKeptAnswer, keepAnswer } from './kept-answers.ts';
 import { migrate } from './migrate.ts';
 import { type OpenDatabase, openDatabase } from './open-database.ts';
@@ -40,7 +41,11 @@ import { sessionQueries, toSession } from './session-queries.ts';
  * @throws SecretsKeyError when they were sealed with another key
  * @throws MigrationError when the file was written by a newer release
  */
-export function openSqliteStore(path: string, box: SecretBox): Store {
+export function openSqliteStore(
+  path: string,
+  box: SecretBox,
+  { eventsKept = EVENTS_KEPT }: { eventsKept?: number } = {},
+): Store {
   const database = openDatabase(path);
   try {
     checkSecretsKey(database, box, path);
@@ -51,10 +56,10 @@ export function openSqliteStore(path: string, box: SecretBox): Store {
     database.close();
     throw error;
   }
-  return createSqliteStore(database, box);
+  return createSqliteStore(database, box, eventsKept);
 }
 
-function createSqliteStore(database: OpenDatabase, box: SecretBox): Store {
+function createSqliteStore(database: OpenDatabase, box: SecretBox, eventsKept: number): Store {
   // Closed by the store: Kysely closes only a database that a query has gone through.
   const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database: { ...database, close() {} } }) });
   const toRuntime = (row: Parameters<typeof rows.toRuntime>[0]) => rows.toRuntime(row, box);
@@ -96,6 +101,7 @@ function createSqliteStore(database: OpenDatabase, box: SecretBox): Store {
     getEndpoint,
     ...accessQueries(db, box),
     ...sessionQueries(db),
+    ...eventQueries(db, eventsKept),
 
     async listSessions(filter, page) {
       const { items, total } = await newestFirst(db, 'sessions', (where) => ofSessions(where, filter), page);
@@ -464,56 +470,6 @@ function createSqliteStore(database: OpenDatabase, box: SecretBox): Store {
         )
         .executeTakeFirst();
       return numDeletedRows === 1n;
-    },
-
-    async addEvent({ runtimeId, revision, phase, startedAt, durationMs, outcome, reason, output }) {
-      await db.transaction().execute(async (tx) => {
-        // A runtime may be gone by the time something of it is reported.
-        const known = await tx
-          .selectFrom('runtimes')
-          .select('id')
-          .where('id', '=', runtimeId)
-          .executeTakeFirst();
-        if (!known) return;
-        await tx
-          .insertInto('events')
-          .values({
-            runtime_id: runtimeId,
-            revision,
-            phase,
-            started_at: startedAt,
-            duration_ms: Math.round(durationMs),
-            outcome,
-            reason: reason === undefined ? null : toText(reason),
-            output: output === undefined ? null : JSON.stringify(output.map(toText)),
-          })
-          .execute();
-        const oldestKept = await tx
-          .selectFrom('events')
-          .select('id')
-          .where('runtime_id', '=', runtimeId)
-          .orderBy('id', 'desc')
-          .offset(EVENTS_KEPT - 1)
-          .limit(1)
-          .executeTakeFirst();
-        if (!oldestKept) return;
-        await tx
-          .deleteFrom('events')
-          .where('runtime_id', '=', runtimeId)
-          .where('id', '<', oldestKept.id)
-          .execute();
-      });
-    },
-
-    async listEvents(runtimeId, limit) {
-      const rows = await db
-        .selectFrom('events')
-        .selectAll()
-        .where('runtime_id', '=', runtimeId)
-        .orderBy('id', 'desc')
-        .limit(limit)
-        .execute();
-      return rows.map(toEvent);
     },
 
     keptAnswer: (scope, key, since) => findKeptAnswer(db, box, scope, key, since),
