@@ -32,7 +32,7 @@ const REMEMBERED = 8;
 
 /** Where the logs are, those of ended instances included: `<runtime>/<instance>.log`. */
 export class LogShelf {
-  readonly #folder: string;
+  readonly folder: string;
   readonly #box: () => SecretBox;
   /** When the newest log of a runtime was begun. */
   readonly #newest = new Map<string, number>();
@@ -41,12 +41,12 @@ export class LogShelf {
 
   /** @param box for what is to be masked in them */
   constructor(folder: string, box: () => SecretBox) {
-    this.#folder = folder;
+    this.folder = folder;
     this.#box = box;
   }
 
   path(runtimeId: string, instanceId: string): string {
-    return join(this.#folder, pathSegment(runtimeId), `${pathSegment(instanceId)}.log`);
+    return join(this.folder, pathSegment(runtimeId), `${pathSegment(instanceId)}.log`);
   }
 
   /**
@@ -102,7 +102,7 @@ export class LogShelf {
   }
 
   #pathsOf(runtimeId: string): string[] {
-    const folder = join(this.#folder, pathSegment(runtimeId));
+    const folder = join(this.folder, pathSegment(runtimeId));
     try {
       // Known before its first byte: what was begun later must not be seen before it.
       const names = readdirSync(folder).flatMap((name) => /^(.*\.log)(?:\.about)?$/.exec(name)?.[1] ?? []);
@@ -114,8 +114,8 @@ export class LogShelf {
 
   /** The log of an instance of which nothing else is known any more. */
   find(instanceId: string): InstanceLog | undefined {
-    for (const runtimeId of readdirSync(this.#folder)) {
-      const path = join(this.#folder, runtimeId, `${pathSegment(instanceId)}.log`);
+    for (const runtimeId of readdirSync(this.folder)) {
+      const path = join(this.folder, runtimeId, `${pathSegment(instanceId)}.log`);
       if (statSync(path, { throwIfNoEntry: false })) return findLog(path, this.#box());
     }
     return undefined;
@@ -123,10 +123,15 @@ export class LogShelf {
 
   /** Seals what a release before sealing left in the plain beside logs. */
   sealEarlier(): void {
-    for (const entry of readdirSync(this.#folder, { recursive: true, encoding: 'utf8' })) {
+    for (const entry of readdirSync(this.folder, { recursive: true, encoding: 'utf8' })) {
       const path = /^(.*\.log)\.secrets$/.exec(entry)?.[1];
-      if (path !== undefined) sealLogSecrets(join(this.#folder, path), this.#box());
+      if (path !== undefined) sealLogSecrets(join(this.folder, path), this.#box());
     }
+  }
+
+  /** Removes a log with all that is beside it. */
+  async remove(path: string): Promise<void> {
+    for (const suffix of ['', ...LOG_COMPANIONS]) await rm(`${path}${suffix}`, { force: true });
   }
 
   /** Removes a runtime's logs but for those in use and the newest `keep` of the others. */
@@ -135,11 +140,11 @@ export class LogShelf {
     const ended = paths
       .filter((path) => !isInUse(instanceOf(path)))
       .sort((a, b) => modifiedAt(b) - modifiedAt(a));
-    for (const path of ended.slice(keep)) await removeLog(path);
+    for (const path of ended.slice(keep)) await this.remove(path);
     if (keep > 0 || ended.length < paths.length) return;
     this.#newest.delete(runtimeId);
     this.#closed.delete(runtimeId);
-    await rm(join(this.#folder, pathSegment(runtimeId)), { recursive: true, force: true });
+    await rm(join(this.folder, pathSegment(runtimeId)), { recursive: true, force: true });
   }
 }
 
@@ -173,10 +178,6 @@ function readAbout(path: string): About {
   } catch {
     return { openedAt: Math.floor(statSync(path, { throwIfNoEntry: false })?.birthtimeMs ?? 0) };
   }
-}
-
-async function removeLog(path: string): Promise<void> {
-  for (const suffix of ['', ...LOG_COMPANIONS]) await rm(`${path}${suffix}`, { force: true });
 }
 
 function modifiedAt(path: string): number {

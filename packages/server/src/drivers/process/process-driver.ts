@@ -29,6 +29,7 @@ import {
 import { boundLog, findLog, type InstanceLog, logExtent, readTail } from './instance-log.ts';
 import { defaultInterpreter } from './interpreters.ts';
 import { type KeptSpec, launch, makeFolder } from './launch.ts';
+import { LogBounds } from './log-bounds.ts';
 import { LogShelf, pathSegment } from './log-shelf.ts';
 import { LogTimes } from './log-times.ts';
 import { holderOf, listenersOf } from './port-owner.ts';
@@ -54,6 +55,9 @@ export interface ProcessDriverOptions {
   box: () => SecretBox;
   /** Kept of each instance's log; it may grow to twice that and what is written between two looks. */
   logLimitBytes: number;
+  /** What logs may take up on the disk: those of one runtime, and all. Default: no limit but that of each. */
+  logsRuntimeBytes?: number;
+  logsTotalBytes?: number;
   accountId: string;
   region: string;
   /** Where the instances' own ports come from. */
@@ -77,6 +81,11 @@ export interface ProcessDriverOptions {
 const START_GRACE_MS = 1000;
 const ADOPTED_CHECK_MS = 250;
 const LAST_LINES = 20;
+const LOG_CHECK_MS = 1000;
+/** A log that grows by its limit between two looks is looked at again after this. */
+const FLOOD_CHECK_MS = 100;
+/** What logs take up in all is looked at less often: each is bounded, and so grows slowly or not at all. */
+const BOUND_EVERY_LOOKS = 30;
 
 interface Instance {
   instanceId: string;
@@ -126,15 +135,37 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
   const ports = new PortPool(options.portRange ?? DEFAULT_PORT_RANGE, options.portRestMs ?? 60_000);
   const instances = new Map<string, Instance>();
   const shelf = new LogShelf(logsDir, options.box);
+  const bounds = new LogBounds(
+    shelf,
+    {
+      runtimeBytes: options.logsRuntimeBytes ?? Number.POSITIVE_INFINITY,
+      totalBytes: options.logsTotalBytes ?? Number.POSITIVE_INFINITY,
+    },
+    (id) => instances.has(id),
+  );
   let isClosed = false;
 
   // Asked before the first start needs the answer.
   void defaultInterpreter('python');
 
-  const logTimer = setInterval(() => {
-    for (const it of instances.values()) void keepLogSmall(it);
-  }, options.logCheckMs ?? 1000);
-  logTimer.unref();
+  let looks = 0;
+  const lookAtLogs = async (): Promise<void> => {
+    const before = new Map([...instances].map(([id, { logTimes }]) => [id, logTimes.end]));
+    await Promise.all([...instances.values()].map(keepLogSmall));
+    if (++looks % BOUND_EVERY_LOOKS === 0)
+      for (const runtimeId of new Set([...instances.values()].map((it) => it.runtimeId)))
+        boundLogs(runtimeId);
+    // One that writes very much is looked at more often, so that it does not fill the disk in between.
+    const isFlooded = [...instances].some(
+      ([id, { logTimes }]) => logTimes.end - (before.get(id) ?? 0) > options.logLimitBytes,
+    );
+    if (!isClosed) lookLater(isFlooded ? FLOOD_CHECK_MS : (options.logCheckMs ?? LOG_CHECK_MS));
+  };
+  const lookLater = (afterMs: number): void => {
+    logTimer = setTimeout(() => void lookAtLogs(), afterMs).unref();
+  };
+  let logTimer: NodeJS.Timeout;
+  lookLater(options.logCheckMs ?? LOG_CHECK_MS);
 
   return {
     name: 'process',
@@ -183,13 +214,14 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
 
     async close() {
       isClosed = true;
-      clearInterval(logTimer);
+      clearTimeout(logTimer);
       const all = [...instances.values()];
       // A start that nobody waits for any more has no owner.
       for (const it of all) if (!it.running) it.halt.abort(new Error('the driver was closed'));
       await Promise.all(all.map((it) => (it.running ? it.clearing : it.starting.catch(() => {}))));
       for (const it of all) it.detach();
       instances.clear();
+      await bounds.close();
     },
   };
 
@@ -461,6 +493,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       if (instances.get(instanceId) === instance) instances.delete(instanceId);
       instance.detach();
       await shelf.clear(instance.runtimeId, options.keptLogs ?? 20, (id) => instances.has(id));
+      boundLogs(instance.runtimeId);
     })();
     return instance.clearing;
   }
@@ -502,6 +535,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       log.warn({ pid }, 'a process of an earlier server cannot be signalled; left alone');
     // Only now: nobody is left who could write into them.
     for (const folder of leftovers) await rm(folder, { recursive: true, force: true, maxRetries: 3 });
+    bounds.begin().catch((error: unknown) => log.warn({ err: error }, 'logs could not be looked through'));
     // One of them may have ended meanwhile, with nobody to hear of it yet.
     return adopted.filter((it) => {
       const instance = instances.get(it.instanceId);
@@ -585,11 +619,25 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     }
   }
 
+  /** In all, not each. What fails is tried again with the next. */
+  function boundLogs(runtimeId: string): void {
+    bounds
+      .settle(runtimeId)
+      .catch((error: unknown) =>
+        log.warn({ err: error, agentRuntimeId: runtimeId }, 'logs could not be removed'),
+      );
+  }
+
   async function keepLogSmall(instance: Instance): Promise<void> {
     // First: what gives blocks back counts as a change of the file.
     noteTime(instance);
     try {
-      await boundLog(instance.log.path, options.logLimitBytes);
+      const all = [...instances.values()];
+      const ofRuntime = all.filter(({ runtimeId }) => runtimeId === instance.runtimeId).length;
+      await boundLog(
+        instance.log.path,
+        bounds.limitOfOne(options.logLimitBytes, { ofRuntime, inAll: all.length }),
+      );
     } catch (error) {
       log.warn({ err: error, instanceId: instance.instanceId }, 'a log could not be shortened');
     }
