@@ -2,6 +2,7 @@ import { existsSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import type { FastifyInstance } from 'fastify';
 import { createApi } from './api/app.ts';
+import type { RunningNow } from './api/deps.ts';
 import { createWalks } from './api/walks.ts';
 import { createPackageFetcher } from './artifacts/buckets/fetch-package.ts';
 import { sweepIncoming } from './artifacts/collect.ts';
@@ -28,7 +29,7 @@ import type { Log } from './observe/log.ts';
 import { metricsText } from './observe/metrics-text.ts';
 import { createExaminer } from './reconcile/examine.ts';
 import { createInstanceEvents } from './reconcile/instance-events.ts';
-import { createInstanceSet } from './reconcile/instance-set.ts';
+import { createInstanceSet, type Instance } from './reconcile/instance-set.ts';
 import { createLoop } from './reconcile/loop.ts';
 import { createReconcileEndpoints, describeScaling } from './reconcile/reconcile-endpoints.ts';
 import {
@@ -195,6 +196,13 @@ export async function composeControl({
     onError,
   });
 
+  const runningNow = ({ idleSince, ...instance }: Instance): RunningNow => ({
+    ...instance,
+    driver: driver.name,
+    idleSince: idleSince === undefined ? undefined : new Date(Date.now() - (now() - idleSince)).toISOString(),
+    busyReason: instance.inFlight > 0 ? `calls in flight: ${instance.inFlight}` : undefined,
+  });
+
   const logs = createAgentLogs({
     driver,
     versionsOf: async (runtimeId) =>
@@ -231,7 +239,8 @@ export async function composeControl({
     routesSettled: (runtimeId) => routes.settled(runtimeId),
     progress: (runtimeId) => describeProgress(progress, runtimeId),
     scalingStatus: (endpoint) => describeScaling(endpoint, instances),
-    instances: () => instances.all(),
+    instances: () => instances.all().map(runningNow),
+    usageOf: async (instanceIds) => (await driver.usageOf?.(instanceIds)) ?? new Map(),
     metrics: async () =>
       metricsText({
         gateway: await counts.now(),

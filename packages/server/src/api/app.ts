@@ -14,7 +14,8 @@ import { addDocs, DOCS_CHALLENGE, docsFields, docsPaths, isDocs } from './docs.t
 import { createEndpoint, deleteEndpoint, getEndpoint, listEndpoints, updateEndpoint } from './endpoints.ts';
 import { asRunsteadError, failure, success } from './envelope.ts';
 import { listEvents } from './events.ts';
-import { listAuditEvents, listInstances, readMetrics } from './extensions.ts';
+import { listAuditEvents, readMetrics } from './extensions.ts';
+import { listInstances } from './instances.ts';
 import { createKey, listKeys, revokeKey } from './keys.ts';
 import { readLogs } from './logs.ts';
 import { shortened } from './parse.ts';

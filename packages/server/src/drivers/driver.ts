@@ -49,6 +49,9 @@ export interface Driver {
    */
   logsOf?(runtimeId: string): KeptLog[];
 
+  /** What running instances use now, or did a second ago. Absent, or without an entry: that is not known. */
+  usageOf?(instanceIds: readonly string[]): Promise<ReadonlyMap<string, ResourceUse>>;
+
   /** Forgets what is kept of a runtime's ended instances (logs, folders). */
   forgetRuntime(runtimeId: string): Promise<void>;
 
@@ -100,6 +103,17 @@ export interface SocketLink {
 export type PortHolder =
   /** What is not known counts as the instance, without `links`. */
   { holder: 'instance'; links?: readonly SocketLink[] } | { holder: 'stranger' | 'nobody' };
+
+/** Of all processes of an instance together. */
+export interface ResourceUse {
+  memoryBytes?: number;
+  /** `pss`: what is shared counts in parts; `rss`: what is shared counts for each that shares it. */
+  memoryMeasure?: 'pss' | 'rss';
+  /** Processor time since the start. */
+  cpuMs?: number;
+  /** Of one processor, between this measurement and the one before. */
+  cpuShare?: number;
+}
 
 /**
  * What one instance has written, as bytes. A position counts all bytes ever written, freed ones included: it means the

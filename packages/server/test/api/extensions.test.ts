@@ -1,12 +1,13 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { RunningNow } from '../../src/api/deps.ts';
+import type { RunningNow, UsedNow } from '../../src/api/deps.ts';
 import type { SessionInfo } from '../../src/api/sessions.ts';
 import type { SessionRecord } from '../../src/store/store.ts';
 import { ABSENT, API_KEY, openTestApi, runtimeAt, type TestApi } from './harness.ts';
 
 let api: TestApi;
 let running: RunningNow[] = [];
+let uses = new Map<string, UsedNow>();
 const hash = (of: string) => createHash('md5').update(of).digest('hex');
 const ended: string[] = [];
 beforeAll(async () => {
@@ -17,7 +18,7 @@ beforeAll(async () => {
       await api.store.saveSessions([], [id]);
     },
   };
-  api = await openTestApi({ deps: { instances: () => running, sessions } });
+  api = await openTestApi({ deps: { instances: () => running, usageOf: async () => uses, sessions } });
 });
 afterAll(() => api.close());
 
@@ -168,12 +169,35 @@ describe('instances', () => {
       runtimeId,
       revision,
       state: 'ready',
+      driver: 'process',
       pid: 4711,
+      host: '127.0.0.1',
       port: 40_000,
-      startedAt: '2025-01-01T00:00:00.000Z',
+      startedAt: '2025-01-01T00:00:03.000Z',
       inFlight: 1,
+      sessions: 2,
+      busyReason: 'calls in flight: 1',
     });
-    running = [instance(first.id, 2), instance(second.id, 1), instance(ABSENT, 1)];
+    running = [
+      instance(first.id, 2),
+      // Begun before, so listed behind it.
+      {
+        ...instance(second.id, 1),
+        state: 'starting',
+        startedAt: '2025-01-01T00:00:02.000Z',
+        port: 0,
+        host: '',
+        pid: undefined,
+        idleSince: '2025-01-01T00:00:05.000Z',
+      },
+      { ...instance(ABSENT, 1), startedAt: '2025-01-01T00:00:01.000Z' },
+    ];
+    uses = new Map([
+      [
+        running[0]!.id,
+        { memoryBytes: 52_428_800, memoryMeasure: 'pss' as const, cpuMs: 1234, cpuShare: 0.123_456 },
+      ],
+    ]);
     const { data } = await send<Record<string, unknown>>('/instances');
     expect(data.items).toEqual([
       {
@@ -182,15 +206,40 @@ describe('instances', () => {
         agentRuntimeName: first.name,
         agentRuntimeVersion: '2',
         state: 'ready',
+        driver: 'process',
         pid: 4711,
+        host: '127.0.0.1',
         port: 40_000,
-        startedAt: '2025-01-01T00:00:00.000Z',
+        startedAt: '2025-01-01T00:00:03.000Z',
+        memoryBytes: 52_428_800,
+        memoryMeasure: 'pss',
+        cpuSeconds: 1.234,
+        cpuShare: 0.123,
+        sessions: 2,
         inFlight: 1,
+        busyReason: 'calls in flight: 1',
       },
       expect.objectContaining({ agentRuntimeId: second.id, agentRuntimeName: second.name }),
       expect.objectContaining({ agentRuntimeId: ABSENT }),
     ]);
-    expect(data.items[1]).not.toHaveProperty('agentRuntimeVersion');
+    for (const name of ['agentRuntimeVersion', 'port', 'host', 'pid', 'memoryBytes'])
+      expect(data.items[1]).not.toHaveProperty(name);
+    expect(data.items[1]).toMatchObject({ idleSince: '2025-01-01T00:00:05.000Z' });
+    expect(data).toMatchObject({ total: 3, pageNumber: 1, pageSize: 50 });
+    const of = async (query: string) =>
+      (await send<Record<string, unknown>>(`/instances?${query}`)).data.items.map(
+        ({ instanceId }) => instanceId,
+      );
+    expect(await of('state=starting')).toEqual([running[1]!.id]);
+    expect(await of(`agentRuntimeId=${first.id}&agentRuntimeVersion=2`)).toEqual([running[0]!.id]);
+    expect(await of(`agentRuntimeId=${first.id}&agentRuntimeVersion=1`)).toEqual([]);
+    expect(await of('pageSize=1&pageNumber=2')).toEqual([running[1]!.id]);
+    // One that has gone meanwhile takes no other's place: the next page goes on where this one ended.
+    expect(await of('pageSize=2&pageNumber=1')).toEqual([running[0]!.id, running[1]!.id]);
+    const [gone, ...left] = running;
+    running = left;
+    expect(await of('pageSize=2&pageNumber=2')).toEqual([left[1]!.id]);
+    running = [gone!, ...left];
     const narrowed = await send<Record<string, unknown>>(
       `/instances?agentRuntimeId=${second.id.toUpperCase()}`,
     );

@@ -136,6 +136,7 @@ export async function openTestApi(
     progress: () => undefined,
     scalingStatus: () => ({ currentInstances: 0, minInstances: 0, targetInstances: 0 }),
     instances: () => [],
+    usageOf: async () => new Map(),
     logs: createAgentLogs({ driver: {} as Driver, versionsOf: async () => new Map(), now: Date.now }),
     metrics: async () => 'runstead_gateway_up 1\n',
     sessions: { openCallsOf: () => 0, end: async () => {} },

@@ -47,6 +47,7 @@ import {
 import { type Attempt, checkHealth, HOSTS, type Host, type Seen, waitUntilHealthy } from './readiness.ts';
 import { isLoopback } from './sockets.ts';
 import { endedEarly, notReadyInTime } from './start-failure.ts';
+import { UsageMeter } from './usage.ts';
 
 export interface ProcessDriverOptions {
   dataDir: string;
@@ -143,6 +144,11 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     },
     (id) => instances.has(id),
   );
+  const usage = new UsageMeter(async (instanceIds) => {
+    const table = await listProcesses();
+    const found = instanceIds.flatMap((id) => instances.get(id) ?? []);
+    return new Map(found.map((it) => [it.instanceId, membersOf(table, { ...it, dataMark })]));
+  });
   let isClosed = false;
 
   // Asked before the first start needs the answer.
@@ -207,6 +213,8 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
         return { log: instance.log, times: instance.logTimes };
       });
     },
+
+    usageOf: (instanceIds) => usage.of(instanceIds),
 
     async forgetRuntime(runtimeId) {
       await shelf.clear(runtimeId, 0, (id) => instances.has(id));
@@ -492,6 +500,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       if (instance.port !== undefined) ports.release(instance.port);
       if (instances.get(instanceId) === instance) instances.delete(instanceId);
       instance.detach();
+      usage.forget(instanceId);
       await shelf.clear(instance.runtimeId, options.keptLogs ?? 20, (id) => instances.has(id));
       boundLogs(instance.runtimeId);
     })();
