@@ -81,10 +81,40 @@ describe.skipIf(!hasProc)('logs', () => {
     expect([...first.texts, ...second.texts]).toEqual(['one', 'two', 'three', 'four', 'five']);
     await second.leave();
 
+    // It may have been put to sleep at any moment.
+    const instance = await waitFor('an instance to be awake', async () => {
+      await write(server, runtime, '');
+      return (await server.instances(id)).find(({ state }) => state === 'ready');
+    });
+    expect(instance).toMatchObject({
+      driver: 'process',
+      host: '127.0.0.1',
+      state: 'ready',
+      agentRuntimeVersion: '1',
+      sessions: 0,
+      memoryMeasure: expect.stringMatching(/^[pr]ss$/),
+    });
+    // A Node process, and the shell around it.
+    expect(instance.memoryBytes).toBeGreaterThan(8 * 1024 * 1024);
+    expect(instance.memoryBytes).toBeLessThan(1024 * 1024 * 1024);
+    expect(instance.cpuSeconds).toBeGreaterThan(0);
+
     const errors = await LogFollower.open(server, id, { level: 'error', tail: '0' });
     await write(server, runtime, 'no\nERROR yes\n', '/?code=3');
     await untilHas(errors, 'ERROR yes');
     expect(errors.texts).toEqual(['ERROR yes']);
+    const exit = await waitFor('the end of the agent to be recorded', async () =>
+      (await server.events(id)).find(({ kind }) => kind === 'exit'),
+    );
+    expect(exit).toMatchObject({
+      instanceId: expect.any(String),
+      agentRuntimeVersion: '1',
+      exitCode: 3,
+      output: expect.arrayContaining(['ERROR yes']),
+    });
+    const scaled = (await server.events(id)).filter(({ kind }) => kind === 'scale');
+    expect(scaled.map(({ phase }) => phase)).toContain('scale');
+    expect(scaled.find(({ phase }) => phase === 'stop')!.reason).toMatch(/\w/);
     await server.client().delete(id);
     await errors.over;
     expect(errors.endReason).toBe('The runtime does not exist any more');
