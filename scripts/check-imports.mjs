@@ -29,7 +29,8 @@ const ROOMS = {
   store: ['domain', 'auth'],
   artifacts: ['domain', 'observe'],
   drivers: ['auth', 'observe', 'config.ts'],
-  api: ['auth', 'domain', 'store', 'artifacts', 'observe'],
+  logs: ['domain', 'drivers', 'observe'],
+  api: ['auth', 'domain', 'store', 'artifacts', 'logs', 'observe'],
   reconcile: ['domain', 'store', 'drivers', 'feed', 'artifacts', 'observe'],
   // Its own process: never the store, never a driver.
   gateway: ['feed', 'auth', 'domain', 'http', 'observe', 'tls', 'config.ts'],

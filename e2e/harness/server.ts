@@ -37,12 +37,17 @@ export interface InstanceInfo {
   state: string;
   pid: number;
   port: number;
+  memoryBytes?: number;
+  cpuSeconds?: number;
 }
 
 /** One entry of a runtime's history. */
 export interface RuntimeEvent {
+  kind: string;
   phase: string;
   outcome: string;
+  instanceId?: string;
+  exitCode?: number;
   reason?: string;
   revision: number;
   output?: string[];

@@ -2,6 +2,7 @@ import { existsSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import type { FastifyInstance } from 'fastify';
 import { createApi } from './api/app.ts';
+import type { RunningNow } from './api/deps.ts';
 import { createWalks } from './api/walks.ts';
 import { createPackageFetcher } from './artifacts/buckets/fetch-package.ts';
 import { sweepIncoming } from './artifacts/collect.ts';
@@ -23,11 +24,13 @@ import { isLeaving } from './domain/status.ts';
 import type { Driver, RunningInstance } from './drivers/driver.ts';
 import type { UpMessage } from './feed/messages.ts';
 import type { ControlEnd } from './feed/port.ts';
+import { createAgentLogs } from './logs/agent-logs.ts';
 import { processCounts } from './observe/call-counts.ts';
 import { HeardCounts } from './observe/gateway-counts.ts';
 import type { Log } from './observe/log.ts';
 import { metricsText } from './observe/metrics-text.ts';
 import { createExaminer } from './reconcile/examine.ts';
+import { createInstanceEvents } from './reconcile/instance-events.ts';
 import { createInstanceSet, type Instance } from './reconcile/instance-set.ts';
 import { createLoop } from './reconcile/loop.ts';
 import { createReconcileEndpoints, describeScaling } from './reconcile/reconcile-endpoints.ts';
@@ -75,6 +78,8 @@ export interface Control {
   apiKey: string;
   /** Follows a gateway that has connected; resolves when it has the routes. */
   attach(feed: ControlEnd): Promise<void>;
+  /** Ends answers that would go on without end, with a word to who reads them. */
+  endStreams(): void;
   /** Ends all work. Instances stay as they are unless `stopInstances`. */
   close(options: { stopInstances: boolean }): Promise<void>;
 }
@@ -89,7 +94,7 @@ export async function composeControl({
 }: ControlOptions): Promise<Control> {
   const folders = openDataFolders(config.dataDir);
   const localKey = openLocalKey(folders.localKey);
-  const store = given.store ?? openStore(folders);
+  const store = given.store ?? openStore(folders, config);
   const keyBook = new KeyBook(givenKeys(localKey, config), () => store.keys());
   await keyBook.read();
   const sandboxMissing = driver.sandboxState?.kind === 'off' ? driver.sandboxState.reason : undefined;
@@ -107,6 +112,7 @@ export async function composeControl({
   const intake = createPackageIntake(folders, thread);
   const progress: Progress = new Map();
   const counts = new HeardCounts();
+  const events = createInstanceEvents({ store, maxAgeMs: config.eventsMaxAgeMs, now: Date.now, log });
   const now = () => performance.now();
 
   const instances = createInstanceSet({
@@ -128,8 +134,16 @@ export async function composeControl({
       const exited = code === undefined ? 'ended' : `exited with code ${code}`;
       const how = reason ?? (signal === undefined ? exited : `killed by ${signal}`);
       log.warn({ instanceId: instance.id, agentRuntimeId: instance.runtimeId }, `instance ${how}`);
-      void recordExit(instance, [how, ...lastLines].join(' | '));
+      events.add(instance, {
+        phase: 'exit',
+        outcome: 'failed',
+        reason: [how, ...lastLines].join(' | '),
+        exitCode: code,
+        exitSignal: signal,
+        output: lastLines,
+      });
     },
+    onLeaving: (instance, reason) => events.add(instance, { phase: 'stop', outcome: 'ok', reason }),
     onCut: ({ id }, reason) => routes.cut(id, reason),
   });
   const sessions = createSessionKeeper({
@@ -219,21 +233,23 @@ export async function composeControl({
     onError,
   });
 
-  const recordExit = (instance: Instance, reason: string) =>
-    store
-      .addEvent({
-        runtimeId: instance.runtimeId,
-        revision: instance.revision,
-        phase: 'exit',
-        startedAt: new Date().toISOString(),
-        durationMs: 0,
-        outcome: 'failed',
-        reason,
-      })
-      .catch((error: unknown) => log.error({ err: error }, 'the end of an instance could not be recorded'));
+  const runningNow = ({ idleSince, ...instance }: Instance): RunningNow => ({
+    ...instance,
+    driver: driver.name,
+    idleSince: idleSince === undefined ? undefined : new Date(Date.now() - (now() - idleSince)).toISOString(),
+    busyReason: instance.inFlight > 0 ? `calls in flight: ${instance.inFlight}` : undefined,
+  });
+
+  const logs = createAgentLogs({
+    driver,
+    versionsOf: async (runtimeId) =>
+      new Map((await store.versions(runtimeId)).map(({ revision, version }) => [revision, version])),
+    now: Date.now,
+  });
 
   const api = createApi({
     store,
+    logs,
     walks: createWalks(now),
     intake,
     folders,
@@ -263,7 +279,8 @@ export async function composeControl({
     routesSettled: (runtimeId) => routes.settled(runtimeId),
     progress: (runtimeId) => describeProgress(progress, runtimeId),
     scalingStatus: (endpoint) => describeScaling(endpoint, instances),
-    instances: () => instances.all(),
+    instances: () => instances.all().map(runningNow),
+    usageOf: async (instanceIds) => (await driver.usageOf?.(instanceIds)) ?? new Map(),
     metrics: async () =>
       metricsText({
         gateway: await counts.now(),
@@ -356,7 +373,10 @@ export async function composeControl({
       return routes.attach(feed);
     },
 
+    endStreams: () => logs.close(),
+
     async close({ stopInstances }) {
+      logs.close();
       // Told to stop first: what the thread then gives up is nobody's fault.
       const ended = [runtimeLoop.close(), endpointLoop.close(), scaler.close(), prepared.close()];
       await thread.close();
@@ -366,6 +386,7 @@ export async function composeControl({
       instances.close();
       await api.close();
       await sessions.written();
+      await events.close();
       await driver.close();
       await store.close();
     },
@@ -383,7 +404,7 @@ function countBy<T>(items: readonly T[], kindOf: (item: T) => string): Record<st
 }
 
 /** @throws SecretsKeyError naming the file of the key when it is missing or another one than the secrets were sealed with */
-function openStore(folders: DataFolders): Store {
+function openStore(folders: DataFolders, { eventsKept }: Pick<Config, 'eventsKept'>): Store {
   const file = folders.secretsKey;
   const isThere = existsSync(file);
   let box: SecretBox;
@@ -393,7 +414,7 @@ function openStore(folders: DataFolders): Store {
     throw new SecretsKeyError(file, { message: (error as Error).message, cause: error });
   }
   try {
-    return openSqliteStore(folders.database, box);
+    return openSqliteStore(folders.database, box, { eventsKept });
   } catch (error) {
     if (!(error instanceof SecretsKeyError)) throw error;
     // The one just made opens nothing, and would only pass for the right one.

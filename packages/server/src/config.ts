@@ -142,6 +142,15 @@ export interface Config {
   instanceDiskBytes: number;
   /** Kept of each instance's log. */
   logLimitBytes: number;
+  /** Logs of ended instances, kept of each runtime. */
+  keptLogs: number;
+  /** What logs may take up on the disk: those of one runtime, all. Those of ended instances go first, the oldest first. */
+  logsRuntimeBytes: number;
+  logsTotalBytes: number;
+  /** Events kept of each runtime, of each kind. */
+  eventsKept: number;
+  /** Older events go. */
+  eventsMaxAgeMs: number;
 
   /** For one package that lies in a bucket. */
   fetchTimeoutMs: number;
@@ -280,6 +289,15 @@ const settings: { [K in keyof Config]: Setting<Config[K]> } = {
   },
   instanceDiskBytes: { variable: 'RUNSTEAD_INSTANCE_DISK', parse: size, fallback: () => 2048 * MIB },
   logLimitBytes: { variable: 'RUNSTEAD_LOG_LIMIT', parse: size, fallback: () => 8 * MIB },
+  keptLogs: { variable: 'RUNSTEAD_LOGS_KEPT', parse: whole(0, 1000), fallback: () => 20 },
+  logsRuntimeBytes: { variable: 'RUNSTEAD_LOGS_RUNTIME', parse: size, fallback: () => 128 * MIB },
+  logsTotalBytes: { variable: 'RUNSTEAD_LOGS_TOTAL', parse: size, fallback: () => 1024 * MIB },
+  eventsKept: { variable: 'RUNSTEAD_EVENTS_KEPT', parse: whole(1, 100_000), fallback: () => 500 },
+  eventsMaxAgeMs: {
+    variable: 'RUNSTEAD_EVENTS_MAX_AGE',
+    parse: duration,
+    fallback: () => 90 * 24 * 60 * MINUTE,
+  },
 
   fetchTimeoutMs: { variable: 'RUNSTEAD_FETCH_TIMEOUT', parse: duration, fallback: () => 10 * MINUTE },
   s3Endpoint: { variable: 'RUNSTEAD_S3_ENDPOINT', parse: storeUrl, fallback: () => undefined },

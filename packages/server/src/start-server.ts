@@ -114,6 +114,8 @@ export async function startServer(config: Readonly<Config>): Promise<RunningServ
       sandbox: sandboxState,
       pid: { control: process.pid, gateway: gateway.pid() },
       async close({ graceMs = CLOSE_GRACE_MS } = {}) {
+        // The gateway waits for open calls; these would have it wait for as long as it can.
+        control.endStreams();
         await gateway.close(graceMs);
         certificate?.close();
         await control.close({ stopInstances: config.onExit === 'stop' });

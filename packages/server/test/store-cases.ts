@@ -874,6 +874,56 @@ export function storeCases(name: string, open: (path: string) => Store | Promise
       });
     });
 
+    describe('events of several kinds', () => {
+      const phases = async (
+        ...filter: Parameters<Store['listEvents']> extends [string, number, ...infer F] ? F : never
+      ) => (await store.listEvents('r1', 10_000, ...filter)).map(({ phase }) => phase);
+
+      it('are read by kind, and on from one of them', async () => {
+        await create('r1');
+        for (const phase of ['install', 'scale', 'exit', 'stop', 'ready'])
+          await store.addEvent({ ...event('r1', 1), phase });
+        expect(await phases({ kind: 'scale' })).toEqual(['stop', 'scale']);
+        expect(await phases({ kind: 'exit' })).toEqual(['exit']);
+        expect(await phases({ kind: 'deploy' })).toEqual(['ready', 'install']);
+        const ids = (await store.listEvents('r1', 10)).map(({ id }) => id);
+        expect(await phases({ beforeId: ids[1] })).toEqual(['exit', 'scale', 'install']);
+        expect(await phases({ afterId: ids[3] })).toEqual(['ready', 'stop', 'exit']);
+        // What came next, not what is newest.
+        const next = await store.listEvents('r1', 2, { afterId: ids[4] });
+        expect(next.map(({ phase }) => phase)).toEqual(['exit', 'scale']);
+      });
+
+      it('tell of an instance and its end', async () => {
+        await create('r1');
+        await store.addEvent({ ...event('r1', 1), phase: 'exit', instanceId: 'i', exitCode: 0 });
+        await store.addEvent({ ...event('r1', 1), phase: 'exit', instanceId: 'i', exitSignal: 'SIGKILL' });
+        const [killed, ended] = await store.listEvents('r1', 10);
+        expect(ended).toMatchObject({ instanceId: 'i', exitCode: 0 });
+        expect(ended).not.toHaveProperty('exitSignal');
+        expect(killed).toMatchObject({ instanceId: 'i', exitSignal: 'SIGKILL' });
+      });
+
+      it('do not push each other out, however many there are of one', async () => {
+        await create('r1');
+        await store.addEvent({ ...event('r1', 1), phase: 'install' });
+        for (let i = 0; i < EVENTS_KEPT + 3; i++) await store.addEvent({ ...event('r1', 1), phase: 'scale' });
+        expect(await phases({ kind: 'deploy' })).toEqual(['install']);
+        expect(await phases({ kind: 'scale' })).toHaveLength(EVENTS_KEPT);
+      });
+
+      it('are removed by age, of all runtimes', async () => {
+        await create('r1');
+        await create('r2');
+        await store.addEvent({ ...event('r1', 1), startedAt: at(1), phase: 'install' });
+        await store.addEvent({ ...event('r2', 1), startedAt: at(1) });
+        await store.addEvent({ ...event('r1', 1), startedAt: at(5), phase: 'exit' });
+        await store.removeEvents(at(5));
+        expect(await phases()).toEqual(['exit']);
+        expect(await store.listEvents('r2', 10)).toEqual([]);
+      });
+    });
+
     describe('artifactDigests', () => {
       it('names the packages of the newest configurations and of all versions, each once', async () => {
         const artifact = (letter: string) => ({ artifact: { digest: letter.repeat(64), crc64: '1' } });

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { API_VERSION, errorTable, type OperationName, operations, RunsteadError } from '@runstead/contract';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
 import { authenticate } from '../auth/authenticate.ts';
@@ -12,8 +13,11 @@ import type { ApiDeps } from './deps.ts';
 import { addDocs, DOCS_CHALLENGE, docsFields, docsPaths, isDocs } from './docs.ts';
 import { createEndpoint, deleteEndpoint, getEndpoint, listEndpoints, updateEndpoint } from './endpoints.ts';
 import { asRunsteadError, failure, success } from './envelope.ts';
-import { listAuditEvents, listEvents, listInstances, readHealth, readMetrics } from './extensions.ts';
+import { listEvents } from './events.ts';
+import { listAuditEvents, readHealth, readMetrics } from './extensions.ts';
+import { listInstances } from './instances.ts';
 import { createKey, listKeys, revokeKey } from './keys.ts';
+import { readLogs } from './logs.ts';
 import { shortened } from './parse.ts';
 import { createRuntime, deleteRuntime, getRuntime, listRuntimes, updateRuntime } from './runtimes.ts';
 import { deleteSecret, listSecrets, setSecret } from './secrets.ts';
@@ -75,6 +79,11 @@ export const extensions: Record<ExtensionName, Omit<Route, 'name' | 'readsBody'>
     method: 'GET',
     path: '/runstead/v1/runtimes/{agentRuntimeId}/events',
     handler: listEvents,
+  },
+  ReadLogs: {
+    method: 'GET',
+    path: '/runstead/v1/runtimes/{agentRuntimeId}/logs',
+    handler: readLogs,
   },
   ListInstances: { method: 'GET', path: '/runstead/v1/instances', handler: listInstances },
   ListSessions: { method: 'GET', path: '/runstead/v1/sessions', handler: listSessions },
@@ -193,6 +202,7 @@ async function answer(
     query: singleValues(request.query as Record<string, string | string[]>),
     body,
     json: async () => (await body()).value,
+    hangUp: () => goneSignal(reply),
     setHeader: (name, value) => void reply.header(name, value),
     warn: (text) => warnings.push(text),
   };
@@ -212,7 +222,14 @@ async function answer(
         .slice(0, WARNING_MAX),
     );
   }
-  return isText ? data : success(request.id, data);
+  return isText || data instanceof Readable ? data : success(request.id, data);
+}
+
+function goneSignal({ raw }: FastifyReply): AbortSignal {
+  const gone = new AbortController();
+  if (raw.closed || raw.destroyed) gone.abort();
+  raw.once('close', () => gone.abort());
+  return gone.signal;
 }
 
 /**

@@ -24,6 +24,8 @@ export interface Call {
   body(): Promise<JsonBody>;
   /** What the body says. */
   json(): Promise<unknown>;
+  /** Aborted when the caller is gone before it has all of its answer. */
+  hangUp(): AbortSignal;
   /** Adds a field to the answer. */
   setHeader(name: string, value: string): void;
   /** A remark for a person that changes nothing: an unknown field, a value that was cut. */

@@ -3,6 +3,7 @@ import type { DataFolders } from '../artifacts/folders.ts';
 import type { PackageIntake } from '../artifacts/intake.ts';
 import type { Authentication } from '../auth/authenticate.ts';
 import type { Identity } from '../domain/names.ts';
+import type { AgentLogs } from '../logs/agent-logs.ts';
 import type { Log } from '../observe/log.ts';
 import type { EndpointRecord, Store } from '../store/store.ts';
 import type { Walks } from './walks.ts';
@@ -42,6 +43,9 @@ export interface ApiDeps {
   progress(runtimeId: string): string | undefined;
   scalingStatus(endpoint: EndpointRecord): ScalingStatus;
   instances(): readonly RunningNow[];
+  /** Of those instances that it is known of. */
+  usageOf(instanceIds: readonly string[]): Promise<ReadonlyMap<string, UsedNow>>;
+  logs: AgentLogs;
   /** What is counted, as Prometheus reads it. */
   metrics(): Promise<string>;
   sessions: {
@@ -64,7 +68,24 @@ export interface RunningNow {
   revision: number;
   state: 'starting' | 'ready' | 'draining' | 'stopping';
   pid: number | undefined;
+  /** Such as `process`. */
+  driver: string;
+  /** Empty, and 0, while it has none. */
+  host: string;
   port: number;
   startedAt: string;
   inFlight: number;
+  sessions: number;
+  /** ISO 8601: since when it has no call; undefined while it has, or that is not known. */
+  idleSince?: string | undefined;
+  /** Why it counts as busy, in words. */
+  busyReason?: string | undefined;
+}
+
+/** What an instance uses, as far as that is known. */
+export interface UsedNow {
+  memoryBytes?: number;
+  memoryMeasure?: 'pss' | 'rss';
+  cpuMs?: number;
+  cpuShare?: number;
 }

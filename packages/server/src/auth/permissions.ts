@@ -5,6 +5,7 @@ import type { Principal } from './principal.ts';
 /** Operations beyond the contract, under `/runstead/v1`. */
 export type ExtensionName =
   | 'ListEvents'
+  | 'ReadLogs'
   | 'ListInstances'
   | 'ListSessions'
   | 'EndSession'
@@ -52,6 +53,7 @@ export const permissions: Readonly<Record<OperationName | ExtensionName, Permiss
   DeleteWorkspace: { ...write('admin'), global: true },
 
   ListEvents: read('deploy'),
+  ReadLogs: read('deploy'),
   ListInstances: read('deploy'),
   ListSessions: read('deploy'),
   EndSession: write('deploy'),

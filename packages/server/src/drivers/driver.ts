@@ -48,6 +48,15 @@ export interface Driver {
   /** The newest lines an instance has written, stdout and stderr in order, secrets masked; also after its end. */
   logTail(instanceId: string, options: { maxLines: number }): Promise<string[]>;
 
+  /**
+   * The logs kept of a runtime's instances, of those that have ended, too, in no order; as they are now. Absent: what
+   * instances wrote cannot be read again, but for its end.
+   */
+  logsOf?(runtimeId: string): KeptLog[];
+
+  /** What running instances use now, or did a second ago. Absent, or without an entry: that is not known. */
+  usageOf?(instanceIds: readonly string[]): Promise<ReadonlyMap<string, ResourceUse>>;
+
   /** Forgets what is kept of a runtime's ended instances (logs, folders). */
   forgetRuntime(runtimeId: string): Promise<void>;
 
@@ -108,6 +117,44 @@ export interface SocketLink {
 export type PortHolder =
   /** What is not known counts as the instance, without `links`. */
   { holder: 'instance'; links?: readonly SocketLink[] } | { holder: 'stranger' | 'nobody' };
+
+/** Of all processes of an instance together. */
+export interface ResourceUse {
+  memoryBytes?: number;
+  /** `pss`: what is shared counts in parts; `rss`: what is shared counts for each that shares it. */
+  memoryMeasure?: 'pss' | 'rss';
+  /** Processor time since the start. */
+  cpuMs?: number;
+  /** Of one processor, between this measurement and the one before. */
+  cpuShare?: number;
+}
+
+/**
+ * What one instance has written, as bytes. A position counts all bytes ever written, freed ones included: it means the
+ * same for ever.
+ */
+export interface KeptLog {
+  readonly instanceId: string;
+  /** Of the runtime; undefined: of a release that did not write it down. */
+  readonly revision: number | undefined;
+  /** When it was begun, ms since 1970: of all logs that this runtime ever had, later ones have more. */
+  readonly openedAt: number;
+  /** The first byte that is still there, and behind the last one that can be read. */
+  readonly start: number;
+  readonly end: number;
+  /** Of the last write, ms since 1970. */
+  readonly writtenMs: number;
+  /** Its instance is gone: nothing is added any more. */
+  readonly isOver: boolean;
+  /** What must not be shown of it, longest first. */
+  readonly secrets: readonly string[];
+  /** At most `limit` bytes from a position on; fewer at an end. What was freed is passed over: `from` says. */
+  read(position: number, limit: number): Promise<{ from: number; bytes: Buffer }>;
+  /** When the byte before `position` had certainly been written, ms since 1970. Never falls as positions rise. */
+  timeAt(position: number): number;
+  /** Before this position nothing was written at `timeMs` or later. */
+  positionAt(timeMs: number): number;
+}
 
 export interface InstanceExit {
   instanceId: string;

@@ -19,3 +19,8 @@ export function secretsIn(
     .filter((value) => value.length >= 4);
   return [...new Set(values)].sort((a, b) => b.length - a.length);
 }
+
+/** @param secrets longest first, so that none is hidden by a part of itself */
+export function mask(text: string, secrets: readonly string[]): string {
+  return secrets.reduce((masked, secret) => masked.replaceAll(secret, '***'), text);
+}

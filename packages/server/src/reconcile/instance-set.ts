@@ -40,6 +40,8 @@ export interface InstanceSetOptions {
   onGone: (instance: Instance) => void;
   /** An instance ended that nobody stopped. */
   onExit: (instance: Instance, exit: InstanceExit) => void;
+  /** One that was to take calls is stopped, or drains to be stopped. @param reason why, in words */
+  onLeaving?: (instance: Instance, reason: string) => void;
   /** A draining instance is about to be stopped, whatever is still open on it. @param reason a sentence for whoever is cut off */
   onCut?: (instance: Instance, reason: string) => void;
 }
@@ -151,6 +153,7 @@ export function createInstanceSet(options: InstanceSetOptions) {
     const instance = instances.get(id);
     if (!instance) return Promise.resolve();
     log.info({ instanceId: id, agentRuntimeId: instance.runtimeId, reason }, 'stopping instance');
+    if (instance.state === 'ready') options.onLeaving?.(instance, reason);
     instance.state = 'stopping';
     const start = starting.get(id);
     start?.own.abort(new Error(reason));
@@ -241,6 +244,7 @@ export function createInstanceSet(options: InstanceSetOptions) {
       }
       clearTimeout(before?.timer);
       log.info({ instanceId: id, agentRuntimeId: instance.runtimeId, reason }, 'draining instance');
+      if (instance.state === 'ready') options.onLeaving?.(instance, reason);
       if (instance.state === 'ready') instance.drains++;
       instance.state = 'draining';
       if (deadlineMs > 0) {

@@ -81,12 +81,16 @@ interface EventTable {
   id: Generated<number>;
   runtime_id: string;
   revision: number;
+  kind: string;
   phase: string;
   started_at: string;
   duration_ms: number;
   outcome: string;
   reason: string | null;
   output: string | null;
+  instance_id: string | null;
+  exit_code: number | null;
+  exit_signal: string | null;
 }
 
 export interface KeyTable {
@@ -221,5 +225,8 @@ export function toEvent(row: Selectable<EventTable>): EventRecord {
     outcome: row.outcome as EventRecord['outcome'],
     reason: row.reason ?? undefined,
     output: row.output === null ? undefined : (JSON.parse(row.output) as string[]),
+    ...(row.instance_id !== null && { instanceId: row.instance_id }),
+    ...(row.exit_code !== null && { exitCode: row.exit_code }),
+    ...(row.exit_signal !== null && { exitSignal: row.exit_signal }),
   };
 }

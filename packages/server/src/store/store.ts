@@ -1,5 +1,6 @@
 import type { CreateAgentRuntimeEndpointInput, ResourceStatus } from '@runstead/contract';
 import type { Key } from '../auth/keys.ts';
+import type { EventKind } from '../domain/event-kind.ts';
 import type { Artifact, RuntimeSpec } from '../domain/runtime.ts';
 
 /**
@@ -105,10 +106,15 @@ export interface Store {
   /** @returns false, and nothing has changed, when it holds a runtime, is the default one, or is not there */
   removeWorkspace(id: string): Promise<boolean>;
 
-  /** Adds to a runtime's history; only the newest `EVENTS_KEPT` stay. */
+  /**
+   * Adds to a runtime's history; of each kind only the newest stay, `EVENTS_KEPT` unless the store was opened otherwise,
+   * so that what happens often does not push out the rest.
+   */
   addEvent(event: NewEvent): Promise<void>;
-  /** Newest first. */
-  listEvents(runtimeId: string, limit: number): Promise<EventRecord[]>;
+  /** Newest first. With `afterId`, those that came next after it. */
+  listEvents(runtimeId: string, limit: number, filter?: EventFilter): Promise<EventRecord[]>;
+  /** Removes what began before an ISO time, of all runtimes. */
+  removeEvents(before: string): Promise<void>;
 
   /** The answer kept for a key, unless it is older than `since` (ISO time). */
   keptAnswer(scope: string, key: string, since: string): Promise<KeptAnswer | undefined>;
@@ -168,7 +174,7 @@ export interface Store {
 
 export const AUDIT_EVENTS_KEPT = 10_000;
 
-/** Events kept per runtime. */
+/** Events kept per runtime and kind. */
 export const EVENTS_KEPT = 500;
 
 /** Answers are kept this long for those who send a request again. */
@@ -348,7 +354,7 @@ export interface WorkspaceRecord {
 export interface NewEvent {
   runtimeId: string;
   revision: number;
-  /** `fetch`, `unpack`, `install`, `start`, `ready`, `scale`, `exit` … */
+  /** `fetch`, `unpack`, `install`, `start`, `ready`, `scale`, `stop`, `exit` … */
   phase: string;
   startedAt: string;
   durationMs: number;
@@ -356,6 +362,20 @@ export interface NewEvent {
   reason?: string | undefined;
   /** Last lines of what was run, fit to be shown. */
   output?: readonly string[] | undefined;
+  /** Which it is about. */
+  instanceId?: string | undefined;
+  /** How that ended. */
+  exitCode?: number | undefined;
+  /** Such as `SIGKILL`. */
+  exitSignal?: string | undefined;
+}
+
+export interface EventFilter {
+  kind?: EventKind | undefined;
+  /** Older than this one. */
+  beforeId?: number | undefined;
+  /** Newer than this one. */
+  afterId?: number | undefined;
 }
 
 export interface EventRecord extends NewEvent {

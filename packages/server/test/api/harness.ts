@@ -27,6 +27,8 @@ import { hashKey, KeyRing } from '../../src/auth/key-ring.ts';
 import type { Key } from '../../src/auth/keys.ts';
 import { Nonces } from '../../src/auth/nonces.ts';
 import type { RuntimeSpec } from '../../src/domain/runtime.ts';
+import type { Driver } from '../../src/drivers/driver.ts';
+import { createAgentLogs } from '../../src/logs/agent-logs.ts';
 import { METRICS_TYPE } from '../../src/observe/metrics-text.ts';
 import { openSqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
 import type { EndpointSpec, RuntimeRecord, Store } from '../../src/store/store.ts';
@@ -140,6 +142,8 @@ export async function openTestApi(
       limits: undefined,
     }),
     namedKeyWarning: () => undefined,
+    usageOf: async () => new Map(),
+    logs: createAgentLogs({ driver: {} as Driver, versionsOf: async () => new Map(), now: Date.now }),
     metrics: async () => 'runstead_gateway_up 1\n',
     sessions: { openCallsOf: () => 0, end: async () => {} },
     ...options.deps,

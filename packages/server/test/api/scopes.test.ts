@@ -194,6 +194,7 @@ function shapes(target: Target): Record<Name, Request> {
     UpdateWorkspace: of('UpdateWorkspace', { description: 'changed' }),
     DeleteWorkspace: of('DeleteWorkspace'),
     ListEvents: { method: 'GET', url: `/runstead/v1/runtimes/${runtimeId}/events` },
+    ReadLogs: { method: 'GET', url: `/runstead/v1/runtimes/${runtimeId}/logs` },
     ListInstances: { method: 'GET', url: `/runstead/v1/instances?agentRuntimeId=${runtimeId}` },
     ListSessions: { method: 'GET', url: `/runstead/v1/sessions?agentRuntimeId=${runtimeId}` },
     EndSession: { method: 'DELETE', url: `/runstead/v1/sessions/${sessionHash}` },

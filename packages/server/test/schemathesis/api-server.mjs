@@ -56,6 +56,7 @@ const api = createApi({
   progress: () => undefined,
   scalingStatus: () => ({ currentInstances: 0, minInstances: 0, targetInstances: 0 }),
   instances: () => [],
+  usageOf: async () => new Map(),
 });
 console.log(await api.listen({ host: '127.0.0.1', port: 0 }));
 process.on('SIGTERM', async () => {

@@ -15,14 +15,16 @@ import {
 import { basename } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import type { SecretBox } from '../../auth/secret-box.ts';
+import { mask } from '../../observe/secrets.ts';
 
 /**
  * The file an agent's output goes to. The agent holds it open for append and knows nothing of the server, so it is
  * bounded from outside: the blocks at its head are given back while its end keeps growing. Offsets stay what they were.
  *
  * Beside `x.log`: `x.log.start`, the offset of the first line still there; `x.log.secrets`, what to mask in it, for
- * a server started later, sealed (the log itself is as the agent wrote it); `x.log.1`, older lines, where blocks cannot
- * be given back.
+ * a server started later, sealed (the log itself is as the agent wrote it); `x.log.about`, whose it is;
+ * `x.log.times`, when what was written. Where blocks cannot be given back: `x.log.1`, older lines, and `x.log.base`,
+ * how many bytes had been written before those in `x.log`.
  */
 export interface InstanceLog {
   path: string;
@@ -33,7 +35,20 @@ const LINE_LIMIT = 500;
 /** How far back a tail is looked for: twenty lines of any reasonable length. */
 const TAIL_BYTES = [64 * 1024, 1024 * 1024];
 
-export const LOG_COMPANIONS = ['.start', '.secrets', '.secrets.new', '.1', '.1.new'];
+export const LOG_COMPANIONS = [
+  '.start',
+  '.start.new',
+  '.secrets',
+  '.secrets.new',
+  '.about',
+  '.about.new',
+  '.times',
+  '.times.new',
+  '.1',
+  '.1.new',
+  '.base',
+  '.base.new',
+];
 
 /** @returns a descriptor for the agent to append to */
 export function openLog(log: InstanceLog, box: SecretBox): number {
@@ -80,7 +95,7 @@ export function readTail(log: InstanceLog, maxLines: number): string[] {
 }
 
 function readEnd(log: InstanceLog, limit: number): { text: string; isCut: boolean } {
-  const start = readStart(log.path);
+  const start = readNumber(`${log.path}.start`);
   const current = readRange(log.path, start, limit);
   const older = current.isCut ? undefined : readRange(`${log.path}.1`, 0, limit - current.bytes.length);
   const bytes = older ? Buffer.concat([older.bytes, current.bytes]) : current.bytes;
@@ -126,11 +141,6 @@ function linesOf(text: string, secrets: string[], isCut: boolean): string[] {
   });
 }
 
-/** @param secrets longest first, so that none is hidden by a part of itself */
-export function mask(text: string, secrets: string[]): string {
-  return secrets.reduce((masked, secret) => masked.replaceAll(secret, '***'), text);
-}
-
 /**
  * Keeps the newest `limitBytes` of a log that has grown beyond twice that.
  * Safe while the agent writes: no byte it writes meanwhile is lost. The exception is a file system that cannot punch
@@ -138,20 +148,57 @@ export function mask(text: string, secrets: string[]): string {
  */
 export async function boundLog(path: string, limitBytes: number, freeHead = punchHole): Promise<void> {
   const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
-  if (size - readStart(path) <= 2 * limitBytes) return;
+  if (size - readNumber(`${path}.start`) <= 2 * limitBytes) return;
   // First the new start, then the hole: a reader never sees the zeros.
   const start = lineStart(path, size - limitBytes, size);
-  writeStart(path, start);
+  writeNumber(`${path}.start`, start);
   if (await freeHead(path, start)) return;
-  writeStart(path, 0);
+  writeNumber(`${path}.start`, 0);
   copyFileSync(path, `${path}.1.new`);
+  const before = statSync(path).size + readNumber(`${path}.base`);
   truncateSync(path, 0);
   renameSync(`${path}.1.new`, `${path}.1`);
+  writeNumber(`${path}.base`, before);
 }
 
-function writeStart(path: string, start: number): void {
-  writeFileSync(`${path}.start.new`, String(start), { mode: 0o600 });
-  renameSync(`${path}.start.new`, `${path}.start`);
+/** What of a log is there, by positions that mean the same for ever: how many bytes had been written before. */
+export interface LogExtent {
+  start: number;
+  end: number;
+  /** Of the last write, ms since 1970; 0 for a log without a file. */
+  writtenMs: number;
+}
+
+export function logExtent(path: string): LogExtent {
+  const base = readNumber(`${path}.base`);
+  const older = base === 0 ? 0 : (statSync(`${path}.1`, { throwIfNoEntry: false })?.size ?? 0);
+  const current = statSync(path, { throwIfNoEntry: false });
+  const end = base + (current?.size ?? 0);
+  const start = base > 0 ? base - older : readNumber(`${path}.start`);
+  return { start: Math.min(start, end), end, writtenMs: current?.mtimeMs ?? 0 };
+}
+
+/** At most `limit` bytes from a position on; fewer at an end. What was freed is passed over: `from` says. */
+export function readLogBytes(path: string, position: number, limit: number): { from: number; bytes: Buffer } {
+  // All in one go: nothing is freed in between.
+  const { start, end } = logExtent(path);
+  const base = readNumber(`${path}.base`);
+  const from = Math.min(Math.max(position, start), end);
+  const [file, offset, there] =
+    from < base ? [`${path}.1`, from - start, base - from] : [path, from - base, end - from];
+  const bytes = Buffer.alloc(Math.min(limit, there));
+  if (bytes.length === 0) return { from, bytes };
+  const opened = openSync(file, 'r');
+  try {
+    return { from, bytes: bytes.subarray(0, readSync(opened, bytes, 0, bytes.length, offset)) };
+  } finally {
+    closeSync(opened);
+  }
+}
+
+function writeNumber(path: string, value: number): void {
+  writeFileSync(`${path}.new`, String(value), { mode: 0o600 });
+  renameSync(`${path}.new`, path);
 }
 
 /** The first line that begins at or after an offset; the offset itself when the line is endless. */
@@ -167,9 +214,9 @@ function lineStart(path: string, offset: number, size: number): number {
   }
 }
 
-function readStart(path: string): number {
+function readNumber(path: string): number {
   try {
-    return Number(readFileSync(`${path}.start`, 'latin1')) || 0;
+    return Number(readFileSync(path, 'latin1')) || 0;
   } catch {
     return 0;
   }

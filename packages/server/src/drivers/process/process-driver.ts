@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -28,7 +28,7 @@ import {
   readRecord,
   writeRecord,
 } from './identity.ts';
-import { boundLog, findLog, type InstanceLog, readTail } from './instance-log.ts';
+import { boundLog, findLog, type InstanceLog, logExtent, readTail } from './instance-log.ts';
 import { defaultInterpreter, findInterpreters } from './interpreters.ts';
 import { type KeptSpec, launch, makeFolder } from './launch.ts';
 import {
@@ -44,7 +44,9 @@ import {
 import { type Limits, NICENESS, processorsFor, shareOf } from './limits/limits.ts';
 import { outOfMemory } from './limits/usage.ts';
 import { type Held, watchLimits } from './limits/watch-limits.ts';
+import { LogBounds } from './log-bounds.ts';
 import { LogShelf, pathSegment } from './log-shelf.ts';
+import { LogTimes } from './log-times.ts';
 import { holderOf, listenersOf } from './port-owner.ts';
 import { DEFAULT_PORT_RANGE, PortPool, type PortRange } from './port-pool.ts';
 import {
@@ -63,6 +65,7 @@ import type { Sandbox } from './sandbox/sandbox.ts';
 import { confinedView, plainView, type View } from './sandbox/view.ts';
 import { isLoopback } from './sockets.ts';
 import { endedEarly, notReadyInTime } from './start-failure.ts';
+import { UsageMeter } from './usage.ts';
 
 export interface ProcessDriverOptions {
   dataDir: string;
@@ -71,6 +74,9 @@ export interface ProcessDriverOptions {
   box: () => SecretBox;
   /** Kept of each instance's log; it may grow to twice that and what is written between two looks. */
   logLimitBytes: number;
+  /** What logs may take up on the disk: those of one runtime, and all. Default: no limit but that of each. */
+  logsRuntimeBytes?: number;
+  logsTotalBytes?: number;
   accountId: string;
   region: string;
   /** Where the instances' own ports come from. */
@@ -89,7 +95,7 @@ export interface ProcessDriverOptions {
   limits?: Limits;
   /** Logs kept of a runtime's ended instances. */
   keptLogs?: number;
-  /** Between two looks at the logs' sizes. */
+  /** Between two looks at the logs: how large they are, and when they were written. Default: 250 ms. */
   logCheckMs?: number;
   /** For tests: hears of each step of a start, so that the server can be killed there. */
   onStep?: (step: 'prepared' | 'spawned' | 'ready', pid?: number) => void;
@@ -98,10 +104,12 @@ export interface ProcessDriverOptions {
 /** What an agent that is not wanted before it was ready gets to end by itself. */
 const START_GRACE_MS = 1000;
 const ADOPTED_CHECK_MS = 250;
-/** A log that is so many times its limit is looked at again soon. */
-const FLOOD_FACTOR = 4;
-const FLOOD_CHECK_MS = 50;
 const LAST_LINES = 20;
+const LOG_CHECK_MS = 250;
+/** A log that grows by its limit between two looks is looked at again after this. */
+const FLOOD_CHECK_MS = 50;
+/** What logs take up in all is looked at less often: each is bounded, and so grows slowly or not at all. */
+const BOUND_EVERY_LOOKS = 120;
 
 interface Instance {
   instanceId: string;
@@ -109,6 +117,7 @@ interface Instance {
   revision: number;
   folder: string;
   log: InstanceLog;
+  logTimes: LogTimes;
   health: HealthCheckConfiguration;
   agentPort: number;
   port: number | undefined;
@@ -158,25 +167,42 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
   const ports = new PortPool(options.portRange ?? DEFAULT_PORT_RANGE, options.portRestMs ?? 60_000);
   const instances = new Map<string, Instance>();
   const shelf = new LogShelf(logsDir, options.box);
+  const bounds = new LogBounds(
+    shelf,
+    {
+      runtimeBytes: options.logsRuntimeBytes ?? Number.POSITIVE_INFINITY,
+      totalBytes: options.logsTotalBytes ?? Number.POSITIVE_INFINITY,
+    },
+    (id) => instances.has(id),
+  );
+  const usage = new UsageMeter(async (instanceIds) => {
+    const table = await listProcesses();
+    const found = instanceIds.flatMap((id) => instances.get(id) ?? []);
+    return new Map(found.map((it) => [it.instanceId, membersOf(table, { ...it, dataMark })]));
+  });
   let isClosed = false;
 
   // Asked before the first start needs the answer.
   void defaultInterpreter('python');
 
-  const logCheckMs = options.logCheckMs ?? 250;
-  let logTimer: NodeJS.Timeout;
-  const lookAtLogs = async () => {
-    const flooded = await Promise.all([...instances.values()].map(keepLogSmall));
-    if (isClosed) return;
-    // One that is written to without end fills a disk between two looks.
-    const isSoon = flooded.includes(true);
-    logTimer = setTimeout(
-      () => void lookAtLogs(),
-      isSoon ? Math.min(FLOOD_CHECK_MS, logCheckMs) : logCheckMs,
+  let looks = 0;
+  const lookAtLogs = async (): Promise<void> => {
+    const before = new Map([...instances].map(([id, { logTimes }]) => [id, logTimes.end]));
+    await Promise.all([...instances.values()].map(keepLogSmall));
+    if (++looks % BOUND_EVERY_LOOKS === 0)
+      for (const runtimeId of new Set([...instances.values()].map((it) => it.runtimeId)))
+        boundLogs(runtimeId);
+    // One that writes very much is looked at more often, so that it does not fill the disk in between.
+    const isFlooded = [...instances].some(
+      ([id, { logTimes }]) => logTimes.end - (before.get(id) ?? 0) > options.logLimitBytes,
     );
-    logTimer.unref();
+    if (!isClosed) lookLater(isFlooded ? FLOOD_CHECK_MS : (options.logCheckMs ?? LOG_CHECK_MS));
   };
-  void lookAtLogs();
+  const lookLater = (afterMs: number): void => {
+    logTimer = setTimeout(() => void lookAtLogs(), afterMs).unref();
+  };
+  let logTimer: NodeJS.Timeout;
+  lookLater(options.logCheckMs ?? LOG_CHECK_MS);
   const watch = limits && watchLimits(limits, { current: held, end: endFor, log });
 
   return {
@@ -213,6 +239,17 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       return instanceLog ? readTail(instanceLog, maxLines) : [];
     },
 
+    logsOf(runtimeId) {
+      return shelf.logsOf(runtimeId, (instanceId) => {
+        const instance = instances.get(instanceId);
+        if (!instance) return undefined;
+        noteTime(instance);
+        return { log: instance.log, times: instance.logTimes };
+      });
+    },
+
+    usageOf: (instanceIds) => usage.of(instanceIds),
+
     async forgetRuntime(runtimeId) {
       await shelf.clear(runtimeId, 0, (id) => instances.has(id));
     },
@@ -228,6 +265,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       for (const it of all) it.detach();
       instances.clear();
       if (limits) leavePlaces(limits.places);
+      await bounds.close();
     },
   };
 
@@ -248,12 +286,14 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
 
   function newInstance(spec: InstanceSpec, { onExit }: StartOptions): Instance {
     const secrets = secretsIn(spec.environment, spec.secretVariables);
+    const logPath = shelf.path(spec.runtimeId, spec.instanceId);
     return {
       instanceId: spec.instanceId,
       runtimeId: spec.runtimeId,
       revision: spec.revision,
       folder: join(instancesDir, pathSegment(spec.instanceId)),
-      log: { path: shelf.path(spec.runtimeId, spec.instanceId), secrets },
+      log: { path: logPath, secrets },
+      logTimes: new LogTimes(logPath),
       health: spec.healthCheck,
       agentPort: spec.port,
       port: undefined,
@@ -319,6 +359,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       makeFolder(folder, keptOf(instance));
       const boundary = view.boundary();
       mkdirSync(join(logsDir, spec.runtimeId), { recursive: true, mode: 0o700 });
+      shelf.begin(spec);
       options.onStep?.('prepared');
       const spawnedAt = performance.now();
       const { instanceId, runtimeId, revision, startedAt, port } = instance;
@@ -527,7 +568,9 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       if (instance.port !== undefined) ports.release(instance.port);
       if (instances.get(instanceId) === instance) instances.delete(instanceId);
       instance.detach();
+      usage.forget(instanceId);
       await shelf.clear(instance.runtimeId, options.keptLogs ?? 20, (id) => instances.has(id));
+      boundLogs(instance.runtimeId);
     })();
     return instance.clearing;
   }
@@ -596,6 +639,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       await rm(folder, { recursive: true, force: true, maxRetries: 3 });
     }
     if (limits) await sweepGroups(limits.places, (instanceId) => instances.has(instanceId));
+    bounds.begin().catch((error: unknown) => log.warn({ err: error }, 'logs could not be looked through'));
     // One of them may have ended meanwhile, with nobody to hear of it yet.
     return adopted.filter((it) => {
       const instance = instances.get(it.instanceId);
@@ -614,6 +658,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       revision,
       folder,
       log: findLog(shelf.path(runtimeId, instanceId), options.box()),
+      logTimes: new LogTimes(shelf.path(runtimeId, instanceId)),
       health: kept.health,
       agentPort: kept.agentPort,
       port,
@@ -702,15 +747,37 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     }
   }
 
-  /** @returns whether it had grown far beyond what is kept */
-  async function keepLogSmall({ log: { path }, instanceId }: Instance): Promise<boolean> {
+  /** Looks when the newest lines were written. */
+  function noteTime({ instanceId, log: { path }, logTimes }: Instance): void {
     try {
-      const blocks = statSync(path, { throwIfNoEntry: false })?.blocks ?? 0;
-      await boundLog(path, options.logLimitBytes);
-      return blocks * 512 > FLOOD_FACTOR * options.logLimitBytes;
+      const { end, writtenMs } = logExtent(path);
+      logTimes.note(end, writtenMs);
     } catch (error) {
-      log.warn({ err: error, instanceId }, 'a log could not be shortened');
-      return false;
+      log.warn({ err: error, instanceId }, 'when lines were written could not be noted');
+    }
+  }
+
+  /** In all, not each. What fails is tried again with the next. */
+  function boundLogs(runtimeId: string): void {
+    bounds
+      .settle(runtimeId)
+      .catch((error: unknown) =>
+        log.warn({ err: error, agentRuntimeId: runtimeId }, 'logs could not be removed'),
+      );
+  }
+
+  async function keepLogSmall(instance: Instance): Promise<void> {
+    // First: what gives blocks back counts as a change of the file.
+    noteTime(instance);
+    try {
+      const all = [...instances.values()];
+      const ofRuntime = all.filter(({ runtimeId }) => runtimeId === instance.runtimeId).length;
+      await boundLog(
+        instance.log.path,
+        bounds.limitOfOne(options.logLimitBytes, { ofRuntime, inAll: all.length }),
+      );
+    } catch (error) {
+      log.warn({ err: error, instanceId: instance.instanceId }, 'a log could not be shortened');
     }
   }
 }

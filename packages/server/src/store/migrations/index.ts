@@ -5,6 +5,7 @@ import { keptAnswers } from './0004-kept-answers.ts';
 import { keys } from './0005-keys.ts';
 import { sessions } from './0006-sessions.ts';
 import { secrets } from './0007-secrets.ts';
+import { eventDetails } from './0008-event-details.ts';
 
 /**
  * Forward only, in order; the database's version is how many have run. A published migration is never edited: what it
@@ -18,4 +19,5 @@ export const migrations: readonly (readonly string[])[] = [
   keys,
   sessions,
   secrets,
+  eventDetails,
 ];

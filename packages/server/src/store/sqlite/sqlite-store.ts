@@ -12,7 +12,7 @@ import type { SecretBox } from '../../auth/secret-box.ts';
 import { namedVersions, wasRemoved } from '../../domain/retention.ts';
 import { isLeaving, isUnsettled } from '../../domain/status.ts';
 import * as rows from '../rows.ts';
-import { type Tables, toEndpoint, toEvent, toText, toWorkspace } from '../rows.ts';
+import { type Tables, toEndpoint, toText, toWorkspace } from '../rows.ts';
 import { toSpecText } from '../sealed-spec.ts';
 import {
   type AnswerToKeep,
@@ -20,7 +20,6 @@ import {
   type EndpointSpec,
   EVENTS_KEPT,
   NameTaken,
-  type NewEvent,
   NoSuchWorkspace,
   type PageRequest,
   type PageResult,
@@ -32,6 +31,7 @@ import {
   type WorkspaceRecord,
 } from '../store.ts';
 import { accessQueries } from './access-queries.ts';
+import { eventQueries, insertEvent } from './event-queries.ts';
 import { findKeptAnswer, keepAnswer } from './kept-answers.ts';
 import { migrate } from './migrate.ts';
 import { type OpenDatabase, openDatabase } from './open-database.ts';
@@ -45,7 +45,11 @@ import { sessionQueries, toSession } from './session-queries.ts';
  * @throws SecretsKeyError when they were sealed with another key
  * @throws MigrationError when the file was written by a newer release
  */
-export function openSqliteStore(path: string, box: SecretBox): Store {
+export function openSqliteStore(
+  path: string,
+  box: SecretBox,
+  { eventsKept = EVENTS_KEPT }: { eventsKept?: number } = {},
+): Store {
   const database = openDatabase(path);
   try {
     checkSecretsKey(database, box, path);
@@ -56,10 +60,10 @@ export function openSqliteStore(path: string, box: SecretBox): Store {
     database.close();
     throw error;
   }
-  return createSqliteStore(database, box);
+  return createSqliteStore(database, box, eventsKept);
 }
 
-function createSqliteStore(database: OpenDatabase, box: SecretBox): Store {
+function createSqliteStore(database: OpenDatabase, box: SecretBox, eventsKept: number): Store {
   // Closed by the store: Kysely closes only a database that a query has gone through.
   const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database: { ...database, close() {} } }) });
   const toRuntime = (row: Parameters<typeof rows.toRuntime>[0]) => rows.toRuntime(row, box);
@@ -102,6 +106,7 @@ function createSqliteStore(database: OpenDatabase, box: SecretBox): Store {
     ...accessQueries(db, box),
     ...sessionQueries(db),
     ...secretQueries(db, box),
+    ...eventQueries(db, eventsKept),
 
     async listSessions(filter, page) {
       const { items, total } = await newestFirst(db, 'sessions', (where) => ofSessions(where, filter), page);
@@ -307,7 +312,7 @@ function createSqliteStore(database: OpenDatabase, box: SecretBox): Store {
           .returning('version')
           .execute();
         const removed = rows.map(({ version }) => version).sort((a, b) => a - b);
-        if (removed.length > 0) await insertEvent(tx, eventOf(removed));
+        if (removed.length > 0) await insertEvent(tx, eventOf(removed), eventsKept);
         return removed;
       });
     },
@@ -504,21 +509,6 @@ function createSqliteStore(database: OpenDatabase, box: SecretBox): Store {
       return numDeletedRows === 1n;
     },
 
-    async addEvent(event) {
-      await db.transaction().execute((tx) => insertEvent(tx, event));
-    },
-
-    async listEvents(runtimeId, limit) {
-      const rows = await db
-        .selectFrom('events')
-        .selectAll()
-        .where('runtime_id', '=', runtimeId)
-        .orderBy('id', 'desc')
-        .limit(limit)
-        .execute();
-      return rows.map(toEvent);
-    },
-
     keptAnswer: (scope, key, since) => findKeptAnswer(db, box, scope, key, since),
 
     async artifactDigests() {
@@ -544,38 +534,6 @@ function createSqliteStore(database: OpenDatabase, box: SecretBox): Store {
       return closing;
     },
   };
-}
-
-async function insertEvent(
-  tx: Kysely<Tables>,
-  { runtimeId, revision, phase, startedAt, durationMs, outcome, reason, output }: NewEvent,
-): Promise<void> {
-  // A runtime may be gone by the time something of it is reported.
-  const known = await tx.selectFrom('runtimes').select('id').where('id', '=', runtimeId).executeTakeFirst();
-  if (!known) return;
-  await tx
-    .insertInto('events')
-    .values({
-      runtime_id: runtimeId,
-      revision,
-      phase,
-      started_at: startedAt,
-      duration_ms: Math.round(durationMs),
-      outcome,
-      reason: reason === undefined ? null : toText(reason),
-      output: output === undefined ? null : JSON.stringify(output.map(toText)),
-    })
-    .execute();
-  const oldestKept = await tx
-    .selectFrom('events')
-    .select('id')
-    .where('runtime_id', '=', runtimeId)
-    .orderBy('id', 'desc')
-    .offset(EVENTS_KEPT - 1)
-    .limit(1)
-    .executeTakeFirst();
-  if (!oldestKept) return;
-  await tx.deleteFrom('events').where('runtime_id', '=', runtimeId).where('id', '<', oldestKept.id).execute();
 }
 
 /** @throws VersionRemoved when the endpoint would name a version that was removed */
