@@ -26,8 +26,9 @@ import { HeardCounts } from './observe/gateway-counts.ts';
 import type { Log } from './observe/log.ts';
 import { metricsText } from './observe/metrics-text.ts';
 import { createExaminer } from './reconcile/examine.ts';
-import { createInstanceSet, type Instance } from './reconcile/instance-set.ts';
+import { createInstanceSet } from './reconcile/instance-set.ts';
 import { createLoop } from './reconcile/loop.ts';
+import { createMinimums } from './reconcile/minimums.ts';
 import { createReconcileEndpoints, describeScaling } from './reconcile/reconcile-endpoints.ts';
 import {
   createReconcileRuntime,
@@ -103,13 +104,11 @@ export async function composeControl({
       scaler.look(runtimeId);
       endpointLoop.enqueue(runtimeId);
     },
-    onGone: () => sessions.instanceGone(),
-    onExit: (instance, { code, signal, lastLines }) => {
-      const exited = code === undefined ? 'ended' : `exited with code ${code}`;
-      const how = signal === undefined ? exited : `killed by ${signal}`;
-      log.warn({ instanceId: instance.id, agentRuntimeId: instance.runtimeId }, `instance ${how}`);
-      void recordExit(instance, [how, ...lastLines].join(' | '));
+    onGone: (instance) => {
+      sessions.instanceGone();
+      scaler.instanceGone(instance);
     },
+    onExit: (instance, exit) => void scaler.instanceEnded(instance, exit),
     onCut: ({ id }, reason) => routes.cut(id, reason),
   });
   const sessions = createSessionKeeper({
@@ -153,7 +152,18 @@ export async function composeControl({
     },
     trackProgram: given.trackProgram ?? trackNothing,
   });
-  const scaler = createScaler({ ...config, store, driver, instances, start, publish, now, log });
+  const minimums = createMinimums(Date.now);
+  const scaler = createScaler({
+    ...config,
+    store,
+    driver,
+    instances,
+    minimums,
+    start,
+    publish,
+    now,
+    log,
+  });
   const reconcileRuntime = createReconcileRuntime({
     ...config,
     store,
@@ -178,22 +188,9 @@ export async function composeControl({
     log.error({ err: error, agentRuntimeId: runtimeId }, 'reconciling failed; it will be tried again');
   const runtimeLoop = createLoop({ work: reconcileRuntime, onError });
   const endpointLoop = createLoop({
-    work: createReconcileEndpoints({ ...config, store, instances, routes, scaler }),
+    work: createReconcileEndpoints({ ...config, store, instances, minimums, routes, scaler }),
     onError,
   });
-
-  const recordExit = (instance: Instance, reason: string) =>
-    store
-      .addEvent({
-        runtimeId: instance.runtimeId,
-        revision: instance.revision,
-        phase: 'exit',
-        startedAt: new Date().toISOString(),
-        durationMs: 0,
-        outcome: 'failed',
-        reason,
-      })
-      .catch((error: unknown) => log.error({ err: error }, 'the end of an instance could not be recorded'));
 
   const api = createApi({
     store,
@@ -222,7 +219,7 @@ export async function composeControl({
     },
     routesSettled: (runtimeId) => routes.settled(runtimeId),
     progress: (runtimeId) => describeProgress(progress, runtimeId),
-    scalingStatus: (endpoint) => describeScaling(endpoint, instances),
+    scalingStatus: (of) => describeScaling(of, { instances, scaler, minimums }),
     instances: () => instances.all(),
     metrics: async () =>
       metricsText({
@@ -255,9 +252,10 @@ export async function composeControl({
         return instances.drain(message.instanceId, {
           deadlineMs: config.drainTimeoutMs,
           reason: 'its session has ended',
+          mayFinish: true,
         });
       case 'drained':
-        return instances.drained(message.instanceId, message.drain);
+        return scaler.drained(message.instanceId, message.drain);
       case 'unreachable':
         return void examine(message);
       case 'counts':
@@ -289,11 +287,16 @@ export async function composeControl({
   async function takeOver(running: RunningInstance[]): Promise<void> {
     const each = running.map(async (instance) => {
       const versions = await store.versions(instance.runtimeId);
-      const wanted = versions.some(({ revision }) => revision === instance.revision);
+      const wanted = versions.find(({ revision }) => revision === instance.revision);
       // Not asked whether it is well, as it may be busy; the gateway will tell if it cannot be reached.
       if (wanted && (await driver.identify(instance.instanceId)).holder !== 'stranger')
-        instances.adopt(instance);
-      else await driver.stop(instance.instanceId, { graceMs: config.stopGraceMs });
+        instances.adopt(instance, wanted.spec.memory);
+      else {
+        const { instanceId, runtimeId: agentRuntimeId } = instance;
+        const reason = wanted ? 'another process listens on its port' : 'no version stands for it any more';
+        log.info({ instanceId, agentRuntimeId, reason }, 'stopping an instance of an earlier server');
+        await driver.stop(instanceId, { graceMs: config.stopGraceMs });
+      }
     });
     await Promise.all(each);
   }

@@ -4,7 +4,7 @@ import type { PackageIntake } from '../artifacts/intake.ts';
 import type { Authentication } from '../auth/authenticate.ts';
 import type { Identity } from '../domain/names.ts';
 import type { Log } from '../observe/log.ts';
-import type { EndpointRecord, Store } from '../store/store.ts';
+import type { EndpointRecord, RuntimeRecord, Store, VersionRecord } from '../store/store.ts';
 import type { Walks } from './walks.ts';
 
 /** What the control plane's API is given; `compose.ts` fills it in. */
@@ -34,7 +34,12 @@ export interface ApiDeps {
   routesSettled(runtimeId?: string): Promise<void>;
   /** What the attempt under way is doing, for a person. */
   progress(runtimeId: string): string | undefined;
-  scalingStatus(endpoint: EndpointRecord): ScalingStatus;
+  scalingStatus(of: {
+    endpoint: EndpointRecord;
+    runtime: RuntimeRecord;
+    /** All of the runtime. */
+    versions: readonly VersionRecord[];
+  }): ScalingStatus;
   instances(): readonly RunningNow[];
   /** What is counted, as Prometheus reads it. */
   metrics(): Promise<string>;
@@ -56,4 +61,7 @@ export interface RunningNow {
   port: number;
   startedAt: string;
   inFlight: number;
+  /** Why it runs on without a call, or is to be replaced, in words. */
+  keptBecause: string | undefined;
+  sick: string | undefined;
 }

@@ -35,6 +35,10 @@ export interface InstanceInfo {
   port: number;
   startedAt: string;
   inFlight: number;
+  /** Why it runs on although it has no call. */
+  keptBecause: string | undefined;
+  /** Why it is to be replaced. */
+  sick: string | undefined;
 }
 
 /** What runs now; `agentRuntimeId` narrows it to one runtime. */
@@ -59,6 +63,8 @@ export async function listInstances(call: Call): Promise<{ items: InstanceInfo[]
         port: rest.port,
         startedAt: rest.startedAt,
         inFlight: rest.inFlight,
+        keptBecause: rest.keptBecause,
+        sick: rest.sick,
       };
     },
   );

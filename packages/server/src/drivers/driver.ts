@@ -40,6 +40,12 @@ export interface Driver {
   /** Asks a running instance whether it is well, by its health check. Never throws: a failure is `ok: false`. */
   probe(instanceId: string): Promise<ProbeResult>;
 
+  /**
+   * What running instances take of the machine's memory, in bytes, with everything they started (proportional set size).
+   * Those of which it cannot be told are left out. Absent: it can be told of none.
+   */
+  memoryOf?(instanceIds: readonly string[]): Promise<Map<string, number>>;
+
   /** The newest lines an instance has written, stdout and stderr in order, secrets masked; also after its end. */
   logTail(instanceId: string, options: { maxLines: number }): Promise<string[]>;
 
@@ -108,6 +114,8 @@ export interface ProbeResult {
   ok: boolean;
   /** What was seen, for a person: `HTTP 503`, `connection refused`. */
   detail: string;
+  /** It is well, and at work without a call: `{"status":"HealthyBusy"}`. */
+  busy?: true;
 }
 
 export type StartPhase = 'start' | 'probe';

@@ -30,6 +30,7 @@ import { boundLog, findLog, type InstanceLog, readTail } from './instance-log.ts
 import { defaultInterpreter } from './interpreters.ts';
 import { type KeptSpec, launch, makeFolder } from './launch.ts';
 import { LogShelf, pathSegment } from './log-shelf.ts';
+import { memoryOfProcesses } from './memory.ts';
 import { holderOf, listenersOf } from './port-owner.ts';
 import { DEFAULT_PORT_RANGE, PortPool, type PortRange } from './port-pool.ts';
 import {
@@ -42,7 +43,15 @@ import {
   type ProcessInfo,
   signalGroup,
 } from './processes.ts';
-import { type Attempt, checkHealth, HOSTS, type Host, type Seen, waitUntilHealthy } from './readiness.ts';
+import {
+  type Attempt,
+  checkHealth,
+  HOSTS,
+  type Host,
+  type Seen,
+  saysBusy,
+  waitUntilHealthy,
+} from './readiness.ts';
 import { isLoopback } from './sockets.ts';
 import { endedEarly, notReadyInTime } from './start-failure.ts';
 
@@ -160,6 +169,19 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     list: () => [...instances.values()].filter(isUp).map((it) => it.running!),
 
     probe,
+
+    async memoryOf(instanceIds) {
+      const table = await listProcesses();
+      const found = new Map<string, number>();
+      for (const instanceId of instanceIds) {
+        const instance = instances.get(instanceId);
+        if (!instance || !isUp(instance)) continue;
+        const pids = membersOf(table, { ...instance, dataMark }).map(({ pid }) => pid);
+        const bytes = await memoryOfProcesses(pids);
+        if (bytes !== undefined) found.set(instanceId, bytes);
+      }
+      return found;
+    },
 
     async logTail(instanceId, { maxLines }) {
       const instanceLog = instances.get(instanceId)?.log ?? shelf.find(instanceId);
@@ -550,11 +572,13 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     if (!instance || !isUp(instance)) return { ok: false, detail: 'not running' };
     try {
       const { running, health } = instance;
-      const attempt = await checkHealth([hostIn(running!.host)], running!.port, health);
+      const hosts = [hostIn(running!.host)];
+      const attempt = await checkHealth(hosts, running!.port, health, undefined, undefined, 'body');
       if (attempt.ok && (await whoListens(instance, attempt.host)).holder === 'stranger') {
         return { ok: false, detail: `port ${running!.port} is held by another process` };
       }
-      return { ok: attempt.ok, detail: attempt.detail };
+      const isBusy = attempt.ok && saysBusy(attempt.body);
+      return { ok: attempt.ok, detail: attempt.detail, ...(isBusy && { busy: true as const }) };
     } catch (error) {
       return { ok: false, detail: (error as Error).message };
     }
