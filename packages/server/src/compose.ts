@@ -33,6 +33,7 @@ import { createExaminer } from './reconcile/examine.ts';
 import { createInstanceEvents } from './reconcile/instance-events.ts';
 import { createInstanceSet, type Instance } from './reconcile/instance-set.ts';
 import { createLoop } from './reconcile/loop.ts';
+import { createMinimums } from './reconcile/minimums.ts';
 import { createReconcileEndpoints, describeScaling } from './reconcile/reconcile-endpoints.ts';
 import {
   createReconcileRuntime,
@@ -126,23 +127,12 @@ export async function composeControl({
       scaler.look(runtimeId);
       endpointLoop.enqueue(runtimeId);
     },
-    onGone: ({ id }) => {
-      prepared.unused(id);
+    onGone: (instance) => {
+      prepared.unused(instance.id);
       sessions.instanceGone();
+      scaler.instanceGone(instance);
     },
-    onExit: (instance, { code, signal, reason, lastLines }) => {
-      const exited = code === undefined ? 'ended' : `exited with code ${code}`;
-      const how = reason ?? (signal === undefined ? exited : `killed by ${signal}`);
-      log.warn({ instanceId: instance.id, agentRuntimeId: instance.runtimeId }, `instance ${how}`);
-      events.add(instance, {
-        phase: 'exit',
-        outcome: 'failed',
-        reason: [how, ...lastLines].join(' | '),
-        exitCode: code,
-        exitSignal: signal,
-        output: lastLines,
-      });
-    },
+    onExit: (instance, exit) => void scaler.instanceEnded(instance, exit),
     onLeaving: (instance, reason) => events.add(instance, { phase: 'stop', outcome: 'ok', reason }),
     onCut: ({ id }, reason) => routes.cut(id, reason),
   });
@@ -196,7 +186,18 @@ export async function composeControl({
     },
     trackProgram: given.trackProgram ?? trackNothing,
   });
-  const scaler = createScaler({ ...config, store, driver, instances, start, publish, now, log });
+  const minimums = createMinimums(Date.now);
+  const scaler = createScaler({
+    ...config,
+    store,
+    driver,
+    instances,
+    minimums,
+    start,
+    publish,
+    now,
+    log,
+  });
   const reconcileRuntime = createReconcileRuntime({
     ...config,
     store,
@@ -222,7 +223,14 @@ export async function composeControl({
   const onError = (runtimeId: string, error: unknown) =>
     log.error({ err: error, agentRuntimeId: runtimeId }, 'reconciling failed; it will be tried again');
   const runtimeLoop = createLoop({ work: reconcileRuntime, onError });
-  const reconcileEndpoints = createReconcileEndpoints({ ...config, store, instances, routes, scaler });
+  const reconcileEndpoints = createReconcileEndpoints({
+    ...config,
+    store,
+    instances,
+    minimums,
+    routes,
+    scaler,
+  });
   const endpointLoop = createLoop({
     async work(runtimeId) {
       await reconcileEndpoints(runtimeId);
@@ -237,7 +245,7 @@ export async function composeControl({
     ...instance,
     driver: driver.name,
     idleSince: idleSince === undefined ? undefined : new Date(Date.now() - (now() - idleSince)).toISOString(),
-    busyReason: instance.inFlight > 0 ? `calls in flight: ${instance.inFlight}` : undefined,
+    busyReason: instance.inFlight > 0 ? `calls in flight: ${instance.inFlight}` : instance.keptBecause,
   });
 
   const logs = createAgentLogs({
@@ -278,7 +286,7 @@ export async function composeControl({
     },
     routesSettled: (runtimeId) => routes.settled(runtimeId),
     progress: (runtimeId) => describeProgress(progress, runtimeId),
-    scalingStatus: (endpoint) => describeScaling(endpoint, instances),
+    scalingStatus: (of) => describeScaling(of, { instances, scaler, minimums }),
     instances: () => instances.all().map(runningNow),
     usageOf: async (instanceIds) => (await driver.usageOf?.(instanceIds)) ?? new Map(),
     metrics: async () =>
@@ -312,9 +320,10 @@ export async function composeControl({
         return instances.drain(message.instanceId, {
           deadlineMs: config.drainTimeoutMs,
           reason: 'its session has ended',
+          mayFinish: true,
         });
       case 'drained':
-        return instances.drained(message.instanceId, message.drain);
+        return scaler.drained(message.instanceId, message.drain);
       case 'unreachable':
         return void examine(message);
       case 'counts':
@@ -347,11 +356,16 @@ export async function composeControl({
   async function takeOver(running: RunningInstance[]): Promise<void> {
     const each = running.map(async (instance) => {
       const versions = await store.versions(instance.runtimeId);
-      const wanted = versions.some(({ revision }) => revision === instance.revision);
+      const wanted = versions.find(({ revision }) => revision === instance.revision);
       // Not asked whether it is well, as it may be busy; the gateway will tell if it cannot be reached.
       if (wanted && (await driver.identify(instance.instanceId)).holder !== 'stranger')
-        instances.adopt(instance);
-      else await driver.stop(instance.instanceId, { graceMs: config.stopGraceMs });
+        instances.adopt(instance, wanted.spec.memory);
+      else {
+        const { instanceId, runtimeId: agentRuntimeId } = instance;
+        const reason = wanted ? 'another process listens on its port' : 'no version stands for it any more';
+        log.info({ instanceId, agentRuntimeId, reason }, 'stopping an instance of an earlier server');
+        await driver.stop(instanceId, { graceMs: config.stopGraceMs });
+      }
     });
     await Promise.all(each);
   }

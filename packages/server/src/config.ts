@@ -22,6 +22,7 @@ import {
   list,
   MIB,
   MINUTE,
+  memoryShare,
   networks,
   oneOf,
   rate,
@@ -100,8 +101,12 @@ export interface Config {
   maxInstances: number;
   /** Starts under way at once, machine-wide. */
   parallelStarts: number;
+  /** Bytes for all instances together; undefined: as many as they like. */
+  memoryBudget: number | undefined;
   /** An instance without calls for this long is stopped. */
   idleStopMs: number;
+  /** How long an instance without calls is kept because it says that it is busy. */
+  busyLimitMs: number;
   startTimeoutMs: number;
   /** Calls that may wait for a version, and for how long. */
   queueLength: number;
@@ -243,7 +248,13 @@ const settings: { [K in keyof Config]: Setting<Config[K]> } = {
     parse: whole(1, 1000),
     fallback: () => availableParallelism(),
   },
+  memoryBudget: {
+    variable: 'RUNSTEAD_MEMORY_BUDGET',
+    parse: memoryShare,
+    fallback: () => memoryShare('80%', 'RUNSTEAD_MEMORY_BUDGET'),
+  },
   idleStopMs: { variable: 'RUNSTEAD_IDLE_STOP', parse: duration, fallback: () => 300 * SECOND },
+  busyLimitMs: { variable: 'RUNSTEAD_BUSY_LIMIT', parse: duration, fallback: () => 8 * 60 * MINUTE },
   startTimeoutMs: { variable: 'RUNSTEAD_START_TIMEOUT', parse: duration, fallback: () => 120 * SECOND },
   queueLength: { variable: 'RUNSTEAD_QUEUE_LENGTH', parse: whole(0, 100_000), fallback: () => 100 },
   queueTimeoutMs: { variable: 'RUNSTEAD_QUEUE_TIMEOUT', parse: duration, fallback: () => 60 * SECOND },

@@ -1,3 +1,4 @@
+import { totalmem } from 'node:os';
 import { posix } from 'node:path';
 import { type CustomDomain, parseDomains } from './domain/custom-domains.ts';
 import { canonicalHost } from './domain/host-name.ts';
@@ -116,6 +117,25 @@ export function folders(value: string, what: string): string[] {
     }
     return path;
   });
+}
+
+/**
+ * Reads a size, or a part of the memory that there is, such as `80%`.
+ * @returns bytes; undefined for `none`
+ */
+export function memoryShare(value: string, what: string): number | undefined {
+  if (value.trim() === 'none') return undefined;
+  const percent = /^(\d{1,3})%$/.exec(value.trim())?.[1];
+  const wrong = () =>
+    new ConfigError(`${what} must be a size such as 8GiB, a part such as 80%, or none; got "${value}"`);
+  if (percent === undefined) {
+    if (!/^\d/.test(value.trim()) || value.trim().endsWith('%')) throw wrong();
+    return size(value, what);
+  }
+  if (Number(percent) < 1 || Number(percent) > 100) throw wrong();
+  // In a container there may be less than the machine has; 0 and numbers beyond it mean that there is no such limit.
+  const limit = process.constrainedMemory?.() || Number.POSITIVE_INFINITY;
+  return Math.floor((Math.min(totalmem(), limit) * Number(percent)) / 100);
 }
 
 export function httpUrl(value: string, what: string): string {

@@ -4,6 +4,7 @@ import type {
   Driver,
   InstanceExit,
   PortHolder,
+  ResourceUse,
   RunningInstance,
   StartOptions,
 } from '../src/drivers/driver.ts';
@@ -18,6 +19,10 @@ export interface FakeBehaviour {
   failure?: { kind: StartFailure['kind']; message: string; lastLines?: string[] };
   /** Later health checks. */
   healthy?: boolean;
+  /** It says that it works on something, whether or not it has calls. */
+  busy?: boolean;
+  /** What it takes, for `usageOf`. */
+  memoryMiB?: number;
 }
 
 interface FakeInstance {
@@ -26,6 +31,8 @@ interface FakeInstance {
   server: Server;
   onExit: ((exit: InstanceExit) => void) | undefined;
   healthy: boolean;
+  busy: boolean;
+  memoryMiB: number | undefined;
 }
 
 /**
@@ -57,7 +64,7 @@ export class FakeDriver implements Driver {
     this.peakStarting = Math.max(this.peakStarting, this.#starting);
     try {
       signal.throwIfAborted();
-      const { until, failure, healthy = true } = this.behave(spec);
+      const { until, failure, healthy = true, busy = false, memoryMiB } = this.behave(spec);
       if (until !== undefined) await Promise.race([until, aborted(signal)]);
       if (failure) throw new StartFailure('start', failure.kind, failure.message, failure.lastLines);
       const server = await this.#listen(spec);
@@ -69,7 +76,7 @@ export class FakeDriver implements Driver {
         port: (server.address() as AddressInfo).port,
         startedAt: new Date().toISOString(),
       };
-      this.instances.set(spec.instanceId, { spec, running, server, onExit, healthy });
+      this.instances.set(spec.instanceId, { spec, running, server, onExit, healthy, busy, memoryMiB });
       return running;
     } finally {
       this.#starting--;
@@ -109,8 +116,21 @@ export class FakeDriver implements Driver {
   }
 
   async probe(instanceId: string) {
-    const healthy = this.instances.get(instanceId)?.healthy ?? false;
-    return { ok: healthy, detail: healthy ? 'HTTP 200' : 'HTTP 503' };
+    const { healthy = false, busy = false } = this.instances.get(instanceId) ?? {};
+    return {
+      ok: healthy,
+      detail: healthy ? 'HTTP 200' : 'HTTP 503',
+      ...(healthy && busy && { busy: true as const }),
+    };
+  }
+
+  async usageOf(instanceIds: readonly string[]): Promise<Map<string, ResourceUse>> {
+    return new Map(
+      instanceIds.flatMap((id) => {
+        const { memoryMiB } = this.instances.get(id) ?? {};
+        return memoryMiB === undefined ? [] : [[id, { memoryBytes: memoryMiB * 2 ** 20 }] as const];
+      }),
+    );
   }
 
   async logTail(): Promise<string[]> {

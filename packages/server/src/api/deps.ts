@@ -5,7 +5,7 @@ import type { Authentication } from '../auth/authenticate.ts';
 import type { Identity } from '../domain/names.ts';
 import type { AgentLogs } from '../logs/agent-logs.ts';
 import type { Log } from '../observe/log.ts';
-import type { EndpointRecord, Store } from '../store/store.ts';
+import type { EndpointRecord, RuntimeRecord, Store, VersionRecord } from '../store/store.ts';
 import type { Walks } from './walks.ts';
 
 /** What the control plane's API is given; `compose.ts` fills it in. */
@@ -41,7 +41,12 @@ export interface ApiDeps {
   routesSettled(runtimeId?: string): Promise<void>;
   /** What the attempt under way is doing, for a person. */
   progress(runtimeId: string): string | undefined;
-  scalingStatus(endpoint: EndpointRecord): ScalingStatus;
+  scalingStatus(of: {
+    endpoint: EndpointRecord;
+    runtime: RuntimeRecord;
+    /** All of the runtime. */
+    versions: readonly VersionRecord[];
+  }): ScalingStatus;
   instances(): readonly RunningNow[];
   /** Of those instances that it is known of. */
   usageOf(instanceIds: readonly string[]): Promise<ReadonlyMap<string, UsedNow>>;
@@ -80,6 +85,8 @@ export interface RunningNow {
   idleSince?: string | undefined;
   /** Why it counts as busy, in words. */
   busyReason?: string | undefined;
+  /** Why it is to be replaced, in words. */
+  sick?: string | undefined;
 }
 
 /** What an instance uses, as far as that is known. */

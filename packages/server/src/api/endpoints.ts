@@ -12,6 +12,7 @@ import {
 import { endpointArn } from '../domain/names.ts';
 import { REMOVED } from '../domain/retention.ts';
 import { defined, meaningful } from '../domain/runtime.ts';
+import { scalingFaults } from '../domain/schedule.ts';
 import { isLeaving } from '../domain/status.ts';
 import { checkTarget } from '../domain/weights.ts';
 import {
@@ -19,6 +20,7 @@ import {
   type EndpointSpec,
   NameTaken,
   type RuntimeRecord,
+  type VersionRecord,
   VersionRemoved,
 } from '../store/store.ts';
 import type { Call } from './call.ts';
@@ -38,17 +40,17 @@ async function create(call: Call, keep: Keep<AgentRuntimeEndpoint>): Promise<Age
   const { agentRuntimeEndpointName: name, ...given } = parse(CreateAgentRuntimeEndpointInput, body);
   warnOfUnknown(call, CreateAgentRuntimeEndpointInput, body);
   const spec = withTarget(given);
-  await requireSound(call, runtime, spec, { allowZero: false });
+  const versions = await requireSound(call, runtime, spec, { allowZero: false });
   const endpoint = await call.deps.store
     .createEndpoint(
       { id: randomUUID(), runtimeId: runtime.id, name, spec, at: new Date().toISOString() },
-      keep((created: EndpointRecord) => toWire(call, runtime, created)),
+      keep((created: EndpointRecord) => toWire(call, runtime, created, versions)),
     )
     .catch((error: unknown) => {
       throw asRefusal(error, runtime.id, name);
     });
   call.deps.endpointsChanged(runtime.id);
-  return toWire(call, runtime, endpoint);
+  return toWire(call, runtime, endpoint, versions);
 }
 
 export async function updateEndpoint(call: Call): Promise<AgentRuntimeEndpoint> {
@@ -64,7 +66,7 @@ export async function updateEndpoint(call: Call): Promise<AgentRuntimeEndpoint> 
     const merged: EndpointSpec = { ...current.spec, ...defined(given) };
     if (deleteScalingConfig) delete merged.scalingConfig;
     const spec = withTarget(merged);
-    await requireSound(call, runtime, spec, { allowZero: true });
+    const versions = await requireSound(call, runtime, spec, { allowZero: true });
     const endpoint = await call.deps.store
       .updateEndpoint(runtime.id, id, { name, spec, at: new Date().toISOString() })
       .catch((error: unknown) => {
@@ -72,7 +74,7 @@ export async function updateEndpoint(call: Call): Promise<AgentRuntimeEndpoint> 
       });
     if (!endpoint) throw noSuchEndpoint(runtime.id, id);
     call.deps.endpointsChanged(runtime.id);
-    return toWire(call, runtime, endpoint);
+    return toWire(call, runtime, endpoint, versions);
   });
 }
 
@@ -85,7 +87,8 @@ function withTarget(given: EndpointSpec): EndpointSpec {
 
 export async function getEndpoint(call: Call): Promise<AgentRuntimeEndpoint> {
   const runtime = await requireRuntime(call);
-  return toWire(call, runtime, await requireEndpoint(call, runtime));
+  const endpoint = await requireEndpoint(call, runtime);
+  return toWire(call, runtime, endpoint, await call.deps.store.versions(runtime.id));
 }
 
 export async function deleteEndpoint(call: Call): Promise<AgentRuntimeEndpoint> {
@@ -94,7 +97,7 @@ export async function deleteEndpoint(call: Call): Promise<AgentRuntimeEndpoint> 
   const endpoint = await call.deps.store.markEndpointDeleting(runtime.id, id, new Date().toISOString());
   if (!endpoint) throw noSuchEndpoint(runtime.id, id);
   call.deps.endpointsChanged(runtime.id);
-  return toWire(call, runtime, endpoint);
+  return toWire(call, runtime, endpoint, await call.deps.store.versions(runtime.id));
 }
 
 export async function listEndpoints(call: Call): Promise<Page<AgentRuntimeEndpoint>> {
@@ -110,7 +113,8 @@ export async function listEndpoints(call: Call): Promise<Page<AgentRuntimeEndpoi
     page,
     (request) => call.deps.store.listEndpoints(runtime.id, filter, request),
   );
-  return toPage(result, page, (endpoint) => toWire(call, runtime, endpoint));
+  const versions = await call.deps.store.versions(runtime.id);
+  return toPage(result, page, (endpoint) => toWire(call, runtime, endpoint, versions));
 }
 
 /**
@@ -136,24 +140,25 @@ async function requireEndpoint(call: Call, runtime: RuntimeRecord): Promise<Endp
   return endpoint;
 }
 
-/** @throws RunsteadError ERR_VALIDATION_FAILED for targets that are not there and minimums that cannot be met */
+/**
+ * @returns the runtime's versions
+ * @throws RunsteadError ERR_VALIDATION_FAILED for targets that are not there and scaling that cannot be
+ */
 async function requireSound(
   call: Call,
   runtime: RuntimeRecord,
   spec: EndpointSpec,
   options: { allowZero: boolean },
-): Promise<void> {
-  const known = new Set((await call.deps.store.versions(runtime.id)).map(({ version }) => version));
-  const versions = { head: runtime.headVersion, has: (version: number) => known.has(version) };
-  const faults = checkTarget(spec, versions, options);
-  const { minInstances = 0 } = spec.scalingConfig ?? {};
-  const limit = call.deps.maxInstancesPerRuntime;
-  if (minInstances > limit) {
-    faults.push(
-      `scalingConfig.minInstances must be at most ${limit}, the limit of this server (got ${minInstances})`,
-    );
-  }
+): Promise<VersionRecord[]> {
+  const known = await call.deps.store.versions(runtime.id);
+  const numbers = new Set(known.map(({ version }) => version));
+  const versions = { head: runtime.headVersion, has: (version: number) => numbers.has(version) };
+  const faults = [
+    ...checkTarget(spec, versions, options),
+    ...scalingFaults(spec.scalingConfig, call.deps.maxInstancesPerRuntime),
+  ];
   if (faults.length > 0) throw new RunsteadError('ERR_VALIDATION_FAILED', faults.join('; '));
+  return known;
 }
 
 function noSuchEndpoint(runtimeId: string, id: string): RunsteadError {
@@ -182,7 +187,12 @@ function asRefusal(error: unknown, runtimeId: string, name: string): unknown {
   return error;
 }
 
-function toWire(call: Call, runtime: RuntimeRecord, endpoint: EndpointRecord): AgentRuntimeEndpoint {
+function toWire(
+  call: Call,
+  runtime: RuntimeRecord,
+  endpoint: EndpointRecord,
+  versions: readonly VersionRecord[],
+): AgentRuntimeEndpoint {
   const { scalingConfig: _config, ...fields } = endpoint.spec;
   return defined({
     ...fields,
@@ -191,7 +201,7 @@ function toWire(call: Call, runtime: RuntimeRecord, endpoint: EndpointRecord): A
     agentRuntimeEndpointArn: endpointArn(call.deps.identity, endpoint.id),
     agentRuntimeEndpointName: endpoint.name,
     endpointPublicUrl: call.deps.publicUrl() + invocationPath(runtime.name, endpoint.name),
-    scalingStatus: call.deps.scalingStatus(endpoint),
+    scalingStatus: call.deps.scalingStatus({ endpoint, runtime, versions }),
     // With its runtime an endpoint goes: it takes no calls any more.
     status: runtime.status === 'DELETING' ? runtime.status : endpoint.status,
     statusReason: endpoint.statusReason,

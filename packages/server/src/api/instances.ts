@@ -43,6 +43,8 @@ export interface InstanceInfo {
   inFlight: number;
   idleSince?: string | undefined;
   busyReason?: string | undefined;
+  /** Why it is to be replaced, in words. */
+  sick?: string | undefined;
 }
 
 /** An instance with what the store knows of it. */
@@ -136,5 +138,6 @@ function toWire({ instance, runtime, version }: Known, used: UsedNow = {}): Inst
     inFlight: instance.inFlight,
     idleSince: instance.idleSince,
     busyReason: instance.busyReason,
+    sick: instance.sick,
   });
 }

@@ -58,7 +58,7 @@ describe('decideScale', () => {
     ['it already drains', { instances: [{ ...ready('a', 0, 900_000), state: 'draining' }] }],
   ];
   it.each(nothing)('does nothing when %s', (_name, given) => {
-    expect(decideScale(input(given))).toEqual({ action: 'none' });
+    expect(decideScale(input(given))).toMatchObject({ action: 'none' });
   });
 
   it('lets the longest idle go first, down to the minimum', () => {
@@ -68,6 +68,96 @@ describe('decideScale', () => {
       instanceIds: ['b', 'c'],
     });
   });
+});
+
+describe('what is needed', () => {
+  it.each<[string, Partial<ScaleInput>, number, string]>([
+    ['without calls', {}, 0, 'nobody calls'],
+    [
+      'with calls that wait and calls that are answered',
+      { queued: 3, inFlight: 4, slotsPerInstance: 2 },
+      4,
+      '7 calls and sessions, 2 for an instance',
+    ],
+    ['with a minimum', { minInstances: 2, inFlight: 1 }, 2, 'at least 2 are asked for'],
+    ['with a minimum and its cause', { minInstances: 2, minCause: "policy 'day'" }, 2, "policy 'day'"],
+    ['with more calls than the limit', { queued: 50 }, 10, '50 calls and sessions, 1 for an instance'],
+  ])('%s is told with its cause', (_name, given, target, cause) => {
+    expect(decideScale(input(given))).toMatchObject({ target, cause });
+  });
+});
+
+describe('an instance that is not well', () => {
+  const sick = (id: string, inFlight = 0, idleMs: number | undefined = 0): ScaleInstance => ({
+    ...ready(id, inFlight, idleMs),
+    sick: 'health check failed',
+  });
+
+  it('is not replaced before another is there for its calls', () => {
+    const start = decideScale(input({ inFlight: 1, instances: [sick('a', 1)] }));
+    expect(start).toMatchObject({
+      action: 'start',
+      count: 1,
+      reason: expect.stringMatching(/health check failed/),
+    });
+    const instances = [sick('a', 1), starting('b')];
+    expect(decideScale(input({ inFlight: 1, instances }))).toMatchObject({ action: 'none' });
+    expect(decideScale(input({ inFlight: 1, instances: [sick('a', 1), ready('b')] }))).toMatchObject({
+      action: 'replace',
+      instanceIds: ['a'],
+    });
+  });
+
+  it('is replaced by none when nobody has called for a minute, or where there are enough', () => {
+    expect(decideScale(input({ instances: [sick('a', 0, 60_000)] }))).toMatchObject({ action: 'replace' });
+    const enough = [sick('a', 0, 60_000), ready('b', 1)];
+    expect(decideScale(input({ inFlight: 1, instances: enough }))).toMatchObject({
+      action: 'replace',
+      instanceIds: ['a'],
+    });
+  });
+
+  it('goes first when there is no room for another beside it', () => {
+    const given = { inFlight: 1, instances: [sick('a', 1)], maxInstances: 1 };
+    expect(decideScale(input(given))).toMatchObject({ action: 'replace', instanceIds: ['a'] });
+  });
+
+  it('counts for the minimum as if it were not there', () => {
+    const given = { minInstances: 2, instances: [sick('a', 0, 99_000), ready('b')] };
+    expect(decideScale(input(given))).toMatchObject({ action: 'start', count: 1 });
+  });
+});
+
+describe('a start that nobody waits for any more', () => {
+  const waiting = (id: string): ScaleInstance => ({ ...starting(id), start: { state: 'waiting' } });
+  const running = (id: string, surplusMs: number): ScaleInstance => ({
+    ...starting(id),
+    start: { state: 'running', surplusMs },
+  });
+
+  it.each<[string, ScaleInstance[], Partial<ScaleInput>, string[]]>([
+    ['is called off while it waits for its turn', [waiting('a')], {}, ['a']],
+    ['is called off under way after a second', [running('a', 1000)], {}, ['a']],
+    ['the newest first', [waiting('a'), waiting('b'), waiting('c')], { queued: 1 }, ['b', 'c']],
+    ['beside those that are ready', [ready('x', 1), waiting('a')], { inFlight: 1 }, ['a']],
+  ])('%s', (_name, instances, given, instanceIds) => {
+    expect(decideScale(input({ instances, ...given }))).toMatchObject({ action: 'callOff', instanceIds });
+  });
+
+  it.each<[string, ScaleInstance[], Partial<ScaleInput>]>([
+    ['calls come in waves', [running('a', 999)], {}],
+    ['somebody waits for it', [waiting('a')], { queued: 1 }],
+    ['a minimum asks for it', [waiting('a')], { minInstances: 1 }],
+    ['it is for nobody in particular', [starting('a')], {}],
+    ['it is to replace another', [{ ...ready('x', 1), sick: 'sick' }, waiting('a')], { inFlight: 1 }],
+  ])('goes on when %s', (_name, instances, given) => {
+    expect(decideScale(input({ instances, ...given }))).toMatchObject({ action: 'none' });
+  });
+});
+
+it('an instance that may be busy without a call is not let go', () => {
+  const instances = [{ ...ready('a', 0, 400_000), mayBeBusy: true }, ready('b', 0, 300_000)];
+  expect(decideScale(input({ instances }))).toMatchObject({ action: 'drain', instanceIds: ['b'] });
 });
 
 describe('startBackoffMs', () => {

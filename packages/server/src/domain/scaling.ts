@@ -10,6 +10,8 @@ export interface ScaleInput {
   slotsPerInstance: number;
   /** Instances to keep even without calls. */
   minInstances: number;
+  /** Who asks for them, in words. Default: the number. */
+  minCause?: string | undefined;
   /** The most this version may have now, whatever the demand. */
   maxInstances: number;
   /** Without a call for this long an instance is let go. */
@@ -24,56 +26,118 @@ export interface ScaleInstance {
   sessions?: number;
   /** Undefined while it is not known, as after a restart of the gateway: then nothing is let go. */
   idleMs: number | undefined;
+  /** Why it is to be replaced, in words; it serves until another does. */
+  sick?: string | undefined;
+  /** It works on something without a call, or may: then it is not let go. */
+  mayBeBusy?: boolean;
+  /**
+   * How far the start of one that is `starting` is, where there is somebody whom it would be for: `waiting` for its turn, or
+   * `running` for so long. Absent: it cannot be called off.
+   */
+  start?: { state: 'waiting' } | { state: 'running'; surplusMs: number };
 }
 
-export type ScaleDecision =
+/** What is to be done, how many instances are needed, and why. */
+export type ScaleDecision = {
+  /** Instances that calls, sessions and minimum need together; there may be more for a while. */
+  target: number;
+  /** Why so many, in words. */
+  cause: string;
+} & (
   | { action: 'start'; count: number; reason: string }
   | { action: 'drain'; instanceIds: string[]; reason: string }
-  | { action: 'none' };
+  /** Of sick ones whose place others have taken. */
+  | { action: 'replace'; instanceIds: string[]; reason: string }
+  /** Starts that nobody waits for any more. */
+  | { action: 'callOff'; instanceIds: string[]; reason: string }
+  | { action: 'none' }
+);
+
+/** A sick instance without a call for so long is not replaced; the next call starts another. */
+const IN_USE_MS = 60_000;
+/** A start under way is called off when it has been one too many for so long: calls come in waves. */
+export const SURPLUS_MS = 1000;
 
 /**
  * Waiting calls need slots. Those of instances that are still starting count as theirs already, and so do those that
  * have come up since the calls were counted: otherwise one burst would be answered several times over. Instances idle
- * for too long go, longest idle first, down to the minimum.
+ * for too long go, longest idle first, down to the minimum. For sick ones others are started, and they go when these are
+ * there, or cannot come.
  *
  * Worked example: 7 queued and 1 in flight, 2 slots each, one instance ready (1 slot free) and one starting (2 to come)
- * → 4 left over → 2 starts.
+ * → 4 are needed, 4 slots are left over → 2 starts.
  */
 export function decideScale(input: ScaleInput): ScaleDecision {
-  const live = input.instances.filter(({ state }) => state !== 'draining');
-  const starting = live.filter(({ state }) => state === 'starting').length;
-  const ready = live.length - starting;
-  const free = Math.max(0, ready * input.slotsPerInstance - input.inFlight);
-  const uncovered = input.queued - free - starting * input.slotsPerInstance;
+  const load = input.queued + input.inFlight;
+  const forLoad = Math.ceil(load / input.slotsPerInstance);
+  const target = Math.min(Math.max(forLoad, input.minInstances), input.maxInstances);
+  const minCause = input.minCause || `at least ${input.minInstances} are asked for`;
+  let cause = 'nobody calls';
+  if (forLoad > input.minInstances)
+    cause = `${load} calls and sessions, ${input.slotsPerInstance} for an instance`;
+  else if (input.minInstances > 0) cause = minCause;
+  const decided = { target, cause };
+
+  const present = input.instances.filter(({ state }) => state !== 'draining');
+  const live = present.filter(({ sick }) => sick === undefined);
+  const sick = present.filter((it) => it.sick !== undefined);
+  const starting = live.filter(({ state }) => state === 'starting');
+  const ready = live.length - starting.length;
+  // Sick ones answer calls as long as they are there.
+  const free = Math.max(0, (ready + sick.length) * input.slotsPerInstance - input.inFlight);
+  const uncovered = input.queued - free - starting.length * input.slotsPerInstance;
   const forDemand = uncovered > 0 ? Math.ceil(uncovered / input.slotsPerInstance) : 0;
   const forMinimum = input.minInstances - live.length;
-  const room = input.maxInstances - live.length;
-  const count = Math.min(Math.max(forDemand, forMinimum), room);
+  const needed = Math.max(target, sick.some(isInUse) ? 1 : 0);
+  const forSick = sick.length > 0 ? needed - live.length : 0;
+  const room = input.maxInstances - present.length;
+  const count = Math.min(Math.max(forDemand, forMinimum, forSick), room);
   if (count > 0) {
-    const reason =
-      forDemand >= forMinimum ? `${input.queued} calls wait` : `at least ${input.minInstances} are asked for`;
-    return { action: 'start', count, reason };
+    let reason = minCause;
+    if (forDemand >= Math.max(forMinimum, forSick)) reason = `${input.queued} calls wait`;
+    else if (sick.length > 0) reason = `in place of one that is not well: ${sick[0]!.sick}`;
+    return { ...decided, action: 'start', count, reason };
   }
-  if (input.queued > 0) return { action: 'none' };
+  if (sick.length > 0 && (ready >= needed || room <= 0)) {
+    const instanceIds = (room <= 0 ? sick.slice(0, 1) : sick).map(({ id }) => id);
+    return { ...decided, action: 'replace', instanceIds, reason: sick[0]!.sick! };
+  }
+  const surplus = live.length - needed;
+  const calledOff = starting
+    .filter(({ start }) => start && (start.state === 'waiting' || start.surplusMs >= SURPLUS_MS))
+    .slice(-Math.max(0, surplus));
+  if (surplus > 0 && calledOff.length > 0) {
+    const instanceIds = calledOff.map(({ id }) => id);
+    return { ...decided, action: 'callOff', instanceIds, reason: 'nobody waits for it any more' };
+  }
+  if (input.queued > 0) return { ...decided, action: 'none' };
   const spare = live.length - input.minInstances;
-  if (spare <= 0) return { action: 'none' };
+  if (spare <= 0) return { ...decided, action: 'none' };
   const idle = live
-    .filter(
-      ({ state, inFlight, sessions = 0, idleMs }) =>
-        state === 'ready' &&
-        inFlight === 0 &&
-        sessions === 0 &&
-        idleMs !== undefined &&
-        idleMs >= input.idleStopMs,
-    )
+    .filter((it) => it.state === 'ready' && !it.mayBeBusy && isIdleFor(it, input.idleStopMs))
     .sort((a, b) => b.idleMs! - a.idleMs!)
     .slice(0, spare);
-  if (idle.length === 0) return { action: 'none' };
+  if (idle.length === 0) return { ...decided, action: 'none' };
   return {
+    ...decided,
     action: 'drain',
     instanceIds: idle.map(({ id }) => id),
     reason: `no call for ${Math.round(input.idleStopMs / 1000)} s`,
   };
+}
+
+/** Without a call or a session, and for so long. */
+export function isIdleFor(
+  { inFlight, sessions = 0, idleMs }: Pick<ScaleInstance, 'inFlight' | 'sessions' | 'idleMs'>,
+  forMs: number,
+): boolean {
+  return inFlight === 0 && sessions === 0 && idleMs !== undefined && idleMs >= forMs;
+}
+
+function isInUse(instance: ScaleInstance): boolean {
+  return instance.state === 'ready' && instance.idleMs !== undefined
+    ? !isIdleFor(instance, IN_USE_MS)
+    : instance.inFlight > 0 || (instance.sessions ?? 0) > 0;
 }
 
 /**

@@ -171,6 +171,8 @@ export interface ProbeResult {
   ok: boolean;
   /** What was seen, for a person: `HTTP 503`, `connection refused`. */
   detail: string;
+  /** It is well, and at work without a call: `{"status":"HealthyBusy"}`. */
+  busy?: true;
 }
 
 export type StartPhase = 'start' | 'probe';

@@ -135,12 +135,23 @@ export type UpMessage =
    * Sent at once when calls begin to wait, then at most every 50 ms while the numbers change. Calls of one session wait
    * for one slot and count once; while some wait, `inFlight` is the number of slots taken.
    */
-  | { type: 'demand'; runtimeId: string; version: number; queued: number; inFlight: number }
+  | {
+      type: 'demand';
+      runtimeId: string;
+      version: number;
+      queued: number;
+      inFlight: number;
+      /** One of those counted was refused and waits no more; it is to be started for all the same. */
+      turnedAway?: true;
+    }
   /**
-   * Every second, for every instance known: what it is doing, how long it has had nothing to do, and how many sessions
-   * are bound to it (absent: none).
+   * Every second, for every instance known: what it is doing, how long it has had nothing to do, how many sessions are
+   * bound to it (absent: none), and how many slots calls and sessions take (absent: as many as there are calls).
    */
-  | { type: 'usage'; instances: { id: string; inFlight: number; idleMs: number; sessions?: number }[] }
+  | {
+      type: 'usage';
+      instances: { id: string; inFlight: number; idleMs: number; sessions?: number; taken?: number }[];
+    }
   /** Sessions that were bound, used or moved, and those that are bound no more; at most 1 s behind. */
   | { type: 'sessions'; changed: (SessionRoute & { openCalls: number })[]; ended: string[] }
   /** An isolated instance has served what it was for: it takes no further call and is to be stopped. */

@@ -9,6 +9,8 @@ export interface Demand {
   queued: number;
   /** Calls its instances are answering. */
   inFlight: number;
+  /** One of `queued` was refused. */
+  turnedAway?: true;
 }
 
 /**
@@ -47,7 +49,7 @@ export class DemandReport {
   turnedAway(): void {
     if (this.#sent.queued > 0) return;
     const demand = this.#read();
-    this.#say({ ...demand, queued: demand.queued + 1 });
+    this.#say({ ...demand, queued: demand.queued + 1, turnedAway: true });
     this.#sayLater();
   }
 

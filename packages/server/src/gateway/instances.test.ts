@@ -37,8 +37,10 @@ test('idle time counts from when an instance became known, and then from its las
   expect(instances.usage()).toEqual([{ id: 'a', inFlight: 0, idleMs: 1000 }]);
   const a = instances.of('r', 1)[0]!;
   instances.beginCall(a);
+  a.taken++;
   nowMs = 5000;
   expect(instances.usage()).toEqual([{ id: 'a', inFlight: 1, idleMs: 0 }]);
+  a.taken--;
   instances.endCall(a);
   nowMs = 5700;
   // Routes that say nothing new do not make it look busy.

@@ -185,10 +185,16 @@ export class InstanceSet {
   usage(): Extract<UpMessage, { type: 'usage' }>['instances'] {
     const now = this.#now();
     const usage = [];
-    for (const { id, inFlight, idleSinceMs, state, sessions } of this.#byId.values()) {
+    for (const { id, inFlight, idleSinceMs, state, sessions, taken } of this.#byId.values()) {
       if (state === 'gone') continue;
       const idleMs = inFlight > 0 ? 0 : Math.round(now - idleSinceMs);
-      usage.push({ id, inFlight, idleMs, ...(sessions > 0 && { sessions }) });
+      usage.push({
+        id,
+        inFlight,
+        idleMs,
+        ...(sessions > 0 && { sessions }),
+        ...(taken !== inFlight && { taken }),
+      });
     }
     return usage;
   }

@@ -16,9 +16,21 @@ export interface Instance {
   /** Who listens on its port: see `RunningInstance`. */
   links: RunningInstance['links'];
   startedAt: string;
+  /** What its runtime may have. */
+  memoryMiB: number;
+  /** When it became ready, on the monotonic clock; of one taken over, as far as that can be told. */
+  readyAt: number | undefined;
+  /** How far its start is. */
+  startStage: 'preparing' | 'waiting' | 'running' | undefined;
+  /** Why it is to be replaced, in words. */
+  sick: string | undefined;
+  /** Why it is not put to sleep though it has no call, in words. */
+  keptBecause: string | undefined;
   inFlight: number;
   /** Bound to it. */
   sessions: number;
+  /** Slots taken by these. */
+  taken: number;
   /** When it last had nothing to do, on the monotonic clock; undefined while it is busy or not known. That sessions are bound does not make it busy. */
   idleSince: number | undefined;
   /** When it was first said to be busy, on the same clock; undefined while it is not, or not known to be. */
@@ -52,6 +64,8 @@ export interface DrainOptions {
   reason: string;
   /** Whether `revive` may take it back. */
   revocable?: boolean;
+  /** What it works on without a call may be finished, too. Default: false. */
+  mayFinish?: boolean;
 }
 
 interface Drain {
@@ -59,6 +73,8 @@ interface Drain {
   at: number;
   timer: NodeJS.Timeout;
   revocable: boolean;
+  mayFinish: boolean;
+  reason: string;
 }
 
 /** What the gateway says of one. */
@@ -68,6 +84,13 @@ export interface InstanceUsage {
   idleMs: number;
   /** Absent: none. */
   sessions?: number;
+  /** Slots taken by calls and sessions. Absent: as many as calls. */
+  taken?: number;
+}
+
+/** A start was called off: whoever it was for has gone. */
+export class StartCalledOff extends Error {
+  override readonly name = 'StartCalledOff';
 }
 
 /**
@@ -114,6 +137,8 @@ export function createInstanceSet(options: InstanceSetOptions) {
   const becomeReady = (instance: Instance, running: RunningInstance) => {
     Object.assign(instance, {
       state: 'ready',
+      startStage: undefined,
+      readyAt: now(),
       host: running.host,
       port: running.port,
       pid: running.pid,
@@ -127,10 +152,10 @@ export function createInstanceSet(options: InstanceSetOptions) {
   const cutOff = (instance: Instance, reason: string) => {
     options.onCut?.(instance, `The instance that answers is being stopped: ${reason}`);
     const timer = setTimeout(() => void stop(instance.id, `${reason}; cut off`), LAST_WORDS_MS);
-    drains.set(instance.id, { at: now(), timer, revocable: false });
+    drains.set(instance.id, { at: now(), timer, revocable: false, mayFinish: false, reason });
   };
 
-  const newInstance = (id: string, runtimeId: string, revision: number): Instance => ({
+  const newInstance = (id: string, runtimeId: string, revision: number, memoryMiB: number): Instance => ({
     id,
     runtimeId,
     revision,
@@ -140,14 +165,20 @@ export function createInstanceSet(options: InstanceSetOptions) {
     pid: undefined,
     links: undefined,
     startedAt: new Date().toISOString(),
+    memoryMiB,
+    readyAt: undefined,
+    startStage: 'preparing',
+    sick: undefined,
+    keptBecause: undefined,
     inFlight: 0,
     sessions: 0,
+    taken: 0,
     idleSince: undefined,
     busySince: undefined,
     drains: 0,
   });
 
-  const stop = (id: string, reason: string): Promise<void> => {
+  const stop = (id: string, reason: string, error = new Error(reason)): Promise<void> => {
     const under = stops.get(id);
     if (under !== undefined) return under;
     const instance = instances.get(id);
@@ -156,7 +187,7 @@ export function createInstanceSet(options: InstanceSetOptions) {
     if (instance.state === 'ready') options.onLeaving?.(instance, reason);
     instance.state = 'stopping';
     const start = starting.get(id);
-    start?.own.abort(new Error(reason));
+    start?.own.abort(error);
     changed(instance.runtimeId);
     const stopping = driver
       .stop(id, { graceMs: options.stopGraceMs })
@@ -181,12 +212,12 @@ export function createInstanceSet(options: InstanceSetOptions) {
      * @throws what `makeSpec` or the driver threw, or why it was stopped meanwhile; the instance is gone then
      */
     async start(
-      of: { runtimeId: string; revision: number },
+      of: { runtimeId: string; revision: number; memoryMiB: number },
       makeSpec: (instanceId: string, signal: AbortSignal) => Promise<InstanceSpec>,
       outerSignal: AbortSignal,
       onProbe: () => void = () => {},
     ): Promise<Instance> {
-      const instance = newInstance(randomUUID(), of.runtimeId, of.revision);
+      const instance = newInstance(randomUUID(), of.runtimeId, of.revision, of.memoryMiB);
       const own = new AbortController();
       const signal = AbortSignal.any([outerSignal, own.signal]);
       instances.set(instance.id, instance);
@@ -197,7 +228,9 @@ export function createInstanceSet(options: InstanceSetOptions) {
       starting.set(instance.id, { own, over });
       try {
         const spec = await makeSpec(instance.id, signal);
+        instance.startStage = 'waiting';
         const release = await limit.acquire(signal, of.runtimeId);
+        instance.startStage = 'running';
         const patience = setTimeout(release, START_SLOT_MS);
         try {
           const running = await driver.start(spec, { signal, onProbe, onExit: exited(instance) });
@@ -221,18 +254,19 @@ export function createInstanceSet(options: InstanceSetOptions) {
     },
 
     /** Takes over an instance that an earlier server started. */
-    adopt(running: RunningInstance): void {
-      const instance = newInstance(running.instanceId, running.runtimeId, running.revision);
+    adopt(running: RunningInstance, memoryMiB: number): void {
+      const instance = newInstance(running.instanceId, running.runtimeId, running.revision, memoryMiB);
       instances.set(instance.id, instance);
       running.onExit = exited(instance);
       becomeReady(instance, running);
+      instance.readyAt = now() - Math.max(0, Date.now() - Date.parse(running.startedAt) || 0);
       // Before there was somebody to hear of it, it may have ended.
       const isThere = driver.list().some(({ instanceId }) => instanceId === running.instanceId);
       if (!isThere) running.onExit({ instanceId: running.instanceId, lastLines: [] });
     },
 
     /** No new calls; stopped when the calls it has are over, at the latest after `deadlineMs`, when they are cut off. */
-    drain(id: string, { deadlineMs, reason, revocable = false }: DrainOptions): void {
+    drain(id: string, { deadlineMs, reason, revocable = false, mayFinish = false }: DrainOptions): void {
       const instance = instances.get(id);
       if (instance?.state !== 'ready' && instance?.state !== 'draining') return;
       const at = now() + deadlineMs;
@@ -240,6 +274,7 @@ export function createInstanceSet(options: InstanceSetOptions) {
       if (before && before.at <= at) {
         // Who drains it for good does not have it taken back by who did not.
         if (!revocable) before.revocable = false;
+        if (!mayFinish) before.mayFinish = false;
         return;
       }
       clearTimeout(before?.timer);
@@ -250,7 +285,13 @@ export function createInstanceSet(options: InstanceSetOptions) {
       if (deadlineMs > 0) {
         const overdue = `${reason}, and the time to finish is over`;
         const timer = setTimeout(() => cutOff(instance, overdue), deadlineMs);
-        drains.set(id, { at, timer, revocable: revocable && (before?.revocable ?? true) });
+        drains.set(id, {
+          at,
+          timer,
+          revocable: revocable && (before?.revocable ?? true),
+          mayFinish: mayFinish && (before?.mayFinish ?? true),
+          reason,
+        });
       }
       // The routes follow before those that are cut off hear of it: their next calls are to find another instance.
       changed(instance.runtimeId);
@@ -272,19 +313,26 @@ export function createInstanceSet(options: InstanceSetOptions) {
     drained(id: string, drain: number | undefined): void {
       const instance = instances.get(id);
       if (instance?.state !== 'draining' || (drain !== undefined && drain !== instance.drains)) return;
-      void stop(id, 'drained');
+      void stop(id, drains.get(id)?.reason ?? 'drained');
     },
 
-    stop,
+    /** Whether one that drains may finish what it works on without a call. */
+    mayFinish: (id: string): boolean => drains.get(id)?.mayFinish ?? false,
+
+    stop: (id: string, reason: string): Promise<void> => stop(id, reason),
+
+    /** Ends a start that is for nobody any more; who started it hears a StartCalledOff. */
+    callOff: (id: string, reason: string): Promise<void> => stop(id, reason, new StartCalledOff(reason)),
 
     /** What the gateway counted. `floor` is the earliest moment idleness may count from. */
     reportUsage(usage: readonly InstanceUsage[], floor: number): void {
       const at = now();
-      for (const { id, inFlight, idleMs, sessions = 0 } of usage) {
+      for (const { id, inFlight, idleMs, sessions = 0, taken = inFlight } of usage) {
         const instance = instances.get(id);
         if (!instance) continue;
         instance.inFlight = inFlight;
         instance.sessions = sessions;
+        instance.taken = taken;
         instance.idleSince = inFlight > 0 ? undefined : Math.max(floor, at - idleMs);
         instance.busySince = inFlight > 0 ? (instance.busySince ?? at) : undefined;
       }

@@ -4,6 +4,7 @@ import { limitReached as describeLimit } from '../domain/scaling.ts';
 import { isLeaving, isUnsettled } from '../domain/status.ts';
 import type { EndpointRecord, RuntimeRecord, Store, VersionRecord } from '../store/store.ts';
 import type { InstanceSet } from './instance-set.ts';
+import type { Minimums } from './minimums.ts';
 import { type ServedEndpoint, servedEndpoints } from './references.ts';
 import type { Routes } from './routes.ts';
 import type { Scaler } from './scaler.ts';
@@ -11,6 +12,7 @@ import type { Scaler } from './scaler.ts';
 export interface ReconcileEndpointsOptions {
   store: Store;
   instances: InstanceSet;
+  minimums: Minimums;
   routes: Routes;
   scaler: Scaler;
   maxInstancesPerRuntime: number;
@@ -69,30 +71,58 @@ export function createReconcileEndpoints(options: ReconcileEndpointsOptions) {
 
   /** A version that has fewer ready instances than this endpoint asks of it. */
   function lackingVersion(
-    { shares, minInstances }: ServedEndpoint,
+    { shares, record: endpoint }: ServedEndpoint,
     versions: VersionRecord[],
   ): number | undefined {
+    const minimum = endpoint ? options.minimums.of(endpoint).instances : 0;
     return shares.find(({ version, share }) => {
       const record = versions.find((candidate) => candidate.version === version);
       const ready = instances
         .of(record?.runtimeId ?? '')
         .filter(({ revision, state }) => revision === record?.revision && state === 'ready').length;
-      return ready < Math.ceil(minInstances * share);
+      return ready < Math.ceil(minimum * share);
     })?.version;
   }
 }
 
-/** What an endpoint's scaling comes to at this moment: the instances of the runtime, of the minimum asked for. */
-export function describeScaling(endpoint: EndpointRecord, instances: InstanceSet): ScalingStatus {
+/**
+ * What an endpoint's scaling comes to at this moment: of the versions that it sends new sessions to, the instances that are
+ * ready, and those that are needed for calls, sessions and what is asked for; and why it is not as it should be.
+ */
+export function describeScaling(
+  {
+    endpoint,
+    runtime,
+    versions,
+  }: {
+    endpoint: EndpointRecord;
+    runtime: RuntimeRecord;
+    versions: readonly VersionRecord[];
+  },
+  { instances, scaler, minimums }: { instances: InstanceSet; scaler: Scaler; minimums: Minimums },
+): ScalingStatus {
   const { minInstances = 0, scheduledPolicies } = endpoint.spec.scalingConfig ?? {};
-  const own = instances.of(endpoint.runtimeId);
+  const [served] = servedEndpoints(runtime, [endpoint], versions);
+  const isServed = served?.record === endpoint && !isLeaving(runtime.status);
+  const shares = isServed ? served.shares.filter(({ share }) => share > 0) : [];
+  const { instances: minimum, faults } = minimums.of(endpoint);
+  const own = instances.of(runtime.id);
+  let currentInstances = 0;
+  let targetInstances = 0;
+  const errors: string[] = [];
+  for (const { version, share } of shares) {
+    const record = versions.find((candidate) => candidate.version === version);
+    const ready = own.filter(({ revision, state }) => revision === record?.revision && state === 'ready');
+    currentInstances += ready.length;
+    targetInstances += Math.max(Math.ceil(minimum * share), scaler.targetOf(runtime.id, version));
+    const fault = scaler.faultOf(runtime.id, version) ?? ready.find(({ sick }) => sick !== undefined)?.sick;
+    if (fault !== undefined) errors.push(shares.length > 1 ? `version ${version}: ${fault}` : fault);
+  }
   return defined({
     minInstances,
     scheduledPolicies,
-    currentInstances: own.filter(({ state }) => state === 'ready').length,
-    targetInstances: Math.max(
-      minInstances,
-      own.filter(({ state }) => state === 'ready' || state === 'starting').length,
-    ),
+    currentInstances,
+    targetInstances,
+    currentError: [...errors, ...faults].join('; ') || undefined,
   }) as ScalingStatus;
 }

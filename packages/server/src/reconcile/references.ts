@@ -7,7 +7,15 @@ export interface ServedEndpoint {
   name: string;
   shares: Share[];
   disablePublicNetworkAccess: boolean;
+  /** Undefined: no resource. */
+  record: EndpointRecord | undefined;
+}
+
+/** What is asked of a version whatever its calls. */
+export interface Asked {
   minInstances: number;
+  /** By whom and why, in words; empty when nothing is asked. */
+  cause: string;
 }
 
 /** The endpoints a runtime answers under. One on its way out answers no more. */
@@ -20,15 +28,15 @@ export function servedEndpoints(
   const known: VersionsKnown = { head: runtime.headVersion, has: (version) => numbers.has(version) };
   const served: ServedEndpoint[] = endpoints
     .filter(({ status }) => status !== 'DELETING')
-    .map(({ name, spec }) => ({
-      name,
-      shares: sharesOf(spec, known),
-      disablePublicNetworkAccess: spec.disablePublicNetworkAccess ?? false,
-      minInstances: spec.scalingConfig?.minInstances ?? 0,
+    .map((record) => ({
+      name: record.name,
+      shares: sharesOf(record.spec, known),
+      disablePublicNetworkAccess: record.spec.disablePublicNetworkAccess ?? false,
+      record,
     }));
   for (const name of IMPLICIT_ENDPOINTS) {
     if (endpoints.some((endpoint) => endpoint.name === name)) continue;
-    served.push({ name, shares: sharesOf({}, known), disablePublicNetworkAccess: false, minInstances: 0 });
+    served.push({ name, shares: sharesOf({}, known), disablePublicNetworkAccess: false, record: undefined });
   }
   return served;
 }
@@ -36,16 +44,23 @@ export function servedEndpoints(
 /**
  * Versions that some endpoint sends sessions to, with the instances asked of each: an endpoint's minimum is split by
  * its shares, rounded up. Versions that are not here have no reason to run.
+ * @param minimumOf how many instances an endpoint asks for now; without it, none does
  */
 export function referencedVersions(
   endpoints: readonly ServedEndpoint[],
-): Map<number, { minInstances: number }> {
-  const referenced = new Map<number, { minInstances: number }>();
-  for (const { shares, minInstances } of endpoints) {
+  minimumOf: (endpoint: EndpointRecord) => { instances: number; cause: string } = () => NOTHING,
+): Map<number, Asked> {
+  const referenced = new Map<number, Asked>();
+  for (const { name, shares, record } of endpoints) {
+    const { instances, cause } = record ? minimumOf(record) : NOTHING;
     for (const { version, share } of shares) {
-      const known = referenced.get(version)?.minInstances ?? 0;
-      referenced.set(version, { minInstances: Math.max(known, Math.ceil(minInstances * share)) });
+      const known = referenced.get(version);
+      const minInstances = Math.ceil(instances * share);
+      if (known && known.minInstances >= minInstances) continue;
+      referenced.set(version, { minInstances, cause: cause && `endpoint '${name}': ${cause}` });
     }
   }
   return referenced;
 }
+
+const NOTHING = { instances: 0, cause: '' };

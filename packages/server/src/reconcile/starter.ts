@@ -71,7 +71,7 @@ export function createStarter(options: StarterOptions): Starter {
     let codeDir = '';
     try {
       return await options.instances.start(
-        { runtimeId, revision },
+        { runtimeId, revision, memoryMiB: spec.memory },
         async (instanceId, ownSignal) => {
           // Asked once the instance is counted: either a delete sees it, or it sees the delete.
           if (!(await options.isWanted(runtimeId))) throw new RuntimeLeaving();

@@ -139,6 +139,27 @@ describe('CreateAgentRuntimeEndpoint', () => {
     [{ scalingConfig: { minInstances: -1 } }, 'scalingConfig.minInstances must be at least 0 (got -1)'],
     [{ scalingConfig: { minInstances: 0.5 } }, 'scalingConfig.minInstances must be an integer (got 0.5)'],
     [
+      {
+        scalingConfig: {
+          minInstances: 2,
+          scheduledPolicies: [
+            {
+              scheduleExpression: 'cron(0 8 * * * *)',
+              timeZone: 'Mars/Olympus',
+              endTime: 'never',
+              target: 1,
+            },
+          ],
+        },
+      },
+      'scalingConfig.scheduledPolicies[0].timeZone must be the name of a time zone such as Asia/Shanghai (got "Mars/Olympus"); ' +
+        'scalingConfig.scheduledPolicies[0].scheduleExpression must have "?" either as day of month (3rd field) or as day of week (5th): ' +
+        'its fields are minutes, hours, day of month, month, day of week, year, so that every day at 22:00 is cron(0 22 * * ? *); ' +
+        'seconds are not part of it (got "cron(0 8 * * * *)"); ' +
+        'scalingConfig.scheduledPolicies[0].endTime must be a time such as 2026-03-01T08:00:00Z, or 2026-03-01T08:00:00 for the clocks of timeZone (got "never"); ' +
+        'scalingConfig.scheduledPolicies[0].target must be at least minInstances, which is 2 (got 1)',
+    ],
+    [
       { scalingConfig: { scheduledPolicies: [{ target: -1 }] } },
       'scalingConfig.scheduledPolicies[0].target must be at least 0 (got -1)',
     ],

@@ -7,6 +7,7 @@ import { loadConfig } from '../../src/config.ts';
 import { createFeedPair } from '../../src/feed/port.ts';
 import { createLog } from '../../src/observe/log.ts';
 import { createInstanceSet } from '../../src/reconcile/instance-set.ts';
+import { createMinimums } from '../../src/reconcile/minimums.ts';
 import { createRoutes } from '../../src/reconcile/routes.ts';
 import { createScaler } from '../../src/reconcile/scaler.ts';
 import { createStartLimit } from '../../src/reconcile/start-limit.ts';
@@ -360,7 +361,7 @@ describe('the control process', () => {
     const runtime = { id: 'r', name: 'r', status: 'READY', headVersion: 1 };
     const store = {
       getRuntime: async () => runtime,
-      versions: async () => [{ runtimeId: 'r', version: 1, revision: 1, spec: {} }],
+      versions: async () => [{ runtimeId: 'r', version: 1, revision: 1, spec: { memory: 512 } }],
       endpoints: async () => {
         evaluations++;
         return [];
@@ -371,11 +372,14 @@ describe('the control process', () => {
       store: store as never,
       driver,
       instances,
+      minimums: createMinimums(() => 0),
       start: (() => {}) as never,
       publish: () => {},
       maxInstancesPerRuntime: 10,
       maxInstances: 10,
+      memoryBudget: undefined,
       idleStopMs: 300_000,
+      busyLimitMs: 300_000,
       drainTimeoutMs: 1000,
       now: () => time,
       log,
@@ -389,7 +393,7 @@ describe('the control process', () => {
       startedAt: '',
     };
     driver.list = () => [running];
-    instances.adopt(running);
+    instances.adopt(running, 512);
     scaler.begin();
     scaler.reportUsage([{ id: 'i', inFlight: 0, idleMs: 1000 }]);
     scaler.tick();

@@ -59,7 +59,15 @@ import {
   type ProcessInfo,
   signalGroup,
 } from './processes.ts';
-import { type Attempt, checkHealth, HOSTS, type Host, type Seen, waitUntilHealthy } from './readiness.ts';
+import {
+  type Attempt,
+  checkHealth,
+  HOSTS,
+  type Host,
+  type Seen,
+  saysBusy,
+  waitUntilHealthy,
+} from './readiness.ts';
 import { agentInside } from './sandbox/agent-inside.ts';
 import type { Sandbox } from './sandbox/sandbox.ts';
 import { confinedView, plainView, type View } from './sandbox/view.ts';
@@ -737,11 +745,13 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     if (!instance || !isUp(instance)) return { ok: false, detail: 'not running' };
     try {
       const { running, health } = instance;
-      const attempt = await checkHealth([hostIn(running!.host)], running!.port, health);
+      const hosts = [hostIn(running!.host)];
+      const attempt = await checkHealth(hosts, running!.port, health, undefined, undefined, 'body');
       if (attempt.ok && (await whoListens(instance, attempt.host)).holder === 'stranger') {
         return { ok: false, detail: `port ${running!.port} is held by another process` };
       }
-      return { ok: attempt.ok, detail: attempt.detail };
+      const isBusy = attempt.ok && saysBusy(attempt.body);
+      return { ok: attempt.ok, detail: attempt.detail, ...(isBusy && { busy: true as const }) };
     } catch (error) {
       return { ok: false, detail: (error as Error).message };
     }

@@ -13,6 +13,8 @@ export interface Attempt {
   /** What was seen, for a person: `HTTP 503`, `connection refused`. */
   detail: string;
   host: Host;
+  /** What came behind the head of a 2xx answer, where it was to be read. */
+  body?: string;
 }
 
 const DEFAULT_TIMEOUT_S = 3;
@@ -29,6 +31,7 @@ const LINGER_MS = 1000;
  * a connection that stays open. Redirects are answers, not followed.
  * @param hosts tried in order until one accepts a connection
  * @param onOpen called when one does
+ * @param part `body`: waits for the whole answer, for a second at most, and tells what is in it
  */
 export async function checkHealth(
   hosts: Host[],
@@ -36,10 +39,11 @@ export async function checkHealth(
   health: HealthCheckConfiguration,
   timeoutMs = (health.timeoutSeconds ?? DEFAULT_TIMEOUT_S) * 1000,
   onOpen: () => void = () => {},
+  part: 'status' | 'body' = 'status',
 ): Promise<Attempt> {
   let attempt: Attempt | undefined;
   for (const host of hosts) {
-    attempt = { ...(await ask(host, port, health.httpGetUrl, timeoutMs, onOpen)), host };
+    attempt = { ...(await ask(host, port, health.httpGetUrl, timeoutMs, onOpen, part)), host };
     if (attempt.isOpen) return attempt;
   }
   return attempt!;
@@ -60,6 +64,7 @@ function ask(
   path: string | undefined,
   timeoutMs: number,
   onOpen: () => void,
+  part: 'status' | 'body',
 ): Promise<Omit<Attempt, 'host'>> {
   return new Promise((resolve) => {
     let isOpen = false;
@@ -67,11 +72,18 @@ function ask(
     let text = '';
     let seen = 0;
     const started = performance.now();
+    /** Nothing more that comes is of interest. */
+    let hasWhole = part === 'status';
     const settle = (ok: boolean, detail: string) => {
+      if (isSettled) return;
       isSettled = true;
       clearTimeout(timer);
       clearTimeout(hold);
-      resolve({ ok, isOpen, detail });
+      if (hasWhole || !ok) return resolve({ ok, isOpen, detail });
+      socket.once('close', () => {
+        hasWhole = true;
+        resolve({ ok, isOpen, detail, body: bodyOf(text) });
+      });
     };
     const finish = (ok: boolean, detail: string) => {
       settle(ok, detail);
@@ -83,6 +95,8 @@ function ask(
       const isFull = seen + PIECE_BYTES > READ_LIMIT;
       if (isSettled) {
         if (isFull) socket.destroy();
+        if (!hasWhole && !isFull)
+          text += Buffer.from(buffer.buffer, buffer.byteOffset, count).toString('latin1');
         return !isFull;
       }
       text += Buffer.from(buffer.buffer, buffer.byteOffset, count).toString('latin1');
@@ -124,6 +138,33 @@ function ask(
     });
     socket.on('close', () => settle(false, 'connection closed without an answer'));
   });
+}
+
+/** What is behind the head, with the marks of chunks taken out. */
+function bodyOf(text: string): string {
+  const end = /\r?\n\r?\n/.exec(text);
+  if (!end) return '';
+  const body = text.slice(end.index + end[0].length);
+  if (!/\r?\ntransfer-encoding:[^\n]*chunked/i.test(text.slice(0, end.index))) return body;
+  let rest = body;
+  let whole = '';
+  for (;;) {
+    const size = /^([0-9a-f]{1,8})[^\r\n]*\r?\n/i.exec(rest);
+    const length = Number.parseInt(size?.[1] ?? '0', 16);
+    if (!size || length === 0) return whole;
+    whole += rest.slice(size[0].length, size[0].length + length);
+    rest = rest.slice(size[0].length + length).replace(/^\r?\n/, '');
+  }
+}
+
+/** Whether an agent says that it works on something, though it has no call: `{"status":"HealthyBusy"}`. */
+export function saysBusy(body: string | undefined): boolean {
+  if (body === undefined || !body.includes('HealthyBusy')) return false;
+  try {
+    return (JSON.parse(body) as { status?: unknown } | null)?.status === 'HealthyBusy';
+  } catch {
+    return false; // It says something else.
+  }
 }
 
 /** The status of the first answer that is not an interim one (1xx); undefined while there is none. */
