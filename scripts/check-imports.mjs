@@ -28,7 +28,7 @@ const ROOMS = {
   tls: ['domain'],
   store: ['domain', 'auth'],
   artifacts: ['domain', 'observe'],
-  drivers: ['auth', 'observe', 'config.ts'],
+  drivers: ['auth', 'domain', 'observe', 'config.ts'],
   api: ['auth', 'domain', 'store', 'artifacts', 'observe'],
   reconcile: ['domain', 'store', 'drivers', 'feed', 'artifacts', 'observe'],
   // Its own process: never the store, never a driver.
@@ -39,6 +39,7 @@ const ROOMS = {
 const CONCRETE = {
   'store/sqlite': ['compose.ts', 'folder-lock.ts'],
   'drivers/process': ['start-server.ts', 'gateway-record.ts'],
+  'drivers/docker': ['start-server.ts'],
 };
 
 const IMPORT =

@@ -101,6 +101,8 @@ export interface InstanceExit {
   code?: number;
   /** Name of the signal that ended it, such as `SIGKILL`. */
   signal?: string;
+  /** Why, where more is known than that: `OOM: used 64 of 64 MiB`. */
+  reason?: string;
   lastLines: string[];
 }
 
