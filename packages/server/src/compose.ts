@@ -19,6 +19,7 @@ import { openSecretBox, type SecretBox } from './auth/secret-box.ts';
 import { type Config, s3Settings } from './config.ts';
 import { isLeaving } from './domain/status.ts';
 import type { Driver, RunningInstance } from './drivers/driver.ts';
+import { type Images, noImages } from './drivers/images.ts';
 import type { UpMessage } from './feed/messages.ts';
 import type { ControlEnd } from './feed/port.ts';
 import { processCounts } from './observe/call-counts.ts';
@@ -46,6 +47,8 @@ import { SecretsKeyError, type Store } from './store/store.ts';
 export interface ControlOptions {
   config: Readonly<Config>;
   driver: Driver;
+  /** Default: there are none, and runtimes that want one fail. */
+  images?: Images;
   /** Default: none is ever found. */
   findInterpreter?: FindInterpreter;
   /** Default: nobody looks for what installs leave running. */
@@ -87,6 +90,7 @@ export async function composeControl({
   await keyBook.read();
   const nonces = await Nonces.open(store, Date.now());
   const thread = given.thread ?? createPackageThread();
+  const images = given.images ?? noImages;
   const intake = createPackageIntake(folders, thread);
   const progress: Progress = new Map();
   const counts = new HeardCounts();
@@ -104,9 +108,9 @@ export async function composeControl({
       endpointLoop.enqueue(runtimeId);
     },
     onGone: () => sessions.instanceGone(),
-    onExit: (instance, { code, signal, lastLines }) => {
+    onExit: (instance, { code, signal, reason, lastLines }) => {
       const exited = code === undefined ? 'ended' : `exited with code ${code}`;
-      const how = signal === undefined ? exited : `killed by ${signal}`;
+      const how = reason ?? (signal === undefined ? exited : `killed by ${signal}`);
       log.warn({ instanceId: instance.id, agentRuntimeId: instance.runtimeId }, `instance ${how}`);
       void recordExit(instance, [how, ...lastLines].join(' | '));
     },
@@ -167,6 +171,7 @@ export async function composeControl({
       limitBytes: config.bodyLimitBytes,
       timeoutMs: config.fetchTimeoutMs,
     }),
+    images,
     routes,
     scaler,
     intake,
@@ -275,6 +280,8 @@ export async function composeControl({
     if (kept) await letGoOfOthers(folders, id, kept, log);
   }
   await intake.collect(() => store.artifactDigests());
+  // An engine may be slow or hang: nobody waits for this.
+  void images.collect(() => store.artifactDigests());
   await takeOver(running);
   if (reconcile) {
     scaler.begin();

@@ -3,8 +3,14 @@ import { openDataFolders } from './artifacts/folders.ts';
 import { openSecretBox, type SecretBox } from './auth/secret-box.ts';
 import { composeControl } from './compose.ts';
 import { type Config, ConfigError } from './config.ts';
+import { engineAddresses } from './domain/engine-address.ts';
 import { urlHost } from './domain/host-name.ts';
+import { createChoosingDriver } from './drivers/choosing-driver.ts';
+import { createDockerDriver } from './drivers/docker/docker-driver.ts';
+import { createEngine } from './drivers/docker/engine.ts';
+import { createImageStore } from './drivers/docker/image-store.ts';
 import { findInterpreter } from './drivers/process/find-interpreter.ts';
+import { dataMark } from './drivers/process/identity.ts';
 import { createProcessDriver } from './drivers/process/process-driver.ts';
 import { trackProgram } from './drivers/process/program-family.ts';
 import { lockFolder } from './folder-lock.ts';
@@ -46,17 +52,26 @@ export async function startServer(config: Readonly<Config>): Promise<RunningServ
     let localUrl = '';
     let url = config.publicUrl ?? '';
     let box: SecretBox | undefined;
-    const driver = createProcessDriver({
+    // Not before the store has held the key to account.
+    const openBox = () => (box ??= openSecretBox(openDataFolders(config.dataDir).secretsKey));
+    const processes = createProcessDriver({
       ...config,
       log,
-      // Not before the store has held the key to account.
-      box: () => (box ??= openSecretBox(openDataFolders(config.dataDir).secretsKey)),
+      box: openBox,
       // Whoever reaches the server would reach its agents as well, past all that it asks of callers.
       loopbackOnly: plan.beyondLoopback,
     });
+    const engine = createEngine(engineAddresses(config.dockerHost, process.env));
+    const mark = dataMark(config.dataDir);
+    const images = createImageStore({ engine, mark, timeoutMs: config.fetchTimeoutMs, log });
+    const containers = createDockerDriver({ ...config, log, engine, images, box: openBox });
+    const driver = createChoosingDriver([processes, containers], (spec) =>
+      spec.image || config.codeDriver === 'docker' ? containers : processes,
+    );
     const control = await composeControl({
       config,
       driver,
+      images,
       findInterpreter,
       trackProgram,
       log,

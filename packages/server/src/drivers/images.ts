@@ -1,4 +1,5 @@
 import type { ContainerConfiguration } from '@runstead/contract';
+import { PhaseFailure } from '../domain/failure.ts';
 
 export type RegistryConfig = NonNullable<ContainerConfiguration['registryConfig']>;
 
@@ -27,3 +28,14 @@ export interface Images {
   /** Lets go of images that were brought here and that no digest of these names any more. Never throws. */
   collect(kept: () => Promise<ReadonlySet<string>>): Promise<void>;
 }
+
+/** Where nothing can run an image. */
+export const noImages: Images = {
+  async fix() {
+    throw new PhaseFailure(
+      'fetch',
+      'this server has no container engine driver, so container images cannot be run; deploy the code as a package',
+    );
+  },
+  async collect() {},
+};

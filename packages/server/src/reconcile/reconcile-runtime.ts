@@ -4,9 +4,10 @@ import type { PackageIntake } from '../artifacts/intake.ts';
 import { letGoOfOthers } from '../artifacts/let-go.ts';
 import { forgetPrepared } from '../artifacts/prepare.ts';
 import { PhaseFailure, statusReason } from '../domain/failure.ts';
-import { checksumFault, placeToFetch, type RuntimeSpec, runsTheSame } from '../domain/runtime.ts';
+import { checksumFault, imageToFix, placeToFetch, type RuntimeSpec, runsTheSame } from '../domain/runtime.ts';
 import { failedStatus, isLeaving } from '../domain/status.ts';
 import type { Driver } from '../drivers/driver.ts';
+import type { Images } from '../drivers/images.ts';
 import type { Log } from '../observe/log.ts';
 import type { NewEvent, RuntimeRecord, Store } from '../store/store.ts';
 import type { Instance, InstanceSet } from './instance-set.ts';
@@ -21,6 +22,7 @@ export interface ReconcileRuntimeOptions {
   instances: InstanceSet;
   start: Starter;
   fetchPackage: FetchPackage;
+  images: Images;
   routes: Routes;
   scaler: Scaler;
   intake: PackageIntake;
@@ -31,14 +33,15 @@ export interface ReconcileRuntimeOptions {
 }
 
 /** What attempts under way are doing, by runtime; in memory only. */
-export type Progress = Map<string, { phase: string; since: number }>;
+export type Progress = Map<string, { phase: string; since: number; detail?: string }>;
 
-/** For a person who waits: `install (12 s)`. */
+/** For a person who waits: `install (12 s)`, `fetch: 2 of 5 layers, 31 of 80 MiB (12 s)`. */
 export function describeProgress(progress: Progress, runtimeId: string): string | undefined {
   const current = progress.get(runtimeId);
   if (!current) return undefined;
   const seconds = Math.floor((performance.now() - current.since) / 1000);
-  return seconds > 0 ? `${current.phase} (${seconds} s)` : current.phase;
+  const what = current.detail === undefined ? current.phase : `${current.phase}: ${current.detail}`;
+  return seconds > 0 ? `${what} (${seconds} s)` : what;
 }
 
 /**
@@ -75,7 +78,7 @@ async function attempt(
   try {
     const head =
       runtime.headVersion === undefined ? undefined : await store.getVersion(id, runtime.headVersion);
-    const spec = await withPackage(runtime, phases, signal, options);
+    const spec = await withContent(runtime, phases, signal, options);
     const newVersion = !head || !runsTheSame(head.spec, spec);
     if (newVersion) {
       candidate = await options.start({
@@ -120,6 +123,29 @@ async function attempt(
 }
 
 /**
+ * The configuration with what it runs, by content. A tag may come to stand for another image at any time: this
+ * revision, and the version that comes of it, stand for what it means now. An update that names it anew asks anew.
+ */
+async function withContent(
+  runtime: RuntimeRecord,
+  phases: PhaseRecorder,
+  signal: AbortSignal,
+  options: ReconcileRuntimeOptions,
+): Promise<RuntimeSpec> {
+  const { id, revision, spec } = runtime;
+  const name = imageToFix(spec);
+  if (name === undefined) return withPackage(runtime, phases, signal, options);
+  phases.begin('fetch');
+  const fixed = await options.images.fix(name, spec.containerConfiguration?.registryConfig, {
+    signal,
+    onProgress: (text) => phases.tell(text),
+  });
+  const artifact = { ...fixed, crc64: '0' };
+  if (!(await options.store.fixArtifact(id, revision, artifact))) throw new Superseded();
+  return { ...spec, artifact };
+}
+
+/**
  * The configuration with its package, fetched if it lies in a bucket. What was fetched is written down before anything
  * is made of it: this revision, and the version that comes of it, then stand for these bytes, whatever becomes of the
  * object. An update that names the bucket anew asks anew.
@@ -154,7 +180,7 @@ function failureReason(error: unknown, phase: string, log: Log, runtimeId: strin
 async function letGo(
   id: string,
   signal: AbortSignal,
-  { store, instances, folders, log }: ReconcileRuntimeOptions,
+  { store, instances, folders, images, log }: ReconcileRuntimeOptions,
 ): Promise<void> {
   // Where an instance is on its way up, an install for its version may be under way.
   await untilChangedTo(instances, signal, () => instances.of(id).every(({ state }) => state !== 'starting'));
@@ -162,6 +188,7 @@ async function letGo(
   if (signal.aborted) return;
   const kept = await packagesOf(store, id);
   if (kept) await letGoOfOthers(folders, id, kept, log);
+  await images.collect(() => store.artifactDigests());
 }
 
 /** The packages that a runtime and its versions refer to; undefined for one that is gone or on its way out. */
@@ -178,7 +205,7 @@ async function remove(
   signal: AbortSignal,
   options: ReconcileRuntimeOptions,
 ): Promise<void> {
-  const { store, driver, instances, routes, scaler, folders, intake } = options;
+  const { store, driver, instances, routes, scaler, folders, intake, images } = options;
   const { id } = runtime;
   await routes.publish(id);
   for (const instance of instances.of(id)) {
@@ -191,6 +218,7 @@ async function remove(
   scaler.forgetFailures(id);
   await routes.publish(id);
   await intake.collect(() => store.artifactDigests());
+  await images.collect(() => store.artifactDigests());
 }
 
 /** Draining instances end by themselves; ones that are still starting are stopped as they come up. */
@@ -249,6 +277,12 @@ class PhaseRecorder {
     this.#startedAt = new Date();
     this.#begun = performance.now();
     this.#progress.set(this.#runtime.id, { phase, since: this.#begun });
+  }
+
+  /** How far the phase under way has come, for who waits. */
+  tell(detail: string): void {
+    if (this.#phase === '') return;
+    this.#progress.set(this.#runtime.id, { phase: this.#phase, since: this.#begun, detail });
   }
 
   /** What was run in the phase under way has written this. */

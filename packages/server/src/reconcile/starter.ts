@@ -65,12 +65,26 @@ export function createStarter(options: StarterOptions): Starter {
       throw new PhaseFailure('start', missing);
     }
     let codeDir = '';
+    const common = {
+      runtimeId,
+      runtimeName,
+      revision,
+      environment: spec.environmentVariables ?? {},
+      cpu: spec.cpu,
+      memoryMiB: spec.memory,
+      healthCheck: spec.healthCheckConfiguration ?? {},
+      startTimeoutMs: options.startTimeoutMs,
+    };
     try {
       return await options.instances.start(
         { runtimeId, revision },
         async (instanceId, ownSignal) => {
           // Asked once the instance is counted: either a delete sees it, or it sees the delete.
           if (!(await options.isWanted(runtimeId))) throw new RuntimeLeaving();
+          if (spec.artifactType === 'Container') {
+            onPhase('start');
+            return { ...common, instanceId, ...imageOf(spec) };
+          }
           const prepared = await prepare({
             folders: options.folders,
             thread: options.thread,
@@ -93,21 +107,8 @@ export function createStarter(options: StarterOptions): Starter {
           const { command } = prepared;
           if (!command)
             throw new PhaseFailure('start', 'no command was given and none was found in the package');
-          return {
-            instanceId,
-            runtimeId,
-            runtimeName,
-            revision,
-            codeDir,
-            language: languageOf(spec, command),
-            command,
-            port: spec.port,
-            environment: spec.environmentVariables ?? {},
-            cpu: spec.cpu,
-            memoryMiB: spec.memory,
-            healthCheck: spec.healthCheckConfiguration ?? {},
-            startTimeoutMs: options.startTimeoutMs,
-          };
+          const language = languageOf(spec, command);
+          return { ...common, instanceId, codeDir, language, command, port: spec.port };
         },
         signal,
         () => onPhase('probe'),
@@ -119,5 +120,19 @@ export function createStarter(options: StarterOptions): Starter {
       const shown = (text: string) => (codeDir === '' ? text : text.replaceAll(codeDir, '/code'));
       throw new PhaseFailure(phase, shown(message), lastLines.map(shown), { cause: error });
     }
+  };
+}
+
+/** What is run of a configuration that names an image. */
+function imageOf({ artifact, containerConfiguration = {}, port }: RuntimeSpec) {
+  if (artifact?.image === undefined)
+    throw new PhaseFailure('fetch', 'it is not known which image this version stands for; deploy it again');
+  const { registryConfig: registry, command = [] } = containerConfiguration;
+  return {
+    image: { digest: artifact.digest, image: artifact.image, registry },
+    codeDir: '',
+    language: 'custom' as const,
+    command,
+    port: containerConfiguration.port ?? port,
   };
 }

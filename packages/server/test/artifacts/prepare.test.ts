@@ -109,7 +109,6 @@ describe('prepare', () => {
   });
 
   const unserved: [string, Partial<RuntimeSpec>, RegExp][] = [
-    ['an image', { artifactType: 'Container' }, /no container engine/],
     ['nothing', {}, /no package/],
   ];
   it.each(unserved)('says what it cannot fetch: %s', async (_name, changes, reason) => {

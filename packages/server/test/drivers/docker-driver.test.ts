@@ -2,7 +2,7 @@ import { createReadStream, mkdtempSync, readdirSync, realpathSync, rmSync } from
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import pino from 'pino';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe } from 'vitest';
 import { createDockerDriver, type DockerDriverOptions } from '../../src/drivers/docker/docker-driver.ts';
 import { createImageStore } from '../../src/drivers/docker/image-store.ts';
 import { dataMark } from '../../src/drivers/process/identity.ts';
@@ -28,7 +28,7 @@ function makeDriver(dataDir: string, changes: Partial<DockerDriverOptions> = {})
     logLimitBytes: 256 * 1024,
     accountId: '0000000000000000',
     region: 'cn-test',
-    codeImages: new Map([['custom', IMAGE]]),
+    codeImages: { custom: IMAGE },
     portRange: { from: 15_000, to: 16_999 },
     ...changes,
   });

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { HealthCheckConfiguration, Language } from '@runstead/contract';
+import type { HealthCheckConfiguration } from '@runstead/contract';
 import type { SecretBox } from '../../auth/secret-box.ts';
 import type { Log } from '../../observe/log.ts';
 import { secretsIn } from '../../observe/secrets.ts';
@@ -47,7 +47,7 @@ export interface DockerDriverOptions {
   accountId: string;
   region: string;
   /** The image that code of a language runs in; for specs without an image. */
-  codeImages: ReadonlyMap<Language, string>;
+  codeImages: Readonly<Record<string, string>>;
   /** Where the ports on 127.0.0.1 come from. */
   portRange?: PortRange;
   /** Logs kept of a runtime's ended instances. */
@@ -329,7 +329,7 @@ export function createDockerDriver(options: DockerDriverOptions): Driver {
   async function imageFor(spec: InstanceSpec, signal: AbortSignal): Promise<string> {
     const onProgress = () => {};
     if (spec.image) return images.ensure(spec.image, spec.image.registry, { signal, onProgress });
-    const name = options.codeImages.get(spec.language);
+    const name = options.codeImages[spec.language];
     if (name === undefined) {
       throw new StartFailure(
         'start',
