@@ -18,15 +18,15 @@ const NEARLY_ALL = 0.85;
 
 /**
  * Reads what the engine says of a container's end.
- * @param usedBytes of memory, when last seen: not every engine hears of it when the kernel kills for want of memory
+ * @param usedBytes of memory, shortly before: not every engine hears of it when the kernel kills for want of memory
  */
 export function containerEnding(
   state: { ExitCode: number; OOMKilled?: boolean },
   memoryMiB: number,
-  usedBytes: number | undefined,
+  usedBytes: number,
 ): ContainerEnding {
   const ending = endingOf(state.ExitCode);
-  const used = (usedBytes ?? 0) / 1024 / 1024;
+  const used = usedBytes / 1024 / 1024;
   const isSeen = ending.signal === 'SIGKILL' && used >= NEARLY_ALL * memoryMiB;
   if (state.OOMKilled !== true && !isSeen) return ending;
   const shown = isSeen && state.OOMKilled !== true ? Math.min(memoryMiB, Math.round(used)) : memoryMiB;

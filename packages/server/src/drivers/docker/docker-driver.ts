@@ -62,6 +62,8 @@ const PORT_REST_MS = 60_000;
 const START_GRACE_MS = 1000;
 const LAST_LINES = 20;
 const LOOK_MS = 500;
+/** How long looks at the memory used are remembered. */
+const MEMORY_MS = 3000;
 /** After the engine was gone: between two tries to reach it. */
 const RETRY_MS = [200, 1000, 5000];
 /** A port that was free may be taken by the time the engine asks for it. */
@@ -87,8 +89,8 @@ interface Instance extends Kept {
   log: InstanceLog;
   writing: ContainerLog | undefined;
   onMachine: ContainerProcess | undefined;
-  /** In bytes, when last looked at. */
-  memoryUsed: number | undefined;
+  /** In bytes, by the newest looks: a container that is being killed gives back what it had. */
+  memoryUsed: { at: number; bytes: number }[];
   hasNetwork: boolean;
   ended: Promise<ContainerEnding>;
   ending: ContainerEnding | undefined;
@@ -131,7 +133,11 @@ export function createDockerDriver(options: DockerDriverOptions): Driver {
 
   const looking = setInterval(() => {
     for (const it of instances.values()) {
-      it.memoryUsed = it.onMachine?.memoryUsed() ?? it.memoryUsed;
+      const used = it.onMachine?.memoryUsed();
+      if (used !== undefined) {
+        const at = performance.now();
+        it.memoryUsed = [...it.memoryUsed.filter((look) => at - look.at < MEMORY_MS), { at, bytes: used }];
+      }
       if (it.clearing === undefined) void keepLogSmall(it);
     }
     if (mayHaveStrays) void sweep().catch(() => {});
@@ -227,7 +233,7 @@ export function createDockerDriver(options: DockerDriverOptions): Driver {
       log: { path: shelf.path(runtimeId, instanceId), secrets: [] },
       writing: undefined,
       onMachine: undefined,
-      memoryUsed: undefined,
+      memoryUsed: [],
       hasNetwork: false,
       ended: new Promise(() => {}),
       ending: undefined,
@@ -375,7 +381,9 @@ export function createDockerDriver(options: DockerDriverOptions): Driver {
         const found = await inspect(instance.container);
         if (!found?.State.Running) {
           const { memoryMiB, memoryUsed } = instance;
-          instance.ending = found ? containerEnding(found.State, memoryMiB, memoryUsed) : {};
+          instance.ending = found
+            ? containerEnding(found.State, memoryMiB, Math.max(0, ...memoryUsed.map(({ bytes }) => bytes)))
+            : {};
           return instance.ending;
         }
         tries = 0;

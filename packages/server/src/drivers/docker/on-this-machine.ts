@@ -9,7 +9,9 @@ import { type Listener, listeners } from '../process/sockets.ts';
  */
 export interface ContainerProcess {
   listeners(): Listener[] | undefined;
-  /** In bytes, all processes together; undefined where the kernel does not say. */
+  /**
+   * In bytes, all processes together, without what the kernel can drop at will; undefined where it does not say.
+   */
   memoryUsed(): number | undefined;
 }
 
@@ -17,12 +19,17 @@ export interface ContainerProcess {
 export function containerProcess(pid: number, containerId: string): ContainerProcess | undefined {
   const groups = read(`/proc/${pid}/cgroup`);
   if (!groups?.includes(containerId)) return undefined;
-  const usage = memoryFile(groups);
+  const group = memoryGroup(groups);
   return {
     listeners: () => (isStill(pid, containerId) ? listeners(`/proc/${pid}/net`) : undefined),
     memoryUsed() {
-      const value = usage === undefined ? undefined : Number(read(usage));
-      return value !== undefined && value > 0 ? value : undefined;
+      // The counter is exact; what it is made of is added up by the kernel every other second.
+      const total = group === undefined ? undefined : read(join(group.folder, group.counter));
+      const statistics = group === undefined ? undefined : read(join(group.folder, 'memory.stat'));
+      if (total === undefined || statistics === undefined) return undefined;
+      const field = (name: string) =>
+        Number(new RegExp(`^(?:total_)?${name} (\\d+)$`, 'm').exec(statistics)?.[1] ?? 0);
+      return Math.max(0, Number(total) - field('inactive_file') - field('active_file'));
     },
   };
 }
@@ -32,11 +39,12 @@ function isStill(pid: number, containerId: string): boolean {
 }
 
 /** @param groups `/proc/PID/cgroup` */
-function memoryFile(groups: string): string | undefined {
+function memoryGroup(groups: string): { folder: string; counter: string } | undefined {
   const v1 = /^\d+:(?:[^:]*,)?memory(?:,[^:]*)?:(.+)$/m.exec(groups)?.[1];
-  if (v1 !== undefined) return join('/sys/fs/cgroup/memory', v1, 'memory.usage_in_bytes');
+  if (v1 !== undefined)
+    return { folder: join('/sys/fs/cgroup/memory', v1), counter: 'memory.usage_in_bytes' };
   const v2 = /^0::(.+)$/m.exec(groups)?.[1];
-  return v2 === undefined ? undefined : join('/sys/fs/cgroup', v2, 'memory.current');
+  return v2 === undefined ? undefined : { folder: join('/sys/fs/cgroup', v2), counter: 'memory.current' };
 }
 
 function read(path: string): string | undefined {
