@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { engineAddresses, parseEngineAddress } from './engine-address.ts';
+import { engineAddresses, parseEngineAddress, unusableDockerHost } from './engine-address.ts';
 
 describe("a container engine's address", () => {
   it('is a socket, or a port of this machine', () => {
@@ -23,6 +23,12 @@ describe("a container engine's address", () => {
 
   it('is none of another machine', () => {
     expect(parseEngineAddress('tcp://10.0.0.7:2375')).toMatch(/engine of this machine/);
+  });
+
+  it('that is set for everybody and cannot be used is told of', () => {
+    expect(unusableDockerHost({ DOCKER_HOST: 'ssh://me@box' })).toMatch(/^DOCKER_HOST is not used: .*"ssh:/);
+    expect(unusableDockerHost({ DOCKER_HOST: 'unix:///run/x.sock' })).toBeUndefined();
+    expect(unusableDockerHost({})).toBeUndefined();
   });
 
   it('is the setting, else DOCKER_HOST, else where engines usually listen', () => {

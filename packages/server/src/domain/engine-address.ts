@@ -49,3 +49,13 @@ export function engineAddresses(
   ];
   return paths.map((path) => ({ name: path, target: { socketPath: path } }));
 }
+
+/** Why the variable that names an engine for everybody cannot be used here; undefined when it can, or is not set. */
+export function unusableDockerHost(environment: Record<string, string | undefined>): string | undefined {
+  const given = environment.DOCKER_HOST;
+  if (given === undefined || given === '') return undefined;
+  const address = parseEngineAddress(given);
+  return typeof address === 'string'
+    ? `DOCKER_HOST is not used: it ${address}, and is "${given}". Set RUNSTEAD_DOCKER_HOST to an engine of this machine`
+    : undefined;
+}

@@ -19,7 +19,7 @@ export function unmappedMount(wanted: WantedMounts, mapped: readonly string[]): 
       const name = `${field}.mountPoints[${i}]`;
       if (mountDir === undefined)
         return `${name} has no mountDir; say where the agent looks for it, or remove it`;
-      const folder = withoutLastSlash(posix.normalize(mountDir));
+      const folder = folderOf(mountDir);
       if (mapped.includes(folder)) continue;
       return (
         `${name}.mountDir is ${folder}, which this server does not map; have its operator make that directory ` +
@@ -28,6 +28,17 @@ export function unmappedMount(wanted: WantedMounts, mapped: readonly string[]): 
     }
   }
   return undefined;
+}
+
+/** The directories that a configuration wants mounted, each once. */
+export function wantedMounts({ nasConfig, ossMountConfig }: WantedMounts): string[] {
+  const points = [...(nasConfig?.mountPoints ?? []), ...(ossMountConfig?.mountPoints ?? [])];
+  const folders = points.flatMap(({ mountDir }) => (mountDir === undefined ? [] : [folderOf(mountDir)]));
+  return [...new Set(folders)];
+}
+
+function folderOf(mountDir: string): string {
+  return withoutLastSlash(posix.normalize(mountDir));
 }
 
 /** `/mnt/models/` and `/mnt/models` are one directory. */

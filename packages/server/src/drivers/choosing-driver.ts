@@ -15,7 +15,8 @@ export function createChoosingDriver(
   const owners = new Map<string, Driver>();
   const ownerOf = (instanceId: string) => owners.get(instanceId) ?? drivers[0];
 
-  return {
+  // What else a driver may have, such as how it holds its agents, is that of the first.
+  return Object.assign(Object.create(drivers[0]) as Driver, {
     name: drivers.map(({ name }) => name).join('+'),
     marks: Object.assign({}, ...drivers.map(({ marks }) => marks)) as Driver['marks'],
 
@@ -61,5 +62,5 @@ export function createChoosingDriver(
     async close() {
       await Promise.all(drivers.map((it) => it.close()));
     },
-  };
+  } satisfies Driver);
 }

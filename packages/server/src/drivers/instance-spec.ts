@@ -20,6 +20,8 @@ export interface InstanceSpec {
   port: number;
   /** The user's variables; the driver adds its own, which win. */
   environment: Record<string, string>;
+  /** Directories of this machine that it may write to, each under its own name. Default: none. */
+  mounts?: readonly string[];
   /** vCPU. */
   cpu: number;
   memoryMiB: number;

@@ -6,7 +6,7 @@ import type { PackageThread } from '../artifacts/package-thread.ts';
 import { prepare } from '../artifacts/prepare.ts';
 import { type Phase, PhaseFailure } from '../domain/failure.ts';
 import { languageOf } from '../domain/language.ts';
-import { unmappedMount } from '../domain/mounts.ts';
+import { unmappedMount, wantedMounts } from '../domain/mounts.ts';
 import type { RuntimeSpec } from '../domain/runtime.ts';
 import { StartFailure } from '../drivers/driver.ts';
 import type { Instance, InstanceSet } from './instance-set.ts';
@@ -65,16 +65,6 @@ export function createStarter(options: StarterOptions): Starter {
       throw new PhaseFailure('start', missing);
     }
     let codeDir = '';
-    const common = {
-      runtimeId,
-      runtimeName,
-      revision,
-      environment: spec.environmentVariables ?? {},
-      cpu: spec.cpu,
-      memoryMiB: spec.memory,
-      healthCheck: spec.healthCheckConfiguration ?? {},
-      startTimeoutMs: options.startTimeoutMs,
-    };
     try {
       return await options.instances.start(
         { runtimeId, revision },
@@ -83,7 +73,14 @@ export function createStarter(options: StarterOptions): Starter {
           if (!(await options.isWanted(runtimeId))) throw new RuntimeLeaving();
           if (spec.artifactType === 'Container') {
             onPhase('start');
-            return { ...common, instanceId, ...imageOf(spec) };
+            return {
+              instanceId,
+              runtimeId,
+              runtimeName,
+              revision,
+              startTimeoutMs: options.startTimeoutMs,
+              ...imageOf(spec),
+            };
           }
           const prepared = await prepare({
             folders: options.folders,
@@ -107,8 +104,22 @@ export function createStarter(options: StarterOptions): Starter {
           const { command } = prepared;
           if (!command)
             throw new PhaseFailure('start', 'no command was given and none was found in the package');
-          const language = languageOf(spec, command);
-          return { ...common, instanceId, codeDir, language, command, port: spec.port };
+          return {
+            instanceId,
+            runtimeId,
+            runtimeName,
+            revision,
+            codeDir,
+            language: languageOf(spec, command),
+            command,
+            port: spec.port,
+            environment: spec.environmentVariables ?? {},
+            mounts: wantedMounts(spec),
+            cpu: spec.cpu,
+            memoryMiB: spec.memory,
+            healthCheck: spec.healthCheckConfiguration ?? {},
+            startTimeoutMs: options.startTimeoutMs,
+          };
         },
         signal,
         () => onPhase('probe'),
@@ -124,15 +135,21 @@ export function createStarter(options: StarterOptions): Starter {
 }
 
 /** What is run of a configuration that names an image. */
-function imageOf({ artifact, containerConfiguration = {}, port }: RuntimeSpec) {
+function imageOf(spec: RuntimeSpec) {
+  const { artifact, containerConfiguration = {} } = spec;
   if (artifact?.image === undefined)
     throw new PhaseFailure('fetch', 'it is not known which image this version stands for; deploy it again');
-  const { registryConfig: registry, command = [] } = containerConfiguration;
+  const { registryConfig: registry, command = [], port = spec.port } = containerConfiguration;
   return {
     image: { digest: artifact.digest, image: artifact.image, registry },
     codeDir: '',
     language: 'custom' as const,
     command,
-    port: containerConfiguration.port ?? port,
+    port,
+    environment: spec.environmentVariables ?? {},
+    mounts: wantedMounts(spec),
+    cpu: spec.cpu,
+    memoryMiB: spec.memory,
+    healthCheck: spec.healthCheckConfiguration ?? {},
   };
 }

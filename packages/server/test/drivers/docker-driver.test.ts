@@ -4,12 +4,14 @@ import { once } from 'node:events';
 import {
   createReadStream,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   readlinkSync,
   realpathSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { createServer } from 'node:http';
@@ -39,6 +41,7 @@ const missing = engineMissing();
 if (missing !== undefined) console.warn(`skipped: ${missing}`);
 
 let podman: TestEngine;
+let removeTrusted = () => {};
 /** Trusted by the engine. */
 const authority = newAuthority();
 
@@ -92,15 +95,25 @@ describe.skipIf(missing !== undefined)('with an engine', () => {
     const trusted = mkdtempSync(join(tmpdir(), 'runstead-ca-'));
     writeFileSync(join(trusted, 'ca.pem'), authority.cert);
     podman = await startPodman({ trustedCa: join(trusted, 'ca.pem') });
+    removeTrusted = () => rmSync(trusted, { recursive: true });
     const archive = await nodeArchive();
     await podman.engine.ask('POST', '/images/create', {
-      query: { fromSrc: '-', repo: IMAGE.split(':')[0]!, tag: 'latest' },
+      // What it would start by itself is to be seen nowhere: commands take its place.
+      query: {
+        fromSrc: '-',
+        repo: IMAGE.split(':')[0]!,
+        tag: 'latest',
+        changes: 'ENTRYPOINT ["/nowhere"]',
+      },
       body: createReadStream(archive),
     });
     rmSync(dirname(archive), { recursive: true });
   }, 60_000);
 
-  afterAll(() => podman?.dispose(), 60_000);
+  afterAll(async () => {
+    await podman?.dispose();
+    removeTrusted();
+  }, 60_000);
 
   driverCases(
     'docker',
@@ -381,6 +394,34 @@ describe.skipIf(missing !== undefined)('with an engine', () => {
         'runstead.revision': '1',
       });
       await new Promise((resolve) => server.close(resolve));
+    });
+
+    it('finds what its package links to, and what its operator has made available', async () => {
+      const elsewhere = newFolder();
+      const files = {
+        'code/index.mjs': `
+          import { createServer } from 'node:http';
+          import { readFileSync, writeFileSync } from 'node:fs';
+          import { said } from 'dependency';
+          writeFileSync('${elsewhere}/mount/written', said);
+          createServer((_, response) => response.end(readFileSync('${elsewhere}/mount/written'))).listen(process.env.PORT);`,
+        'deps/node_modules/dependency/index.js': "exports.said = 'linked';",
+        'mount/empty': '',
+      };
+      for (const [name, text] of Object.entries(files)) {
+        mkdirSync(dirname(join(elsewhere, name)), { recursive: true });
+        writeFileSync(join(elsewhere, name), text);
+      }
+      symlinkSync(join(elsewhere, 'deps', 'node_modules'), join(elsewhere, 'code', 'node_modules'));
+      const driver = driverOf();
+      const spec = agentSpec(['node', 'index.mjs'], {
+        codeDir: join(elsewhere, 'code'),
+        mounts: [join(elsewhere, 'mount')],
+      });
+      expect(await (await get(await start(driver, spec))).text()).toBe('linked');
+      expect(readFileSync(join(elsewhere, 'mount', 'written'), 'utf8')).toBe('linked');
+      await driver.stop(spec.instanceId, { graceMs: 0 });
+      rmSync(elsewhere, { recursive: true });
     });
 
     it('that takes more memory than it may is ended, and the reason says how much', async () => {

@@ -37,9 +37,9 @@ export interface ContainerSurroundings {
 }
 
 /**
- * What the engine is asked to create for an instance. Nothing of the machine is in it but the package, read-only: no
- * capability, no way to gain one, the engine's own seccomp profile, namespaces of its own, and a network that its
- * runtime shares with nobody.
+ * What the engine is asked to create for an instance. Nothing of the machine is in it but the package, read-only, and
+ * the directories that the operator has made available: no capability, no way to gain one, the engine's own seccomp
+ * profile, namespaces of its own, and a network that its runtime shares with nobody.
  */
 export function containerBody(spec: InstanceSpec, around: ContainerSurroundings) {
   const { facts } = around;
@@ -49,7 +49,7 @@ export function containerBody(spec: InstanceSpec, around: ContainerSurroundings)
   return {
     Image: around.image,
     // What is given replaces what the image would start, its entry point included; nothing given: the image decides.
-    ...(spec.command.length > 0 && { Entrypoint: [], Cmd: spec.command }),
+    ...(spec.command.length > 0 && { Entrypoint: spec.command.slice(0, 1), Cmd: spec.command.slice(1) }),
     ...(isCode && {
       WorkingDir: CODE,
       // In an engine without root, root in the container is the user who runs it, and nobody else may read the code.
@@ -86,10 +86,14 @@ export function containerBody(spec: InstanceSpec, around: ContainerSurroundings)
           ...(!facts.isPodman && { 'max-file': '2' }),
         },
       },
-      ...(isCode && {
-        Binds: [`${spec.codeDir}:${CODE}:ro`, ...around.linked.map((it) => `${it}:${it}:ro`)],
-        Tmpfs: { '/tmp': 'rw,nosuid,nodev,mode=1777' },
-      }),
+      // Not `Binds`, whose parts are told apart by colons that a path may hold.
+      Mounts: [
+        ...(isCode
+          ? [mount(spec.codeDir, CODE, true), ...around.linked.map((it) => mount(it, it, true))]
+          : []),
+        ...(spec.mounts ?? []).map((it) => mount(it, it, false)),
+      ],
+      ...(isCode && { Tmpfs: { '/tmp': 'rw,nosuid,nodev,mode=1777' } }),
     },
   };
 }
@@ -123,4 +127,8 @@ export function containerEnvironment(
     RUNSTEAD_INSTANCE_ID: spec.instanceId,
     RUNSTEAD_RUNTIME_ID: spec.runtimeId,
   };
+}
+
+function mount(source: string, target: string, readOnly: boolean) {
+  return { Type: 'bind', Source: source, Target: target, ReadOnly: readOnly };
 }
