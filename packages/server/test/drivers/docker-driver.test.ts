@@ -543,7 +543,8 @@ describe.skipIf(missing !== undefined)('with an engine', () => {
     const dataDir = newFolder();
     const registry = await startRegistry(authority);
     const driver = makeDriver(dataDir);
-    const config = loadConfig({ dataDir, port: 0, logLevel: 'silent' }, {});
+    const quick = { deleteGraceMs: 0, stopGraceMs: 500 };
+    const config = loadConfig({ dataDir, port: 0, logLevel: 'silent', ...quick }, {});
     const control = await composeControl({
       config,
       driver,
