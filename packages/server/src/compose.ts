@@ -22,6 +22,7 @@ import { type Config, ConfigError, s3Settings } from './config.ts';
 import { namedKeyWarning, sandboxFault } from './domain/sandbox-rule.ts';
 import { isLeaving } from './domain/status.ts';
 import type { Driver, RunningInstance } from './drivers/driver.ts';
+import { type Images, noImages } from './drivers/images.ts';
 import type { UpMessage } from './feed/messages.ts';
 import type { ControlEnd } from './feed/port.ts';
 import { createAgentLogs } from './logs/agent-logs.ts';
@@ -55,6 +56,8 @@ import { SecretsKeyError, type Store } from './store/store.ts';
 export interface ControlOptions {
   config: Readonly<Config>;
   driver: Driver;
+  /** Default: there are none, and runtimes that want one fail. */
+  images?: Images;
   /** Default: none is ever found. */
   findInterpreter?: FindInterpreter;
   /** Default: nobody looks for what installs leave running. */
@@ -110,6 +113,7 @@ export async function composeControl({
     log.warn(`agents run without a sandbox: ${sandboxMissing}`);
   const nonces = await Nonces.open(store, Date.now());
   const thread = given.thread ?? createPackageThread();
+  const images = given.images ?? noImages;
   const intake = createPackageIntake(folders, thread);
   const progress: Progress = new Map();
   const counts = new HeardCounts();
@@ -211,6 +215,7 @@ export async function composeControl({
       limitBytes: config.bodyLimitBytes,
       timeoutMs: config.fetchTimeoutMs,
     }),
+    images,
     routes,
     scaler,
     retain: createRetention({ store, instances, keptVersions: config.keptVersions, log }),
@@ -341,6 +346,8 @@ export async function composeControl({
     if (kept) await letGoOfOthers(folders, id, kept, log);
   }
   await intake.collect(() => store.artifactDigests());
+  // An engine may be slow or hang: nobody waits for this.
+  void images.collect(() => store.artifactDigests());
   await takeOver(running);
   if (reconcile) {
     prepared.look();

@@ -13,8 +13,11 @@ import {
   accessKeyId,
   ConfigError,
   certificateNames,
+  codeImages,
+  DEFAULT_CODE_IMAGES,
   domains,
   duration,
+  engineHost,
   folders,
   hosts,
   hostsOrNone,
@@ -73,6 +76,12 @@ export interface Config {
   agentHosts: readonly string[];
   /** Directories that runtimes may want mounted and that are there on this machine: absolute, normalised. */
   mounts: readonly string[];
+  /** The container engine: `unix:///path`, `tcp://127.0.0.1:2375`, or `none`; undefined: DOCKER_HOST, else the usual sockets. */
+  dockerHost: string | undefined;
+  /** What code runs in: processes of this machine, or containers. */
+  codeDriver: 'process' | 'docker';
+  /** Language → the image that its code runs in, where it runs in containers. */
+  codeImages: Readonly<Record<string, string>>;
   /** Whether agents end with the server. */
   onExit: 'stop' | 'keep';
   /** Whether agents are kept to themselves: where that works, or else no start at all, or not. */
@@ -207,6 +216,13 @@ const settings: { [K in keyof Config]: Setting<Config[K]> } = {
   traceSampled: { variable: 'RUNSTEAD_TRACE_SAMPLED', parse: yesOrNo, fallback: () => true },
   agentHosts: { variable: 'RUNSTEAD_AGENT_HOSTS', parse: hosts, fallback: () => [] },
   mounts: { variable: 'RUNSTEAD_MOUNTS', parse: folders, fallback: () => [] },
+  dockerHost: { variable: 'RUNSTEAD_DOCKER_HOST', parse: engineHost, fallback: () => undefined },
+  codeDriver: {
+    variable: 'RUNSTEAD_CODE_DRIVER',
+    parse: oneOf('process', 'docker'),
+    fallback: () => 'process',
+  },
+  codeImages: { variable: 'RUNSTEAD_CODE_IMAGES', parse: codeImages, fallback: () => DEFAULT_CODE_IMAGES },
   onExit: { variable: 'RUNSTEAD_ON_EXIT', parse: oneOf('stop', 'keep'), fallback: () => 'stop' },
   sandbox: {
     variable: 'RUNSTEAD_SANDBOX',

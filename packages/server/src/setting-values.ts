@@ -1,7 +1,10 @@
 import { totalmem } from 'node:os';
 import { posix } from 'node:path';
+import { Language } from '@runstead/contract';
 import { type CustomDomain, parseDomains } from './domain/custom-domains.ts';
+import { parseEngineAddress } from './domain/engine-address.ts';
 import { canonicalHost } from './domain/host-name.ts';
+import { parseImageReference } from './domain/image-reference.ts';
 import { withoutLastSlash } from './domain/mounts.ts';
 import { parseNetwork } from './domain/private-access.ts';
 import { parseRateLimit, type RateLimit } from './domain/rate-limit.ts';
@@ -153,6 +156,33 @@ export function storeUrl(value: string, what: string): string {
   if (url.username !== '' || url.password !== '')
     throw new ConfigError(`${what} must have no user or password in it; use RUNSTEAD_S3_ACCESS_KEY_ID`);
   return value.replace(/\/+$/, '');
+}
+
+export function engineHost(value: string, what: string): string {
+  if (value === 'none') return value;
+  const address = parseEngineAddress(value);
+  if (typeof address !== 'string') return value;
+  throw new ConfigError(`${what} ${address}, or "none"; got "${value}"`);
+}
+
+/** As they are called by who knows them best: official images of each language, small. */
+export const DEFAULT_CODE_IMAGES: Readonly<Record<string, string>> = Object.fromEntries(
+  Language.options.flatMap((language) => {
+    const [, family, release] = /^(nodejs|python)([\d.]+)$/.exec(language) ?? [];
+    return family ? [[language, `${family === 'nodejs' ? 'node' : 'python'}:${release}-slim`]] : [];
+  }),
+);
+
+/** Reads images by language; those of languages that are not named stay what they are. */
+export function codeImages(value: string, what: string): Readonly<Record<string, string>> {
+  const given = list(value).map((item) => {
+    const [language = '', image = ''] = item.split(/=(.*)/s);
+    if (Language.safeParse(language).success && parseImageReference(image)) return [language, image];
+    throw new ConfigError(
+      `${what} must be languages and their images, by commas, such as nodejs20=node:20-slim,custom=localhost/base; got "${item}"`,
+    );
+  });
+  return { ...DEFAULT_CODE_IMAGES, ...Object.fromEntries(given) };
 }
 
 export function yesOrNo(value: string, what: string): boolean {

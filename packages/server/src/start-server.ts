@@ -3,8 +3,14 @@ import { openDataFolders } from './artifacts/folders.ts';
 import { openSecretBox, type SecretBox } from './auth/secret-box.ts';
 import { composeControl } from './compose.ts';
 import { type Config, ConfigError } from './config.ts';
+import { engineAddresses, unusableDockerHost } from './domain/engine-address.ts';
 import { urlHost } from './domain/host-name.ts';
+import { createChoosingDriver } from './drivers/choosing-driver.ts';
+import { createDockerDriver, isInContainer } from './drivers/docker/docker-driver.ts';
+import { createEngine } from './drivers/docker/engine.ts';
+import { createImageStore } from './drivers/docker/image-store.ts';
 import type { SandboxState } from './drivers/driver.ts';
+import type { InstanceSpec } from './drivers/instance-spec.ts';
 import { findInterpreter } from './drivers/process/find-interpreter.ts';
 import { dataMark } from './drivers/process/identity.ts';
 import { openLimits } from './drivers/process/limits/limits.ts';
@@ -65,10 +71,28 @@ export async function startServer(config: Readonly<Config>): Promise<RunningServ
       box: () => (box ??= openSecretBox(openDataFolders(config.dataDir).secretsKey)),
       // Whoever reaches the server would reach its agents as well, past all that it asks of callers.
       loopbackOnly: plan.beyondLoopback,
+      isElsewhere: (instanceId) => isInContainer(config.dataDir, instanceId),
     });
+    const engine = createEngine(engineAddresses(config.dockerHost, process.env));
+    const unusable = config.dockerHost === undefined && unusableDockerHost(process.env);
+    if (unusable) log.warn(unusable);
+    const mark = dataMark(config.dataDir);
+    const images = createImageStore({ engine, mark, timeoutMs: config.fetchTimeoutMs, log });
+    const containers = createDockerDriver({
+      ...config,
+      log,
+      engine,
+      images,
+      box: () => (box ??= openSecretBox(openDataFolders(config.dataDir).secretsKey)),
+    });
+    const isForContainers = (spec: InstanceSpec) =>
+      spec.image !== undefined || config.codeDriver === 'docker';
     const control = await composeControl({
       config,
-      driver,
+      driver: createChoosingDriver([driver, containers], (spec) =>
+        isForContainers(spec) ? containers : driver,
+      ),
+      images,
       isPublic: plan.beyondLoopback,
       findInterpreter,
       trackProgram,

@@ -18,6 +18,17 @@ const FLAGS: [setting: keyof Config, syntax: string, description: string][] = [
   ['port', '--port <number>', 'port to listen on; 0 picks a free one (default: 7700)'],
   ['host', '--host <address>', 'address to listen on; beyond loopback only over TLS (default: 127.0.0.1)'],
   ['dataDir', '--data <folder>', 'where everything is kept (default: ~/.runstead)'],
+  [
+    'dockerHost',
+    '--docker-host <address>',
+    'the container engine, or "none" (default: DOCKER_HOST, else the usual sockets of Docker and Podman)',
+  ],
+  ['codeDriver', '--code-driver <process|docker>', 'what code runs in (default: process)'],
+  [
+    'codeImages',
+    '--code-images <list>',
+    'images that code runs in with docker, such as nodejs20=node:20-slim (default: official ones)',
+  ],
   ['onExit', '--on-exit <stop|keep>', 'whether agents end with the server (default: stop)'],
   [
     'sandbox',

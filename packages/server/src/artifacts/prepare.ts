@@ -64,7 +64,7 @@ export async function prepare(options: PrepareOptions): Promise<Prepared> {
   const { folders, runtimeId, spec, onPhase, signal } = options;
   onPhase('fetch');
   const { artifact } = spec;
-  if (!artifact) throw new PhaseFailure('fetch', missingArtifact(spec));
+  if (!artifact) throw new PhaseFailure('fetch', NO_PACKAGE);
   const fault = checksumFault(spec, artifact.crc64);
   if (fault !== undefined) throw new PhaseFailure('fetch', fault);
   const codeDir = join(folders.code, runtimeId, artifact.digest);
@@ -146,12 +146,8 @@ async function unpackTo(codeDir: string, packageFile: string, options: PrepareOp
   }
 }
 
-function missingArtifact(spec: RuntimeSpec): string {
-  if (spec.artifactType === 'Container') {
-    return 'this server has no container engine driver, so container images cannot be run; deploy the code as a package';
-  }
-  return 'codeConfiguration has no package: send it as codeConfiguration.zipFile, or name its bucket and object';
-}
+const NO_PACKAGE =
+  'codeConfiguration has no package: send it as codeConfiguration.zipFile, or name its bucket and object';
 
 /** Removes all that was prepared for a runtime. */
 export async function forgetPrepared(folders: DataFolders, runtimeId: string, log: Log): Promise<void> {

@@ -33,15 +33,17 @@ export type RuntimeSpec = Omit<
   memory: number;
   port: number;
   codeConfiguration?: CodeConfiguration | undefined;
-  /** The code package by content; absent for containers, and until a package that lies in a bucket has been fetched. */
+  /** The code package or the image by content; absent until one that lies elsewhere has been fetched. */
   artifact?: Artifact | undefined;
 };
 
 export interface Artifact {
-  /** Hex SHA-256 of the package's bytes: its name in the blob folder. */
+  /** Hex SHA-256 of the package's bytes, its name in the blob folder; of an image's manifest. */
   digest: string;
-  /** CRC-64/XZ of the bytes as received, decimal; to be compared with the checksum the caller gave. */
+  /** CRC-64/XZ of the bytes as received, decimal; to be compared with the checksum the caller gave. `0` for an image. */
   crc64: string;
+  /** Set for images alone: where it is to be had for ever, `registry.example/team/agent@sha256:…`. */
+  image?: string | undefined;
   /** What starts the agent, found in the package; used when the caller gave no command. */
   entry?: Entry | undefined;
 }
@@ -66,7 +68,8 @@ export function createSpec(input: CreateAgentRuntimeInput, artifact: Artifact | 
   return normalised({
     ...rest,
     codeConfiguration: codeConfiguration && withoutPackage(codeConfiguration),
-    artifact,
+    // A package that comes with an image is not what is run.
+    artifact: input.artifactType === 'Container' ? undefined : artifact,
   });
 }
 
@@ -84,7 +87,8 @@ function normalised(spec: RuntimeSpec): RuntimeSpec {
 
 /**
  * Merges an update onto the desired configuration: a field that is absent stays, one that is given replaces the old
- * value whole, and an empty object takes it away. The artifact type never changes; a code configuration that brings no package keeps the old one.
+ * value whole, and an empty object takes it away. The artifact type never changes; a code configuration that brings no
+ * package keeps the old one, and an image that is named again is looked for again.
  */
 export function mergeSpec(
   current: RuntimeSpec,
@@ -100,7 +104,10 @@ export function mergeSpec(
     ...rest
   } = input;
   const merged = { ...current, ...defined(rest) } as RuntimeSpec;
-  if (codeConfiguration) {
+  const isContainer = current.artifactType === 'Container';
+  if (isContainer && rest.containerConfiguration) merged.artifact = undefined;
+  if (codeConfiguration && isContainer) merged.codeConfiguration = withoutPackage(codeConfiguration);
+  else if (codeConfiguration) {
     merged.codeConfiguration = withoutPackage(codeConfiguration);
     if (artifact) merged.artifact = artifact;
     else if (codeConfiguration.ossBucketName !== undefined) merged.artifact = undefined;
@@ -179,8 +186,22 @@ export function placeToFetch({ artifact, codeConfiguration }: RuntimeSpec): Obje
   return artifact || bucket === undefined || object === undefined ? undefined : { bucket, object };
 }
 
+/** The name of the image that has still to be fixed to what it stands for now; undefined when it is, or for code. */
+export function imageToFix({
+  artifactType,
+  artifact,
+  containerConfiguration,
+}: RuntimeSpec): string | undefined {
+  if (artifactType !== 'Container' || artifact?.image !== undefined) return undefined;
+  return containerConfiguration?.image ?? '';
+}
+
 /** What is wrong with the checksum that the caller gave, seeing that of the package received. */
-export function checksumFault({ codeConfiguration }: RuntimeSpec, crc64: string): string | undefined {
+export function checksumFault(
+  { artifactType, codeConfiguration }: RuntimeSpec,
+  crc64: string,
+): string | undefined {
+  if (artifactType === 'Container') return undefined;
   const { checksum } = codeConfiguration ?? {};
   return checksum === undefined || BigInt(checksum) === BigInt(crc64)
     ? undefined

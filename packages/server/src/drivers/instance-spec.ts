@@ -1,4 +1,5 @@
 import type { HealthCheckConfiguration, Language } from '@runstead/contract';
+import type { FixedImage, RegistryConfig } from './images.ts';
 
 /** Everything a driver needs to run one instance. Plain values: a driver knows nothing of endpoints or weights. */
 export interface InstanceSpec {
@@ -8,6 +9,8 @@ export interface InstanceSpec {
   runtimeName: string;
   /** The revision of the runtime this configuration came from: it names a version before that has a number. */
   revision: number;
+  /** What is run instead of a package; `codeDir` is empty then, and an empty `command` leaves it to the image. */
+  image?: FixedImage & { registry: RegistryConfig | undefined };
   /** Unpacked package with its dependencies in place; also the working directory. */
   codeDir: string;
   language: Language;

@@ -77,10 +77,22 @@ export function createStarter(options: StarterOptions): Starter {
           if (!(await options.isWanted(runtimeId))) throw new RuntimeLeaving();
           // Asked before anything is installed for what could not be started; what counts is the answer after that.
           const resolve = () => options.resolveSecrets(runtimeId, spec.environmentVariables ?? {});
-          await resolve().catch((error: unknown) => {
+          const first = await resolve().catch((error: unknown) => {
             onPhase('start');
             throw error;
           });
+          if (spec.artifactType === 'Container') {
+            onPhase('start');
+            return {
+              instanceId,
+              runtimeId,
+              runtimeName,
+              revision,
+              ...imageOf(spec),
+              ...environmentOf(first),
+              ...sharesOf(spec, options),
+            };
+          }
           await options.prepared.atRest(runtimeId);
           const prepared = await prepare({
             folders: options.folders,
@@ -105,7 +117,7 @@ export function createStarter(options: StarterOptions): Starter {
           const { command } = prepared;
           if (!command)
             throw new PhaseFailure('start', 'no command was given and none was found in the package');
-          const { variables, secretVariables } = await resolve();
+          const environment = environmentOf(await resolve());
           return {
             instanceId,
             runtimeId,
@@ -115,13 +127,8 @@ export function createStarter(options: StarterOptions): Starter {
             language: languageOf(spec, command),
             command,
             port: spec.port,
-            environment: variables,
-            ...(secretVariables.length > 0 && { secretVariables }),
-            mounts: wantedMounts(spec),
-            cpu: spec.cpu,
-            memoryMiB: spec.memory,
-            healthCheck: spec.healthCheckConfiguration ?? {},
-            startTimeoutMs: options.startTimeoutMs,
+            ...environment,
+            ...sharesOf(spec, options),
           };
         },
         signal,
@@ -134,5 +141,35 @@ export function createStarter(options: StarterOptions): Starter {
       const shown = (text: string) => (codeDir === '' ? text : text.replaceAll(codeDir, '/code'));
       throw new PhaseFailure(phase, shown(message), lastLines.map(shown), { cause: error });
     }
+  };
+}
+
+function environmentOf({ variables, secretVariables }: Awaited<ReturnType<ResolveSecrets>>) {
+  return { environment: variables, ...(secretVariables.length > 0 && { secretVariables }) };
+}
+
+/** What an instance may take, and how it is to answer, whatever it runs in. */
+function sharesOf(spec: RuntimeSpec, { startTimeoutMs }: StarterOptions) {
+  return {
+    mounts: wantedMounts(spec),
+    cpu: spec.cpu,
+    memoryMiB: spec.memory,
+    healthCheck: spec.healthCheckConfiguration ?? {},
+    startTimeoutMs,
+  };
+}
+
+/** What is run of a configuration that names an image. */
+function imageOf(spec: RuntimeSpec) {
+  const { artifact, containerConfiguration = {} } = spec;
+  if (artifact?.image === undefined)
+    throw new PhaseFailure('fetch', 'it is not known which image this version stands for; deploy it again');
+  const { registryConfig: registry, command = [], port = spec.port } = containerConfiguration;
+  return {
+    image: { digest: artifact.digest, image: artifact.image, registry },
+    codeDir: '',
+    language: 'custom' as const,
+    command,
+    port,
   };
 }

@@ -108,10 +108,7 @@ describe('prepare', () => {
     expect(message).toContain(spec.artifact!.digest.slice(0, 12));
   });
 
-  const unserved: [string, Partial<RuntimeSpec>, RegExp][] = [
-    ['an image', { artifactType: 'Container' }, /no container engine/],
-    ['nothing', {}, /no package/],
-  ];
+  const unserved: [string, Partial<RuntimeSpec>, RegExp][] = [['nothing', {}, /no package/]];
   it.each(unserved)('says what it cannot fetch: %s', async (_name, changes, reason) => {
     const { phase, message } = await failure(specOf(changes));
     expect(phase).toBe('fetch');

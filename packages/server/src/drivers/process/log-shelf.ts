@@ -79,11 +79,17 @@ export class LogShelf {
   /**
    * All logs of a runtime as they are now.
    * @param openLog what is known of one whose instance runs
+   * @param isElsewhere whether it is to be left out, as somebody else knows of it
    */
-  logsOf(runtimeId: string, openLog: (instanceId: string) => OpenLog | undefined): KeptLog[] {
+  logsOf(
+    runtimeId: string,
+    openLog: (instanceId: string) => OpenLog | undefined,
+    isElsewhere: (instanceId: string) => boolean = () => false,
+  ): KeptLog[] {
     const before = this.#closed.get(runtimeId);
     const closed = new Map<string, ClosedLog>();
-    const logs = this.#pathsOf(runtimeId).map((path): KeptLog => {
+    const paths = this.#pathsOf(runtimeId).filter((path) => !isElsewhere(instanceOf(path)));
+    const logs = paths.map((path): KeptLog => {
       const instanceId = instanceOf(path);
       const open = openLog(instanceId);
       if (open) return keptLog(instanceId, { ...open, about: readAbout(path) }, false);

@@ -101,6 +101,8 @@ export interface ProcessDriverOptions {
   sandboxState?: SandboxState;
   /** Default: agents may take what there is. */
   limits?: Limits;
+  /** Whether an instance is another driver's, whose logs lie beside ours. Default: there is no other. */
+  isElsewhere?: (instanceId: string) => boolean;
   /** Logs kept of a runtime's ended instances. */
   keptLogs?: number;
   /** Between two looks at the logs: how large they are, and when they were written. Default: 250 ms. */
@@ -175,13 +177,16 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
   const ports = new PortPool(options.portRange ?? DEFAULT_PORT_RANGE, options.portRestMs ?? 60_000);
   const instances = new Map<string, Instance>();
   const shelf = new LogShelf(logsDir, options.box);
+  /** Whether an instance's log is still written to. */
+  const isOpen = (instanceId: string) =>
+    instances.has(instanceId) || options.isElsewhere?.(instanceId) === true;
   const bounds = new LogBounds(
     shelf,
     {
       runtimeBytes: options.logsRuntimeBytes ?? Number.POSITIVE_INFINITY,
       totalBytes: options.logsTotalBytes ?? Number.POSITIVE_INFINITY,
     },
-    (id) => instances.has(id),
+    isOpen,
   );
   const usage = new UsageMeter(async (instanceIds) => {
     const table = await listProcesses();
@@ -248,18 +253,19 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     },
 
     logsOf(runtimeId) {
-      return shelf.logsOf(runtimeId, (instanceId) => {
+      const openLog = (instanceId: string) => {
         const instance = instances.get(instanceId);
         if (!instance) return undefined;
         noteTime(instance);
         return { log: instance.log, times: instance.logTimes };
-      });
+      };
+      return shelf.logsOf(runtimeId, openLog, options.isElsewhere);
     },
 
     usageOf: (instanceIds) => usage.of(instanceIds),
 
     async forgetRuntime(runtimeId) {
-      await shelf.clear(runtimeId, 0, (id) => instances.has(id));
+      await shelf.clear(runtimeId, 0, isOpen);
     },
 
     async close() {
@@ -577,7 +583,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       if (instances.get(instanceId) === instance) instances.delete(instanceId);
       instance.detach();
       usage.forget(instanceId);
-      await shelf.clear(instance.runtimeId, options.keptLogs ?? 20, (id) => instances.has(id));
+      await shelf.clear(instance.runtimeId, options.keptLogs ?? 20, isOpen);
       boundLogs(instance.runtimeId);
     })();
     return instance.clearing;

@@ -9,10 +9,13 @@ export interface Listener {
   inode: string;
 }
 
-/** Everything that listens on this machine; undefined where the kernel does not say (no /proc). */
-export function listeners(): Listener[] | undefined {
+/**
+ * Everything that listens on this machine; undefined where the kernel does not say (no /proc).
+ * @param net of another network namespace: `/proc/PID/net`
+ */
+export function listeners(net = '/proc/net'): Listener[] | undefined {
   try {
-    return [...parse('/proc/net/tcp'), ...parse('/proc/net/tcp6')];
+    return [...parse(`${net}/tcp`), ...parse(`${net}/tcp6`)];
   } catch {
     return undefined;
   }
