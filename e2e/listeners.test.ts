@@ -2,13 +2,13 @@ import { describe, expect, test } from 'vitest';
 import { deploy, fixture, type Runtime } from './harness/deploy.ts';
 import { hasProc } from './harness/processes.ts';
 import { pythonOrSkip } from './harness/requirements.ts';
-import { type Server, startServerForTest } from './harness/server.ts';
+import { AGENTS_KNOW_THEIR_PIDS, type Server, startServerForTest } from './harness/server.ts';
 import { waitFor } from './harness/wait-for.ts';
 
 /** S4, from the other side: an agent may change its listening sockets as it likes and goes on being served. */
 
 async function start(command: string[], more: object = {}): Promise<{ server: Server; runtime: Runtime }> {
-  const server = await startServerForTest();
+  const server = await startServerForTest({ env: AGENTS_KNOW_THEIR_PIDS });
   const runtime = await deploy(server.client(), {
     folder: fixture('listeners'),
     command,

@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { deploy, fixture } from './harness/deploy.ts';
 import { hasProc, isAlive } from './harness/processes.ts';
-import { startServerForTest } from './harness/server.ts';
+import { AGENTS_KNOW_THEIR_PIDS, startServerForTest } from './harness/server.ts';
 import { waitFor } from './harness/wait-for.ts';
 
 describe.skipIf(!hasProc)('when the server is stopped', () => {
   test('agents end with it by default', async () => {
-    const server = await startServerForTest();
+    const server = await startServerForTest({ env: AGENTS_KNOW_THEIR_PIDS });
     const runtime = await deploy(server.client(), { folder: fixture('chat-node') });
     const [instance] = await server.instances(runtime.agentRuntimeId);
     expect(await server.stop()).toEqual({ code: 0, signal: null });
@@ -20,7 +20,7 @@ describe.skipIf(!hasProc)('when the server is stopped', () => {
   });
 
   test('with --on-exit keep they outlive it, and the next server takes them over', async () => {
-    const server = await startServerForTest();
+    const server = await startServerForTest({ env: AGENTS_KNOW_THEIR_PIDS });
     await server.stop();
     await server.start({ args: ['--on-exit', 'keep'] });
     const runtime = await deploy(server.client(), { folder: fixture('chat-node') });

@@ -5,7 +5,12 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { deploy, fixture, type Runtime } from './harness/deploy.ts';
 import { callContinuously } from './harness/load.ts';
 import { hasProc, isAlive } from './harness/processes.ts';
-import { type InstanceInfo, type Server, startServerForTest } from './harness/server.ts';
+import {
+  AGENTS_KNOW_THEIR_PIDS,
+  type InstanceInfo,
+  type Server,
+  startServerForTest,
+} from './harness/server.ts';
 import { waitFor } from './harness/wait-for.ts';
 
 /** S4: a port is a lease. Whoever takes a port after its agent's death gets none of that agent's calls. */
@@ -61,7 +66,7 @@ describe.skipIf(!hasProc)('the port of an agent that was killed under load', () 
   const ROUNDS = { least: 12, most: 60 };
 
   test('belongs to nobody else: whoever takes it gets none of its calls', async () => {
-    const server = await startServerForTest();
+    const server = await startServerForTest({ env: AGENTS_KNOW_THEIR_PIDS });
     const runtime = await deploy(server.client(), {
       folder: fixture('chat-node'),
       sessionConcurrencyLimitPerInstance: 20,
@@ -112,7 +117,7 @@ describe.skipIf(!hasProc)('the port of an agent that was killed under load', () 
 describe.skipIf(!hasProc)('the port of an agent that runs on without it', () => {
   /** An agent that closes its port when it is asked to, for good. */
   async function start() {
-    const server = await startServerForTest();
+    const server = await startServerForTest({ env: AGENTS_KNOW_THEIR_PIDS });
     const runtime = await deploy(server.client(), {
       folder: fixture('listeners'),
       command: ['node', 'reopens.mjs'],

@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { deploy, fixture } from './harness/deploy.ts';
 import { hasProc, processesWith } from './harness/processes.ts';
-import { type Server, startServer } from './harness/server.ts';
+import { AGENTS_KNOW_THEIR_PIDS, type Server, startServer } from './harness/server.ts';
 import { waitFor } from './harness/wait-for.ts';
 
 let server: Server;
 
 beforeAll(async () => {
-  server = await startServer({ env: { RUNSTEAD_IDLE_STOP: '1s' } });
+  server = await startServer({ env: { ...AGENTS_KNOW_THEIR_PIDS, RUNSTEAD_IDLE_STOP: '1s' } });
 });
 afterAll(() => server.dispose());
 
@@ -63,7 +63,7 @@ describe.skipIf(!hasProc)('a runtime without calls', () => {
   });
 
   test('many of them cost nothing: five sleep, and no agent runs', async () => {
-    const own = await startServer({ env: { RUNSTEAD_IDLE_STOP: '1s' } });
+    const own = await startServer({ env: { ...AGENTS_KNOW_THEIR_PIDS, RUNSTEAD_IDLE_STOP: '1s' } });
     try {
       const runtimes = await Promise.all(
         Array.from({ length: 5 }, () => deploy(own.client(), { folder: fixture('chat-node') })),

@@ -5,7 +5,12 @@ import { createInput, deploy, fixture, type Runtime, untilGone } from './harness
 import { callContinuously } from './harness/load.ts';
 import { hasProc, isAlive, processesWith } from './harness/processes.ts';
 import { isRefused } from './harness/raw-http.ts';
-import { type InstanceInfo, type Server, startServerForTest } from './harness/server.ts';
+import {
+  AGENTS_KNOW_THEIR_PIDS,
+  type InstanceInfo,
+  type Server,
+  startServerForTest,
+} from './harness/server.ts';
 import { waitFor } from './harness/wait-for.ts';
 
 /** S2: whatever happens to the server, agents run on, and nothing is lost or left over. */
@@ -41,7 +46,7 @@ async function call(server: Server, runtime: Runtime): Promise<{ pid: number; wr
 
 describe.skipIf(!hasProc)('the control process is killed', () => {
   test('an agent that logs 1,000 lines a second runs on without a gap and is taken over', async () => {
-    const server = await startServerForTest();
+    const server = await startServerForTest({ env: AGENTS_KNOW_THEIR_PIDS });
     const runtime = await deployLogWriter(server);
     const instance = await onlyInstance(server, runtime);
     const log = logOf(server, runtime, instance);
@@ -77,7 +82,9 @@ describe.skipIf(!hasProc)('the control process is killed', () => {
 
   test('the log of a chatty agent stays bounded, also after the server has changed', async () => {
     const LIMIT_KIB = 16;
-    const server = await startServerForTest({ env: { RUNSTEAD_LOG_LIMIT: `${LIMIT_KIB}KiB` } });
+    const server = await startServerForTest({
+      env: { ...AGENTS_KNOW_THEIR_PIDS, RUNSTEAD_LOG_LIMIT: `${LIMIT_KIB}KiB` },
+    });
     const runtime = await deployLogWriter(server, { PADDING: 'long '.repeat(20) });
     const log = logOf(server, runtime, await onlyInstance(server, runtime));
     await server.kill();
@@ -88,7 +95,7 @@ describe.skipIf(!hasProc)('the control process is killed', () => {
   });
 
   test('it may be killed again and again: always the same agent', async () => {
-    const server = await startServerForTest();
+    const server = await startServerForTest({ env: AGENTS_KNOW_THEIR_PIDS });
     const runtime = await deployLogWriter(server);
     const { pid } = await call(server, runtime);
     for (let round = 0; round < 3; round++) {
@@ -119,7 +126,7 @@ describe.skipIf(!hasProc)('the control process is killed', () => {
 
 describe.skipIf(!hasProc)('the gateway process is killed', () => {
   test('another one listens on the same port, calls go on, and the agent does not notice', async () => {
-    const server = await startServerForTest();
+    const server = await startServerForTest({ env: AGENTS_KNOW_THEIR_PIDS });
     const runtime = await deployLogWriter(server);
     const { pid } = await call(server, runtime);
     const gateway = server.gatewayPid()!;

@@ -46,6 +46,15 @@ describe('what it prints', () => {
   test('one line on stderr says where it listens; stdout stays empty, also when it ends', async () => {
     const server = await startServerForTest();
     await deploy(server.client(), { folder: fixture('chat-node') });
+    // Whoever has a key is told how agents are kept apart; everybody, only that the server is there.
+    const headers = { authorization: `Bearer ${server.apiKey}` };
+    const detail = await (await fetch(`${server.url}/runstead/v1/health`, { headers })).json();
+    const { data } = detail as { data: { sandbox: { state: string }; limits: object } };
+    expect(server.stderr).toContain(
+      data.sandbox.state === 'off' ? 'without a sandbox: ' : '; sandbox: bubblewrap)',
+    );
+    expect(Object.keys(data.limits)).toEqual(['memory', 'cpu', 'processes']);
+    expect(await (await fetch(`${server.url}/health`)).json()).toEqual({ status: 'ok' });
     await server.stop();
     expect(server.stderr).toMatch(/^runstead listens on http:\/\/127\.0\.0\.1:\d+ \(data in .+\)\n$/);
     expect(server.stdout).toBe('');

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { deploy, fixture } from './harness/deploy.ts';
 import { hasProc, isAlive } from './harness/processes.ts';
-import { type Server, startServerForTest } from './harness/server.ts';
+import { AGENTS_KNOW_THEIR_PIDS, type Server, startServerForTest } from './harness/server.ts';
 import { waitFor } from './harness/wait-for.ts';
 
 async function whoAnswers(server: Server, runtimeName: string, session: string) {
@@ -25,7 +25,9 @@ const listed = async (server: Server): Promise<{ sessionHash: string; instanceId
 
 describe.skipIf(!hasProc)('sessions under isolation', () => {
   test('have a process each, keep it when the gateway is killed, and end with it', async () => {
-    const server = await startServerForTest({ env: { RUNSTEAD_LOG_LEVEL: 'debug' } });
+    const server = await startServerForTest({
+      env: { ...AGENTS_KNOW_THEIR_PIDS, RUNSTEAD_LOG_LEVEL: 'debug' },
+    });
     const runtime = await deploy(server.client(), {
       folder: fixture('chat-node'),
       enableSessionIsolation: true,

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { deploy, fixture } from './harness/deploy.ts';
 import { dataMark, hasProc, isAlive, startTicksOf } from './harness/processes.ts';
-import { type Server, startServerForTest } from './harness/server.ts';
+import { AGENTS_KNOW_THEIR_PIDS, type Server, startServerForTest } from './harness/server.ts';
 import { staysTrue } from './harness/wait-for.ts';
 
 /** S3: a record on disk names a process by number and start; another one with that number is never signalled. */
@@ -60,7 +60,7 @@ describe.skipIf(!hasProc)('a record whose process number belongs to a stranger',
   test.each(cases)(
     '$what: the next server clears the record and leaves the stranger alone',
     async ({ record }) => {
-      const server = await startServerForTest();
+      const server = await startServerForTest({ env: AGENTS_KNOW_THEIR_PIDS });
       await server.kill();
       const stranger = startStranger();
       forge(server, record(stranger.pid));
@@ -74,7 +74,7 @@ describe.skipIf(!hasProc)('a record whose process number belongs to a stranger',
   );
 
   test('what an earlier server had started but not yet written down is ended by the next one', async () => {
-    const server = await startServerForTest();
+    const server = await startServerForTest({ env: AGENTS_KNOW_THEIR_PIDS });
     await server.kill();
     // As the wrapper is in the moment between its start and its record: marked, and in no file.
     const orphan = startStranger({
@@ -89,7 +89,7 @@ describe.skipIf(!hasProc)('a record whose process number belongs to a stranger',
   });
 
   test('a server and its gateway that were stopped for a while reap nothing when they go on', async () => {
-    const server = await startServerForTest();
+    const server = await startServerForTest({ env: AGENTS_KNOW_THEIR_PIDS });
     const runtime = await deploy(server.client(), { folder: fixture('chat-node') });
     const [before] = await server.instances(runtime.agentRuntimeId);
     const frozen = [server.pid, server.gatewayPid()!];

@@ -31,6 +31,22 @@ export function registryOrSkip(context: TestContext): void {
   skipUnless(context, registry, 'the npm registry does not answer');
 }
 
+let sandboxSettings: Record<string, string> | undefined;
+
+/**
+ * Settings for a machine where bubblewrap is missing or does not work: servers with keys or beyond loopback would not
+ * start there. Elsewhere none, and agents run in the sandbox.
+ */
+export function sandboxOffIfMissing(): Record<string, string> {
+  if (sandboxSettings === undefined) {
+    const words = ['--ro-bind', '/', '/', '--unshare-pid', '--proc', '/proc', '--dev', '/dev', '/bin/true'];
+    const works = spawnSync('bwrap', words, { stdio: 'ignore', timeout: 10_000 }).status === 0;
+    if (!works) console.warn('bubblewrap does not work here: servers are tested with --sandbox off');
+    sandboxSettings = works ? {} : { RUNSTEAD_SANDBOX: 'off' };
+  }
+  return sandboxSettings;
+}
+
 function skipUnless(context: TestContext, isThere: boolean, why: string): void {
   if (isThere) return;
   console.warn(`skipped: ${context.task.name}: ${why}`);

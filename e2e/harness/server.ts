@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { AgentRuntimeClient } from '@runstead/client';
 import { onTestFinished } from 'vitest';
 import { childrenOf, commandOf, dataMark, isAlive, processesWith } from './processes.ts';
+import { sandboxOffIfMissing } from './requirements.ts';
 import { waitFor } from './wait-for.ts';
 
 const require = createRequire(import.meta.url);
@@ -148,7 +149,13 @@ export class Server {
         : ['/bin/sh', '-c', `umask ${umask}; exec "$@"`, 'sh', process.execPath, ...words];
     this.#stderr = '';
     const child = spawn(program!, rest, {
-      env: { ...ownEnvironment(), RUNSTEAD_DATA: this.data, ...this.#options.env, ...env },
+      env: {
+        ...ownEnvironment(),
+        ...sandboxOffIfMissing(),
+        RUNSTEAD_DATA: this.data,
+        ...this.#options.env,
+        ...env,
+      },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#child = child;
@@ -258,6 +265,12 @@ export class Server {
     return ((await response.json()) as { data: { items: T[] } }).data.items;
   }
 }
+
+/**
+ * Settings under which an agent names itself by the number this machine knows its process by, so that a test can tell by it who
+ * answers. In the sandbox every agent is number 2.
+ */
+export const AGENTS_KNOW_THEIR_PIDS = { RUNSTEAD_SANDBOX: 'off' };
 
 /** A server for several tests; whoever starts it disposes of it (`afterAll`). */
 export async function startServer(options: ServerOptions = {}): Promise<Server> {

@@ -109,8 +109,6 @@ export async function composeControl({
     await store.close();
     throw new ConfigError(unconfined);
   }
-  if (sandboxMissing !== undefined && config.sandbox === 'auto')
-    log.warn(`agents run without a sandbox: ${sandboxMissing}`);
   const nonces = await Nonces.open(store, Date.now());
   const thread = given.thread ?? createPackageThread();
   const images = given.images ?? noImages;

@@ -16,6 +16,7 @@ import { dataMark } from './drivers/process/identity.ts';
 import { openLimits } from './drivers/process/limits/limits.ts';
 import { createProcessDriver } from './drivers/process/process-driver.ts';
 import { trackProgram } from './drivers/process/program-family.ts';
+import { confinePrograms } from './drivers/process/sandbox/confine-program.ts';
 import { openSandbox } from './drivers/process/sandbox/sandbox.ts';
 import { lockFolder } from './folder-lock.ts';
 import { planListeners } from './gateway/listen-plan.ts';
@@ -95,7 +96,10 @@ export async function startServer(config: Readonly<Config>): Promise<RunningServ
       images,
       isPublic: plan.beyondLoopback,
       findInterpreter,
-      trackProgram,
+      trackProgram: (marks) => ({
+        ...trackProgram(marks),
+        ...(sandbox && { confine: confinePrograms(sandbox, config.dataDir) }),
+      }),
       log,
       publicUrl: () => url,
     });

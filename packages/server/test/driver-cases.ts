@@ -91,12 +91,16 @@ export function hasPython(): boolean {
   }
 }
 
-/** Addresses of this machine under which others reach it. */
+/**
+ * Addresses of this machine under which others reach it. Not those of networks for containers: other tests make and remove such
+ * networks, and what answers under an address that is gone is not this machine.
+ */
 export function outerAddresses(): string[] {
-  return Object.values(networkInterfaces())
-    .flat()
-    .filter((it) => it !== undefined && !it.internal && !it.address.startsWith('fe80'))
-    .map((it) => it!.address);
+  return Object.entries(networkInterfaces())
+    .filter(([name]) => !/^(podman|docker|br-|cni|veth)/.test(name))
+    .flatMap(([, addresses]) => addresses ?? [])
+    .filter((it) => !it.internal && !it.address.startsWith('fe80'))
+    .map((it) => it.address);
 }
 
 /** What every driver must do, whatever it runs agents in. */

@@ -6,6 +6,7 @@ import { basename, join } from 'node:path';
 import { crc64 } from '@runstead/contract/crc64';
 import { afterAll, afterEach, beforeEach, expect } from 'vitest';
 import { blobFile } from '../../src/artifacts/folders.ts';
+import type { ProgramFamily } from '../../src/artifacts/install/guard.ts';
 import type { FindInterpreter, InstallLimit } from '../../src/artifacts/install/kept-install.ts';
 import type { InstallRules } from '../../src/artifacts/install/rules.ts';
 import { type Prepared, prepare } from '../../src/artifacts/prepare.ts';
@@ -28,6 +29,8 @@ export interface PreparingOptions {
   rules?: Partial<InstallRules>;
   artifact?: Partial<Artifact>;
   onOutput?: (lines: readonly string[]) => void;
+  /** How programs that run strangers' code are started. Default: as they are. */
+  confine?: NonNullable<ProgramFamily['confine']>;
 }
 
 export type InstallBench = ReturnType<typeof openInstallBench>;
@@ -80,7 +83,10 @@ export function openInstallBench({ dataDir }: { dataDir?: string | undefined } =
       findInterpreter: options.findInterpreter ?? findInterpreter,
       installLimit: options.limit ?? limit,
       installRules: { ...RULES, ...options.rules },
-      trackProgram,
+      trackProgram: (marks) => ({
+        ...trackProgram(marks),
+        ...(options.confine && { confine: options.confine }),
+      }),
       marks: { RUNSTEAD_DATA_MARK: basename(bench.dataDir) },
       onOutput: options.onOutput ?? (() => {}),
       signal: options.signal ?? new AbortController().signal,

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import pino from 'pino';
 import type { InstanceSpec } from '../../src/drivers/instance-spec.ts';
 import { dataMark } from '../../src/drivers/process/identity.ts';
-import { findPlaces } from '../../src/drivers/process/limits/control-groups.ts';
+import { findPlaces, leavePlaces, sweepGroups } from '../../src/drivers/process/limits/control-groups.ts';
 import { type Limits, openLimits } from '../../src/drivers/process/limits/limits.ts';
 import { createProcessDriver, type ProcessDriverOptions } from '../../src/drivers/process/process-driver.ts';
 import { killAll, listProcesses } from '../../src/drivers/process/processes.ts';
@@ -70,6 +70,10 @@ export function groupsOf(dataDir: string): string[] {
 export async function removeFolder(dataDir: string): Promise<void> {
   const mark = dataMark(dataDir);
   await killAll((table) => table.filter((it) => it.dataMark === mark));
+  // Of a test that failed; the next driver of the folder would do it.
+  const places = testLimits(dataDir).places;
+  await sweepGroups(places, () => false);
+  leavePlaces(places);
   rmSync(dataDir, { recursive: true, force: true });
 }
 

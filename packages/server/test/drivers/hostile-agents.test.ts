@@ -186,7 +186,7 @@ describe.skipIf(!sandbox)('in the sandbox', () => {
       expect(await attempt(agent, 'list', path), path).toBe('ENOENT');
   });
 
-  it('what a version was prepared with is there, under its own name, and nothing beside it', async () => {
+  it('what a runtime was prepared with is there, under its own name, and nothing beside it', async () => {
     const [spec, other] = [agentSpec(['node', 'snoop.mjs']), join(dataDir, 'deps', 'agent-runtime-other')];
     const own = join(dataDir, 'deps', spec.runtimeId, 'key', 'tree', 'node_modules');
     for (const folder of [own, other]) mkdirSync(folder, { recursive: true });

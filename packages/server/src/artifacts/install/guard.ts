@@ -8,6 +8,23 @@ export interface ProgramFamily {
   marks: Readonly<Record<string, string>>;
   count(): Promise<number>;
   end(): Promise<void>;
+  /**
+   * Another way of starting a program, in which it sees and writes no more than it needs. Default: none is known, and it is
+   * started as it is.
+   */
+  confine?(work: ConfinedWork): { file: string; args: readonly string[] };
+}
+
+/** A program that runs code of a package, and what it works with. */
+export interface ConfinedWork {
+  file: string;
+  args: readonly string[];
+  cwd: string;
+  env: Readonly<Record<string, string>>;
+  /** Folders that it may read. */
+  readOnly: readonly string[];
+  /** Folders that it may write to. */
+  writable: readonly string[];
 }
 
 /** How installs find what they started. @param marks variables that programs carry anyway */

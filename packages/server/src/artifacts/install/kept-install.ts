@@ -14,7 +14,13 @@ import { removeAll } from '../remove-tree.ts';
 import { runProgram } from '../run-program.ts';
 import { ownCache } from './caches.ts';
 import { fitForStrangers, installEnvironment } from './environment.ts';
-import { type Guard, type ProgramFamily, type TrackProgram, watchInstall } from './guard.ts';
+import {
+  type ConfinedWork,
+  type Guard,
+  type ProgramFamily,
+  type TrackProgram,
+  watchInstall,
+} from './guard.ts';
 import type { InstallRules } from './rules.ts';
 
 export interface InstallOptions {
@@ -214,14 +220,24 @@ function siteOf(options: InstallOptions, { tree, work, family, guard }: Surround
   const { timeoutMs, rules, signal } = options;
   const deadline = performance.now() + timeoutMs;
   const show = shownTo(options, tree, work);
+  const confined = async (program: Pick<ConfinedWork, 'file' | 'args' | 'cwd' | 'env'>) => {
+    if (!family.confine) return program;
+    const { folders, runtimeId, codeDir } = options;
+    const cache = ownCache(folders, runtimeId);
+    await mkdir(cache, { recursive: true, mode: 0o700 });
+    const writable = [dirname(tree), cache];
+    return family.confine({ ...program, writable, readOnly: [join(folders.deps, runtimeId), codeDir] });
+  };
   return {
     tree,
     work,
     async run({ file, args, name, cwd, toolFolders = [], settings, decisive = (lines) => lines, ...step }) {
       const environment = { ...installEnvironment(join(work, 'home'), toolFolders), ...settings };
-      const result = await runProgram(file, args, {
+      const env = { ...(step.runsStrangers ? fitForStrangers(environment) : environment), ...family.marks };
+      const started = step.runsStrangers ? await confined({ file, args, cwd, env }) : { file, args };
+      const result = await runProgram(started.file, started.args, {
         cwd,
-        env: { ...(step.runsStrangers ? fitForStrangers(environment) : environment), ...family.marks },
+        env,
         timeoutMs: Math.max(1, deadline - performance.now()),
         signal,
         linesKept: LINES_READ,
@@ -235,10 +251,11 @@ function siteOf(options: InstallOptions, { tree, work, family, guard }: Surround
       const lines = decisive(lastLines)
         .slice(-LINES_SHOWN)
         .map((line) => show(line.replaceAll(file, name)));
+      const fault = failure.replaceAll(started.file, name).replaceAll(file, name);
       if (result.halted) throw new PhaseFailure('install', failure, lines, { cause: guard.halt.reason });
       const said = result.timedOut
         ? `${name} was stopped after ${Math.round(timeoutMs / 1000)} s`
-        : (fullOf(lastLines, rules) ?? step.explain?.(lastLines) ?? show(failure.replaceAll(file, name)));
+        : (fullOf(lastLines, rules) ?? step.explain?.(lastLines) ?? show(fault));
       throw new PhaseFailure('install', said, lines);
     },
   };

@@ -25,7 +25,17 @@ export interface Scene {
 }
 
 /** Read-only, under their own names. Programs and libraries, nothing that belongs to somebody. */
-const SYSTEM = ['/usr', '/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32', '/nix/store', '/gnu/store'];
+export const SYSTEM = [
+  '/usr',
+  '/bin',
+  '/sbin',
+  '/lib',
+  '/lib32',
+  '/lib64',
+  '/libx32',
+  '/nix/store',
+  '/gnu/store',
+];
 
 /**
  * Of /etc by name: a server that is root could read all of it, /etc/shadow and private keys among it.
@@ -51,30 +61,66 @@ const HIDDEN = 'kcore keys kmsg kpagecgroup kpagecount kpageflags sched_debug ti
  * the instance's wrapper and not the server: an agent outlives a server that is killed.
  */
 export function confinement({ codeDir, folder, links, readOnly, writable }: Scene): string[] {
-  const same = (path: string) => ['--ro-bind', path, path];
   return [
-    ...['--unshare-pid', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup-try', '--new-session'],
-    ...['--die-with-parent', '--cap-drop', 'ALL'],
-    // A name that resolves: some programs ask for the address of their own.
-    ...['--hostname', 'localhost'],
-    ...SYSTEM.flatMap(systemFolder),
-    ...ETC.flatMap(namesInEtc).flatMap(same),
-    ...FURTHER.filter((path) => existsSync(path)).flatMap(same),
-    ...['--proc', '/proc'],
-    ...HIDDEN.map((name) => `/proc/${name}`)
-      .filter((path) => existsSync(path))
-      .flatMap((path) => ['--ro-bind', '/dev/null', path]),
-    ...['--dev', '/dev', '--bind', join(folder, 'shm'), '/dev/shm'],
+    ...NAMESPACES,
+    ...system(),
+    ...['--bind', join(folder, 'shm'), '/dev/shm'],
     ...['--bind', join(folder, 'tmp'), INSIDE.tmp, '--bind', join(folder, 'home'), INSIDE.home],
     ...['--ro-bind', codeDir, INSIDE.code],
     ...(links === undefined ? [] : ['--ro-bind', links, INSIDE.links]),
     // After /tmp, since they may lie there.
-    ...outermost(readOnly.filter((path) => !isBelow(path, SYSTEM))).flatMap(same),
+    ...outermost(readOnly).flatMap(readOnlyBind),
     ...writable.flatMap((path) => ['--bind', path, path]),
-    // Root without capabilities may still write where root owns the file: to /proc/sys, which is the machine's.
-    ...['--remount-ro', '/proc', '--remount-ro', '/dev', '--remount-ro', '/'],
+    ...SEALED,
     ...['--chdir', INSIDE.code, '--'],
   ];
+}
+
+/** A program that works for a version, such as its build: everything under its own name. */
+export interface ProgramScene {
+  cwd: string;
+  readOnly: readonly string[];
+  writable: readonly string[];
+}
+
+/** As `confinement`, for a program. What it writes elsewhere than where it may is in memory, and gone with it. */
+export function programConfinement({ cwd, readOnly, writable }: ProgramScene): string[] {
+  return [
+    ...NAMESPACES,
+    ...system(),
+    ...['--tmpfs', '/tmp'],
+    ...outermost(readOnly).flatMap(readOnlyBind),
+    ...writable.flatMap((path) => ['--bind', path, path]),
+    ...SEALED,
+    ...['--chdir', cwd, '--'],
+  ];
+}
+
+const NAMESPACES = [
+  ...['--unshare-pid', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup-try', '--new-session'],
+  ...['--die-with-parent', '--cap-drop', 'ALL'],
+  // A name that resolves: some programs ask for the address of their own.
+  ...['--hostname', 'localhost'],
+];
+
+/** Root without capabilities may still write where root owns the file: to /proc/sys, which is the machine's. */
+const SEALED = ['--remount-ro', '/proc', '--remount-ro', '/dev', '--remount-ro', '/'];
+
+function system(): string[] {
+  return [
+    ...SYSTEM.flatMap(systemFolder),
+    ...ETC.flatMap(namesInEtc).flatMap(readOnlyBind),
+    ...FURTHER.filter((path) => existsSync(path)).flatMap(readOnlyBind),
+    ...['--proc', '/proc'],
+    ...HIDDEN.map((name) => `/proc/${name}`)
+      .filter((path) => existsSync(path))
+      .flatMap((path) => ['--ro-bind', '/dev/null', path]),
+    ...['--dev', '/dev'],
+  ];
+}
+
+function readOnlyBind(path: string): string[] {
+  return ['--ro-bind', path, path];
 }
 
 /** Nowadays most of them are links into /usr. */
@@ -91,9 +137,9 @@ function namesInEtc(name: string): string[] {
     .map((entry) => `/etc/${entry}`);
 }
 
-/** Without those that lie in another. */
+/** Without those that lie in another, or are there as it is. */
 function outermost(paths: readonly string[]): string[] {
-  const all = [...new Set(paths)].sort();
+  const all = [...new Set(paths)].filter((path) => !isBelow(path, SYSTEM)).sort();
   return all.filter(
     (path) =>
       !isBelow(

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, realpathSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { confinement, INSIDE, installationOf } from './confinement.ts';
 import type { Sandbox } from './sandbox.ts';
 
@@ -52,24 +52,20 @@ export function confinedView(sandbox: Sandbox, surroundings: Surroundings): View
       return found ? found[1] + path.slice(found[0].length) : path;
     },
     boundary() {
-      const readOnly = [assets, ...linkedFolders(surroundings), ...installations(surroundings)];
+      const readOnly = [assets, ...preparedFolders(surroundings), ...installations(surroundings)];
       return [sandbox.program, ...confinement({ codeDir, folder, links, readOnly, writable: mounts })];
     },
   };
 }
 
 /**
- * Dependencies that were prepared, which the package has links to: virtual environments cannot be moved, and modules go
- * by their real paths, so each is seen where it is. A package may bring links of its own: those show nothing.
+ * What was installed or built for the runtime, which the package has links to: virtual environments cannot be moved, and
+ * modules go by their real paths, so it is seen where it is. Links that a package brings itself show nothing.
  */
-function linkedFolders({ codeDir, dataDir, runtimeId }: Surroundings): string[] {
-  const own = realPathOf(join(dataDir, 'deps', runtimeId));
-  if (own === undefined) return [];
-  return ['node_modules', '.venv'].flatMap((name) => {
-    const real = realPathOf(join(codeDir, name));
-    // With what was installed beside it, which it may refer to.
-    return real?.startsWith(`${own}/`) ? [dirname(real)] : [];
-  });
+function preparedFolders({ dataDir, runtimeId }: Surroundings): string[] {
+  const own = join(dataDir, 'deps', runtimeId);
+  const real = realPathOf(own);
+  return real === undefined ? [] : [own, real];
 }
 
 /** Of all interpreters the agent can find. */
