@@ -500,7 +500,7 @@ describe.skipIf(missing !== undefined)('with an engine', () => {
       await start(first, mine);
       const kept = await start(theirs, foreign);
       await first.close();
-      rmSync(join(dataDir, 'containers', mine.instanceId), { recursive: true });
+      rmSync(join(dataDir, 'containers', mine.instanceId, 'instance.json'));
       expect(await driverOf().adopt()).toEqual([]);
       expect(await leftoversOf(dataDir)).toEqual([]);
       expect((await get(kept)).status).toBe(200);
