@@ -551,8 +551,7 @@ export function createDockerDriver(options: DockerDriverOptions): Driver {
   async function adopt(): Promise<RunningInstance[]> {
     const adopted: RunningInstance[] = [];
     // Whoever runs no containers may have no engine, or one that is not to be woken.
-    mayHaveStrays = readdirSync(containersDir).length > 0;
-    if (!mayHaveStrays) return adopted;
+    if (readdirSync(containersDir).length === 0) return adopted;
     try {
       for (const found of await ourContainers()) {
         const { [LABEL.instance]: id, [LABEL.runtime]: runtimeId, [LABEL.revision]: revision } = found.Labels;
@@ -566,8 +565,11 @@ export function createDockerDriver(options: DockerDriverOptions): Driver {
         if (state.State.Running) adopted.push(await takeOver(instance, state.Id));
         else await readOut(instance);
       }
+      // Not before all are known: whoever looks for strays meanwhile would take them for some.
+      mayHaveStrays = true;
       await sweep();
     } catch (error) {
+      mayHaveStrays = true;
       if (!(error instanceof EngineAbsent || error instanceof EngineRefusal)) throw error;
       log.warn(`containers of an earlier server may still run: ${error.message}`);
     }
