@@ -344,8 +344,6 @@ export async function composeControl({
     if (kept) await letGoOfOthers(folders, id, kept, log);
   }
   await intake.collect(() => store.artifactDigests());
-  // An engine may be slow or hang: nobody waits for this.
-  void images.collect(() => store.artifactDigests());
   await takeOver(running);
   if (reconcile) {
     prepared.look();

@@ -137,3 +137,40 @@ describe('what waiting calls may hold', () => {
     expect(loadConfig({}, set)).toMatchObject({ queueBytes: 2 ** 20, queueBytesTotal: 2 ** 21 });
   });
 });
+
+describe('containers', () => {
+  it('are in whatever engine there is, and code is in none, unless said otherwise', () => {
+    expect(loadConfig({}, {})).toMatchObject({
+      dockerHost: undefined,
+      codeDriver: 'process',
+      codeImages: { nodejs20: 'node:20-slim', 'python3.10': 'python:3.10-slim' },
+    });
+    const config = loadConfig(
+      {},
+      {
+        RUNSTEAD_DOCKER_HOST: 'tcp://127.0.0.1:2375',
+        RUNSTEAD_CODE_DRIVER: 'docker',
+        RUNSTEAD_CODE_IMAGES: `nodejs20=reg.example:5000/node@sha256:${'a'.repeat(64)}, custom=localhost/base`,
+      },
+    );
+    expect(config).toMatchObject({
+      dockerHost: 'tcp://127.0.0.1:2375',
+      codeDriver: 'docker',
+      codeImages: {
+        nodejs20: `reg.example:5000/node@sha256:${'a'.repeat(64)}`,
+        custom: 'localhost/base',
+        'python3.10': 'python:3.10-slim',
+      },
+    });
+  });
+
+  it.each([
+    ['RUNSTEAD_DOCKER_HOST', 'tcp://10.0.0.7:2375', /engine of this machine.*got "tcp:\/\/10\.0\.0\.7:2375"/],
+    ['RUNSTEAD_DOCKER_HOST', 'somewhere', /must be unix:\/\/.*or "none"; got "somewhere"/],
+    ['RUNSTEAD_CODE_DRIVER', 'podman', /must be one of process, docker; got "podman"/],
+    ['RUNSTEAD_CODE_IMAGES', 'cobol=base', /languages and their images.*got "cobol=base"/],
+    ['RUNSTEAD_CODE_IMAGES', 'nodejs20=Not an image', /got "nodejs20=Not an image"/],
+  ])('that cannot be are refused: %s=%s', (variable, value, reason) => {
+    expect(() => loadConfig({}, { [variable]: value })).toThrow(reason);
+  });
+});

@@ -61,6 +61,7 @@ export function createReconcileRuntime(options: ReconcileRuntimeOptions) {
     if (runtime.status === 'CREATING' || runtime.status === 'UPDATING') {
       await attempt(runtime, signal, options);
       await retire(id, options);
+      collectImages(runtime, options);
       return letGo(id, signal, options);
     }
     await options.routes.publish(id);
@@ -197,7 +198,7 @@ async function retire(id: string, { store, intake, retain }: ReconcileRuntimeOpt
 async function letGo(
   id: string,
   signal: AbortSignal,
-  { store, instances, folders, prepared, images, log }: ReconcileRuntimeOptions,
+  { store, instances, folders, prepared, log }: ReconcileRuntimeOptions,
 ): Promise<void> {
   // Where an instance is on its way up, an install for its version may be under way.
   await untilChangedTo(instances, signal, () => instances.of(id).every(({ state }) => state !== 'starting'));
@@ -205,7 +206,6 @@ async function letGo(
   if (signal.aborted) return;
   const kept = await packagesOf(store, id);
   if (kept) await prepared.exclusively(id, () => letGoOfOthers(folders, id, kept, log));
-  await images.collect(() => store.artifactDigests());
 }
 
 /** The packages that a runtime and its versions refer to; undefined for one that is gone or on its way out. */
@@ -244,7 +244,7 @@ async function remove(
   signal: AbortSignal,
   options: ReconcileRuntimeOptions,
 ): Promise<void> {
-  const { store, driver, instances, routes, scaler, folders, intake, images } = options;
+  const { store, driver, instances, routes, scaler, folders, intake } = options;
   const { id } = runtime;
   await routes.publish(id);
   for (const instance of instances.of(id)) {
@@ -257,7 +257,12 @@ async function remove(
   scaler.forgetFailures(id);
   await routes.publish(id);
   await intake.collect(() => store.artifactDigests());
-  await images.collect(() => store.artifactDigests());
+  collectImages(runtime, options);
+}
+
+/** Nobody waits for it: an engine may be slow, or not there. One that no runtime has needed is not asked at all. */
+function collectImages({ spec }: RuntimeRecord, { store, images }: ReconcileRuntimeOptions): void {
+  if (spec.artifactType === 'Container') void images.collect(() => store.artifactDigests());
 }
 
 /** Draining instances end by themselves; ones that are still starting are stopped as they come up. */

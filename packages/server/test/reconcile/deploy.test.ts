@@ -1,8 +1,9 @@
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import type { Images } from '../../src/drivers/images.ts';
 import { waitFor } from '../wait-for.ts';
-import { withServer, zipOf } from './harness.ts';
+import { type TestServer, withServer, zipOf } from './harness.ts';
 
 /** A promise that a test resolves when it wants. */
 function gate(): { opened: Promise<void>; open: () => void } {
@@ -109,6 +110,68 @@ describe('a deploy', () => {
         statusReason: expect.stringMatching(/no container engine/),
       });
     }));
+
+  it('of a container image fixes what it stands for, tells how far it is, and starts just that', () => {
+    const { opened, open } = gate();
+    const asked: string[] = [];
+    let content = 'a';
+    const images: Images = {
+      async fix(name, registry, { onProgress }) {
+        asked.push(`${name} as ${registry?.authConfig?.userName}`);
+        onProgress('2 of 5 layers, 31 of 80 MiB');
+        await opened;
+        return { digest: content.repeat(64), image: `example/agent@sha256:${content.repeat(64)}` };
+      },
+      async collect() {},
+    };
+    const containerConfiguration = {
+      image: 'example/agent:1',
+      port: 8080,
+      registryConfig: { authConfig: { userName: 'reader', password: 'sesame' } },
+    };
+    const test = async (server: TestServer) => {
+      const agentRuntimeId = await server.create('image', {
+        artifactType: 'Container',
+        codeConfiguration: undefined,
+        containerConfiguration,
+      });
+      const get = async () => (await server.call('GetAgentRuntime', { agentRuntimeId })).data;
+      const update = (body: object) => server.call('UpdateAgentRuntime', { agentRuntimeId }, body);
+      await waitFor('its progress', async () => {
+        const { statusReason = '' } = await get();
+        return /^fetch: 2 of 5 layers, 31 of 80 MiB/.test(statusReason);
+      });
+      open();
+      expect(await server.decided(agentRuntimeId)).toMatchObject({ status: 'READY' });
+      expect(server.driver.starts).toMatchObject([
+        {
+          image: {
+            digest: 'a'.repeat(64),
+            image: `example/agent@sha256:${'a'.repeat(64)}`,
+            registry: containerConfiguration.registryConfig,
+          },
+          command: [],
+          port: 8080,
+        },
+      ]);
+      // The tag moves. An update of something else does not ask for it, and one that names it again does.
+      content = 'b';
+      await update({ environmentVariables: { VALUE: 'two' } });
+      expect(await server.decided(agentRuntimeId)).toMatchObject({ status: 'READY' });
+      expect(asked).toEqual(['example/agent:1 as reader']);
+      expect(server.driver.starts.at(-1)!.image!.digest).toBe('a'.repeat(64));
+      await update({ containerConfiguration });
+      expect(await server.decided(agentRuntimeId)).toMatchObject({ status: 'READY' });
+      expect(server.driver.starts.at(-1)!.image!.digest).toBe('b'.repeat(64));
+      // The same again changes nothing that runs.
+      const starts = server.driver.starts.length;
+      await update({ containerConfiguration });
+      expect(await server.decided(agentRuntimeId)).toMatchObject({ status: 'READY' });
+      expect(asked).toHaveLength(3);
+      expect(server.driver.starts).toHaveLength(starts);
+    };
+    return withServer({}, test, { images });
+  });
 });
 
 describe('an update', () => {

@@ -11,6 +11,7 @@ import {
 import yazl from 'yazl';
 import { composeControl } from '../../src/compose.ts';
 import { type ConfigInput, loadConfig } from '../../src/config.ts';
+import type { Images } from '../../src/drivers/images.ts';
 import { createFeedPair } from '../../src/feed/port.ts';
 import { startGateway } from '../../src/gateway/start-gateway.ts';
 import { createLog } from '../../src/observe/log.ts';
@@ -55,6 +56,7 @@ export interface Answer {
 export async function withServer(
   settings: ConfigInput,
   test: (server: TestServer) => Promise<void>,
+  parts: { images?: Images } = {},
 ): Promise<void> {
   const dataDir = await mkdtemp(join(tmpdir(), 'runstead-reconcile-'));
   const driver = new FakeDriver();
@@ -68,7 +70,7 @@ export async function withServer(
   let gateway: Awaited<ReturnType<typeof startGateway>>;
 
   const startControl = async () => {
-    control = await composeControl({ config, driver, log, publicUrl: () => url });
+    control = await composeControl({ config, driver, log, publicUrl: () => url, ...parts });
     await control.api.listen({ path: join(dataDir, 'run', 'control.sock') });
   };
   const connectGateway = async () => {

@@ -521,25 +521,32 @@ export function createDockerDriver(options: DockerDriverOptions): Driver {
   function clear(instance: Instance, graceMs: number): Promise<void> {
     instance.clearing ??= (async () => {
       const { instanceId, runtimeId } = instance;
+      let isLeft = false;
       try {
         if (instance.mayExist) await endContainer(instance, graceMs);
       } catch (error) {
         // Not to be reached: what is left of it goes when the engine is back.
         log.warn({ err: error, instanceId }, 'a container could not be removed now; it will be tried again');
+        isLeft = true;
         mayHaveStrays = true;
       }
       instance.letGo.abort();
       instance.writing?.close();
       await keepLogSmall(instance);
-      await rm(instance.folder, { recursive: true, force: true, maxRetries: 3 }).catch((error: unknown) => {
-        log.warn({ err: error, instanceId }, "an ended instance's folder could not be removed");
-      });
+      // As long as there is a folder, there may be a container: so a server knows whether to ask the engine at all.
+      if (!isLeft) await removeFolder(instance.folder);
       if (instance.port > 0) ports.release(instance.port);
       if (instances.get(instanceId) === instance) instances.delete(instanceId);
       if (instance.hasNetwork) await networks.release(runtimeId).catch(() => (mayHaveStrays = true));
       await shelf.clear(runtimeId, options.keptLogs ?? 20, (id) => instances.has(id));
     })();
     return instance.clearing;
+  }
+
+  async function removeFolder(folder: string): Promise<void> {
+    await rm(folder, { recursive: true, force: true, maxRetries: 3 }).catch((error: unknown) => {
+      log.warn({ err: error, folder }, "an ended instance's folder could not be removed");
+    });
   }
 
   async function endContainer(instance: Instance, graceMs: number): Promise<void> {
@@ -573,8 +580,9 @@ export function createDockerDriver(options: DockerDriverOptions): Driver {
   }
 
   async function adopt(): Promise<RunningInstance[]> {
-    mayHaveStrays = true;
     const adopted: RunningInstance[] = [];
+    // Whoever runs no containers may have no engine, or one that is not to be woken.
+    if (readdirSync(containersDir).length === 0) return adopted;
     try {
       for (const found of await ourContainers()) {
         const { [LABEL.instance]: id, [LABEL.runtime]: runtimeId, [LABEL.revision]: revision } = found.Labels;
@@ -588,14 +596,13 @@ export function createDockerDriver(options: DockerDriverOptions): Driver {
         if (state.State.Running) adopted.push(await takeOver(instance, state.Id));
         else await readOut(instance);
       }
+      // Not before all are known: whoever looks for strays meanwhile would take them for some.
+      mayHaveStrays = true;
       await sweep();
-      await collectFolders();
     } catch (error) {
-      if (!(error instanceof EngineAbsent)) throw error;
-      if (readdirSync(containersDir).length > 0)
-        log.warn(`containers of an earlier server may still run: ${error.message}`);
-      // Whoever has no engine is not to be asked for one again and again.
-      else mayHaveStrays = false;
+      mayHaveStrays = true;
+      if (!(error instanceof EngineAbsent || error instanceof EngineRefusal)) throw error;
+      log.warn(`containers of an earlier server may still run: ${error.message}`);
     }
     return adopted.filter(({ instanceId }) => {
       const instance = instances.get(instanceId);
@@ -629,16 +636,13 @@ export function createDockerDriver(options: DockerDriverOptions): Driver {
       for (const { Id: id, Labels: labels } of await ourContainers())
         if (!instances.has(labels[LABEL.instance] ?? '')) await removeContainer(id);
       await networks.sweep();
+      for (const name of readdirSync(containersDir))
+        if (!instances.has(name)) await removeFolder(join(containersDir, name));
       mayHaveStrays = false;
     })().finally(() => {
       sweeping = undefined;
     });
     return sweeping;
-  }
-
-  async function collectFolders(): Promise<void> {
-    for (const name of readdirSync(containersDir))
-      if (!instances.has(name)) await rm(join(containersDir, name), { recursive: true, force: true });
   }
 
   function ourContainers() {

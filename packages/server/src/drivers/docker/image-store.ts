@@ -47,6 +47,8 @@ export function createImageStore(options: {
   const ownName = (digest: string) => `${repository}:${digest}`;
   /** Digest → when it was brought here, in monotonic ms: somebody is about to write down that it is needed. */
   const recent = new Map<string, number>();
+  /** By digest. */
+  const fetching = new Map<string, Promise<string>>();
 
   return {
     async fix(name, registry, given) {
@@ -65,20 +67,21 @@ export function createImageStore(options: {
     async ensure(image, registry, given) {
       const own = ownName(image.digest);
       if (await inspect(own)) return own;
-      const reference = parseImageReference(image.image);
-      if (!reference) throw notAName(image.image);
-      if (isLocalImage(reference)) {
-        if (await inspect(image.digest)) {
-          await keep(image.digest, image.digest);
-          return own;
-        }
-        throw new PhaseFailure(
-          'fetch',
-          `the image ${image.image} of this version (${image.digest.slice(0, 12)}) is no longer in the engine`,
-        );
+      // Several instances that start together have it fetched once; who waits for another's fetch that was given up
+      // does it in its turn.
+      const other = fetching.get(image.digest);
+      if (other !== undefined) {
+        await other.catch(() => {});
+        given.signal.throwIfAborted();
+        return this.ensure(image, registry, given);
       }
-      await fetchImage(reference, image.image, registry, withTimeout(given));
-      return own;
+      const mine = fetchAgain(image, registry, given);
+      fetching.set(image.digest, mine);
+      try {
+        return await mine;
+      } finally {
+        fetching.delete(image.digest);
+      }
     },
 
     async collect(kept) {
@@ -99,6 +102,28 @@ export function createImageStore(options: {
       }
     },
   };
+
+  async function fetchAgain(
+    image: FixedImage,
+    registry: RegistryConfig | undefined,
+    given: ImageOptions,
+  ): Promise<string> {
+    const own = ownName(image.digest);
+    const reference = parseImageReference(image.image);
+    if (!reference) throw notAName(image.image);
+    if (!isLocalImage(reference)) {
+      await fetchImage(reference, image.image, registry, withTimeout(given));
+      return own;
+    }
+    if (!(await inspect(image.digest))) {
+      throw new PhaseFailure(
+        'fetch',
+        `the image ${image.image} of this version (${image.digest.slice(0, 12)}) is no longer in the engine`,
+      );
+    }
+    await keep(image.digest, image.digest);
+    return own;
+  }
 
   function isRecent(digest: string): boolean {
     for (const [known, at] of recent) if (performance.now() - at > RECENT_MS) recent.delete(known);
