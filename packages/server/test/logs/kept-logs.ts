@@ -20,8 +20,11 @@ export class KeptLogs {
   versions = new Map([[1, 1]]);
   #open = new Map<string, { log: InstanceLog; times: LogTimes }>();
   #shelf = new LogShelf(this.folder, () => testBox);
-  /** How often the logs were looked at. */
+  /** How often the logs were looked at, and how much was read of them. */
   looks = 0;
+  bytesRead = 0;
+  /** Whose they are, to those who ask. */
+  runtimeId = RUNTIME;
 
   constructor() {
     mkdirSync(join(this.folder, RUNTIME));
@@ -32,7 +35,17 @@ export class KeptLogs {
     driver: {
       logsOf: (runtimeId: string) => {
         this.looks++;
-        return this.#shelf.logsOf(runtimeId, (id) => this.#open.get(id));
+        if (runtimeId !== this.runtimeId) return [];
+        return this.#shelf
+          .logsOf(RUNTIME, (id) => this.#open.get(id))
+          .map((log) => ({
+            ...log,
+            read: async (position: number, limit: number) => {
+              const piece = await log.read(position, limit);
+              this.bytesRead += piece.bytes.length;
+              return piece;
+            },
+          }));
       },
     } as Driver,
     versionsOf: async () => this.versions,
