@@ -481,6 +481,27 @@ describe('the process driver and its machine', () => {
     });
   });
 
+  it('a flood of output takes little of the disk, is told of, and can be read at its end', async () => {
+    const driver = driverOf({ logLimitBytes: 256 * 1024, logCheckMs: 50 });
+    const spec = agentSpec(['node', 'flood.mjs']);
+    const running = await driver.start(spec, options());
+    const written = Number(await (await get(running, '/32')).text());
+    const sizeOnDisk = () =>
+      readdirSync(join(dataDir, 'logs', spec.runtimeId))
+        .map((name) => statSync(join(dataDir, 'logs', spec.runtimeId, name)).blocks * 512)
+        .reduce((sum, bytes) => sum + bytes, 0);
+    await until('the log to be shortened', () => sizeOnDisk() < 1024 * 1024);
+    const [log] = driver.logsOf!(spec.runtimeId);
+    expect(log).toMatchObject({ instanceId: spec.instanceId, revision: 1, isOver: false });
+    expect(log!.end).toBeGreaterThan(32 * 1024 * 1024);
+    const { from, bytes } = await log!.read(0, 10 * 1024 * 1024);
+    expect(from).toBe(log!.start);
+    expect(bytes.toString()).toMatch(new RegExp(`^line \\d+ x{100}\n(?:.*\n)*line ${written - 1} x{100}\n$`));
+    expect(log!.timeAt(log!.end)).toBeGreaterThan(log!.openedAt);
+    await driver.stop(spec.instanceId, { graceMs: 0 });
+    expect(driver.logsOf!(spec.runtimeId)).toMatchObject([{ isOver: true, end: log!.end }]);
+  });
+
   it("keeps only the newest logs of a runtime's ended instances", async () => {
     const driver = driverOf({ keptLogs: 2 });
     const specs = Array.from({ length: 4 }, () => agentSpec(['node', 'exit-at-once.mjs']));

@@ -22,9 +22,7 @@ beforeAll(async () => {
     requireRoom: () => kept.logs.requireRoom(),
     following: () => kept.logs.following(),
     close: () => kept.logs.close(),
-    get closing() {
-      return kept.logs.closing;
-    },
+    untilClosing: (...args: Parameters<KeptLogs['logs']['untilClosing']>) => kept.logs.untilClosing(...args),
   };
   api = await openTestApi({ deps: { authentication, logs } });
   authentication.nonces = await Nonces.open(api.store, Date.now());
@@ -156,4 +154,41 @@ it('a client connects again with the id it heard last, whatever it asked for at 
     url: `/runstead/v1/runtimes/${runtimeId}/logs?cursor=${ids[0]}`,
   });
   expect(page.data.items.map((item) => item.text)).toEqual(['two', 'three']);
+});
+
+it('events are followed in the same way, from the oldest of those asked for', async () => {
+  const add = (phase: string) =>
+    api.store.addEvent({
+      runtimeId,
+      revision: 1,
+      phase,
+      startedAt: new Date().toISOString(),
+      durationMs: 0,
+      outcome: 'ok',
+    });
+  const open = (lastId?: string) =>
+    new Promise<IncomingMessage>((resolve) => {
+      const path = `/runstead/v1/runtimes/${runtimeId}/events?limit=2&kind=scale`;
+      const headers = {
+        authorization: `Bearer ${API_KEY}`,
+        accept: 'text/event-stream',
+        ...(lastId !== undefined && { 'last-event-id': lastId }),
+      };
+      request({ socketPath, path, headers }, resolve).end();
+    });
+  const phasesIn = (text: string) =>
+    [...text.matchAll(/^data: (.*)$/gm)].map(([, data]) => (JSON.parse(data!) as { phase: string }).phase);
+  for (const phase of ['scale', 'stop', 'install', 'scale']) await add(phase);
+  const first = await open();
+  const { text } = heard(first);
+  await expect.poll(() => phasesIn(text())).toEqual(['stop', 'scale']);
+  await add('stop');
+  await expect.poll(() => phasesIn(text()), { timeout: 5000 }).toEqual(['stop', 'scale', 'stop']);
+  first.destroy();
+  const [id] = [...text().matchAll(/^id: (.*)$/gm)].map(([, value]) => value!);
+  const again = heard(await open(id));
+  await expect.poll(() => phasesIn(again.text())).toEqual(['scale', 'stop']);
+  kept.logs.close();
+  await expect.poll(again.isOver).toBe(true);
+  expect(again.text()).toMatch(/event: end\ndata: {"reason":"The server is stopping"}\n\n$/);
 });
