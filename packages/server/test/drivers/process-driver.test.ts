@@ -502,6 +502,18 @@ describe('the process driver and its machine', () => {
     expect(driver.logsOf!(spec.runtimeId)).toMatchObject([{ isOver: true, end: log!.end }]);
   });
 
+  it('logs of a runtime stay within what they may take up in all: the oldest of ended instances go', async () => {
+    const driver = driverOf({ logLimitBytes: 8 * 1024 * 1024, logsRuntimeBytes: 5 * 1024 * 1024 });
+    const specs = Array.from({ length: 3 }, () => agentSpec(['node', 'flood.mjs']));
+    const kept = () => driver.logsOf!(specs[0]!.runtimeId).map(({ instanceId }) => instanceId);
+    for (const spec of specs) {
+      await get(await driver.start(spec, options()), '/2');
+      await driver.stop(spec.instanceId, { graceMs: 0 });
+    }
+    await until('the oldest log to go', () => kept().length === 2);
+    expect(kept().sort()).toEqual([specs[1]!.instanceId, specs[2]!.instanceId].sort());
+  });
+
   it("keeps only the newest logs of a runtime's ended instances", async () => {
     const driver = driverOf({ keptLogs: 2 });
     const specs = Array.from({ length: 4 }, () => agentSpec(['node', 'exit-at-once.mjs']));
