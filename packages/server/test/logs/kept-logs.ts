@@ -56,11 +56,16 @@ export class KeptLogs {
     return this.#shelf.path(RUNTIME, instanceId);
   }
 
-  begin(instanceId: string, { revision = 1, secrets = [] as string[] } = {}): void {
+  /** It is to be begun; there is no file yet. */
+  announce(instanceId: string, { revision = 1, secrets = [] as string[] } = {}): InstanceLog {
     this.#shelf.begin({ runtimeId: RUNTIME, instanceId, revision });
     const log = { path: this.path(instanceId), secrets };
-    closeSync(openLog(log, testBox));
     this.#open.set(instanceId, { log, times: new LogTimes(log.path) });
+    return log;
+  }
+
+  begin(instanceId: string, of: { revision?: number; secrets?: string[] } = {}): void {
+    closeSync(openLog(this.announce(instanceId, of), testBox));
   }
 
   /** The agent writes, now; the driver looks, unless told otherwise. */
