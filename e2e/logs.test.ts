@@ -94,8 +94,8 @@ describe.skipIf(!hasProc)('logs', () => {
       sessions: 0,
       memoryMeasure: expect.stringMatching(/^[pr]ss$/),
     });
-    // A Node process, and the shell around it.
-    expect(instance.memoryBytes).toBeGreaterThan(8 * 1024 * 1024);
+    // A Node process, of which other Node processes share most.
+    expect(instance.memoryBytes).toBeGreaterThan(2 * 1024 * 1024);
     expect(instance.memoryBytes).toBeLessThan(1024 * 1024 * 1024);
     expect(instance.cpuSeconds).toBeGreaterThan(0);
 

@@ -3,12 +3,14 @@ import { CommanderError, Option, Command as Parser } from 'commander';
 import { type Command, CommandError, type CommandGroup, type Flags, type Io } from './command.ts';
 import { env } from './commands/env.ts';
 import { keys } from './commands/keys/keys.ts';
+import { logs } from './commands/logs.ts';
+import { ps } from './commands/ps.ts';
 import { secrets } from './commands/secrets/secrets.ts';
 import { serve } from './commands/serve.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 
 /** Every command there is; its name here is the word a user types. */
-const commands: readonly (Command | CommandGroup)[] = [serve, env, keys, secrets];
+const commands: readonly (Command | CommandGroup)[] = [serve, env, keys, secrets, logs, ps];
 
 /** Runs one command line; the only place that parses, prints help and renders errors. */
 export async function main(argv: readonly string[], io: Io): Promise<ExitCode> {
@@ -19,6 +21,8 @@ export async function main(argv: readonly string[], io: Io): Promise<ExitCode> {
     .version(version(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print help')
     .showSuggestionAfterError()
+    // Behind a command, its own flags: `--version` of one is not that of the program.
+    .enablePositionalOptions()
     .exitOverride()
     .configureOutput({
       writeOut: (text) => void io.stdout.write(text),

@@ -34,6 +34,7 @@ export function listing(entries: readonly (readonly [string, string])[]): string
   return entries.map(([name, value]) => `${name.padEnd(width)}  ${printable(value)}\n`).join('');
 }
 
-function printable(text: string): string {
+/** On one line, and with nothing in it that a terminal would obey. */
+export function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ');
 }

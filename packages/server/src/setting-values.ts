@@ -27,7 +27,7 @@ export class ConfigError extends Error {
 export function duration(value: string, what: string): number {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/.exec(value.trim());
   if (!match)
-    throw new ConfigError(`${what} must be a duration such as 500ms, 30s, 10m or 1h; got "${value}"`);
+    throw new ConfigError(`${what} must be a duration such as 500ms, 30s, 10m, 1h or 7d; got "${value}"`);
   const unit = { ms: 1, s: SECOND, m: MINUTE, h: 60 * MINUTE, d: 1440 * MINUTE }[match[2] ?? 's']!;
   return Math.round(Number(match[1]) * unit);
 }

@@ -60,32 +60,35 @@ export async function listEvents(call: Call): Promise<EventsPage | Readable> {
   });
 }
 
-function followEvents(call: Call, runtimeId: string, filter: EventFilter, count: number): Readable {
+function followEvents(call: Call, runtimeId: string, filter: EventFilter, limit: number): Readable {
   const { store, logs } = call.deps;
   const said = { 'Last-Event-ID': String(call.request.headers['last-event-id'] ?? '') };
   let { 'Last-Event-ID': afterId } = parseQuery(LastEventId, said);
   logs.requireRoom();
   return eventStream(call, async function* (hangUp): AsyncGenerator<ServerEvent | undefined> {
-    const over = AbortSignal.any([hangUp, logs.closing]);
+    const ending = logs.untilClosing(hangUp);
+    const over = ending.signal;
     const stands = createStandingCheck(call, runtimeId);
-    for (let looks = 1; !over.aborted; looks++) {
-      const why = await stands();
-      if (why !== undefined) {
-        yield { event: 'end', data: { reason: why } };
-        return;
+    try {
+      for (let looks = 1; !over.aborted; looks++) {
+        const why = await stands();
+        if (why !== undefined) {
+          yield { event: 'end', data: { reason: why } };
+          return;
+        }
+        const count = afterId === undefined ? limit : AT_ONCE;
+        const events = await store.listEvents(runtimeId, count, { ...filter, afterId });
+        const toWire = events.length === 0 ? undefined : await createToWire(call, runtimeId);
+        for (const event of events.reverse()) yield { id: String(event.id), data: toWire!(event) };
+        afterId = events.at(-1)?.id ?? afterId ?? 0;
+        if (looks % LOOKS_A_WORD === 0) yield {};
+        yield undefined;
+        if (events.length < AT_ONCE) await delay(LOOK_MS, undefined, { signal: over }).catch(() => {});
       }
-      const events = await store.listEvents(runtimeId, afterId === undefined ? count : AT_ONCE, {
-        ...filter,
-        afterId,
-      });
-      const toWire = events.length === 0 ? undefined : await createToWire(call, runtimeId);
-      for (const event of events.reverse()) yield { id: String(event.id), data: toWire!(event) };
-      afterId = events.at(-1)?.id ?? afterId ?? 0;
-      if (looks % LOOKS_A_WORD === 0) yield {};
-      yield undefined;
-      if (events.length < AT_ONCE) await delay(LOOK_MS, undefined, { signal: over }).catch(() => {});
+      if (ending.isClosing()) yield { event: 'end', data: { reason: 'The server is stopping' } };
+    } finally {
+      ending.end();
     }
-    if (!hangUp.aborted) yield { event: 'end', data: { reason: 'The server is stopping' } };
   });
 }
 

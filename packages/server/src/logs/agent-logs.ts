@@ -61,7 +61,8 @@ export type AgentLogs = ReturnType<typeof createAgentLogs>;
 export function createAgentLogs({ driver, versionsOf, now }: AgentLogsOptions) {
   const logsOf = (runtimeId: string): readonly KeptLog[] => driver.logsOf?.(runtimeId) ?? [];
   const watches = new LogWatches(logsOf, now);
-  const closing = new AbortController();
+  const open = new Set<AbortController>();
+  let isClosing = false;
 
   /** Knows of which version logs are, and asks again when there are others. */
   const createVersions = (runtimeId: string) => {
@@ -74,6 +75,26 @@ export function createAgentLogs({ driver, versionsOf, now }: AgentLogsOptions) {
         if (isAllKnown || now() - askedAt < ASK_AGAIN_MS) return;
         askedAt = now();
         known = await versionsOf(runtimeId);
+      },
+    };
+  };
+
+  /**
+   * Aborted by a signal, or when all that is followed ends. A signal of its own for each: what lasts as long as the
+   * server would remember all who ever asked.
+   */
+  const untilClosing = (signal: AbortSignal): { signal: AbortSignal; isClosing(): boolean; end(): void } => {
+    const own = new AbortController();
+    const abort = () => own.abort();
+    signal.addEventListener('abort', abort);
+    open.add(own);
+    if (signal.aborted || isClosing) abort();
+    return {
+      signal: own.signal,
+      isClosing: () => isClosing,
+      end: () => {
+        signal.removeEventListener('abort', abort);
+        open.delete(own);
       },
     };
   };
@@ -96,7 +117,7 @@ export function createAgentLogs({ driver, versionsOf, now }: AgentLogsOptions) {
   return {
     /** @throws RunsteadError when nobody else can follow at present */
     requireRoom(): void {
-      if (closing.signal.aborted)
+      if (isClosing)
         throw new RunsteadError('ERR_UNAVAILABLE', 'The server is stopping', { retryAfterSeconds: 1 });
       if (watches.size.followers >= FOLLOWERS_MAX) {
         throw new RunsteadError(
@@ -107,8 +128,7 @@ export function createAgentLogs({ driver, versionsOf, now }: AgentLogsOptions) {
       }
     },
 
-    /** Aborted when all that is followed ends. */
-    closing: closing.signal as AbortSignal,
+    untilClosing,
 
     /** How many follow, and the logs of how many runtimes are looked at for them. */
     following: () => watches.size,
@@ -139,7 +159,8 @@ export function createAgentLogs({ driver, versionsOf, now }: AgentLogsOptions) {
       start: LogStart,
       signal: AbortSignal,
     ): AsyncGenerator<FollowEvent> {
-      const over = AbortSignal.any([signal, closing.signal]);
+      const ending = untilClosing(signal);
+      const over = ending.signal;
       const watching = watches.watch(runtimeId);
       try {
         const { versions, reader, shown } = await begin(runtimeId, watching.logs(), filter, start);
@@ -157,7 +178,7 @@ export function createAgentLogs({ driver, versionsOf, now }: AgentLogsOptions) {
             if (line) yield { kind: 'line', line: shown(line), cursor };
             else yield { kind: 'pause', cursor };
           }
-          if (closing.signal.aborted) yield { kind: 'end', reason: 'The server is stopping' };
+          if (isClosing) yield { kind: 'end', reason: 'The server is stopping' };
           else if (isLast) yield { kind: 'end', reason: 'The time asked for is over' };
           if (over.aborted || isLast) return;
           yield { kind: 'pause', cursor };
@@ -165,12 +186,14 @@ export function createAgentLogs({ driver, versionsOf, now }: AgentLogsOptions) {
         }
       } finally {
         watching.end();
+        ending.end();
       }
     },
 
     /** Ends all that follow, with a word to them. */
     close(): void {
-      closing.abort();
+      isClosing = true;
+      for (const own of open) own.abort();
     },
   };
 }

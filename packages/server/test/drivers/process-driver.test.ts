@@ -414,6 +414,39 @@ describe('the process driver and its machine', () => {
     });
   });
 
+  it('a flood of output takes little of the disk, is told of, and can be read at its end', async () => {
+    const driver = driverOf({ logLimitBytes: 256 * 1024, logCheckMs: 50 });
+    const spec = agentSpec(['node', 'flood-of-lines.mjs']);
+    const running = await driver.start(spec, options());
+    const written = Number(await (await get(running, '/32')).text());
+    const sizeOnDisk = () =>
+      readdirSync(join(dataDir, 'logs', spec.runtimeId))
+        .map((name) => statSync(join(dataDir, 'logs', spec.runtimeId, name)).blocks * 512)
+        .reduce((sum, bytes) => sum + bytes, 0);
+    await until('the log to be shortened', () => sizeOnDisk() < 1024 * 1024);
+    const [log] = driver.logsOf!(spec.runtimeId);
+    expect(log).toMatchObject({ instanceId: spec.instanceId, revision: 1, isOver: false });
+    expect(log!.end).toBeGreaterThan(32 * 1024 * 1024);
+    const { from, bytes } = await log!.read(0, 10 * 1024 * 1024);
+    expect(from).toBe(log!.start);
+    expect(bytes.toString()).toMatch(new RegExp(`^line \\d+ x{100}\n(?:.*\n)*line ${written - 1} x{100}\n$`));
+    expect(log!.timeAt(log!.end)).toBeGreaterThan(log!.openedAt);
+    await driver.stop(spec.instanceId, { graceMs: 0 });
+    expect(driver.logsOf!(spec.runtimeId)).toMatchObject([{ isOver: true, end: log!.end }]);
+  });
+
+  it('logs of a runtime stay within what they may take up in all: the oldest of ended instances go', async () => {
+    const driver = driverOf({ logLimitBytes: 8 * 1024 * 1024, logsRuntimeBytes: 5 * 1024 * 1024 });
+    const specs = Array.from({ length: 3 }, () => agentSpec(['node', 'flood-of-lines.mjs']));
+    const kept = () => driver.logsOf!(specs[0]!.runtimeId).map(({ instanceId }) => instanceId);
+    for (const spec of specs) {
+      await get(await driver.start(spec, options()), '/2');
+      await driver.stop(spec.instanceId, { graceMs: 0 });
+    }
+    await until('the oldest log to go', () => kept().length === 2);
+    expect(kept().sort()).toEqual([specs[1]!.instanceId, specs[2]!.instanceId].sort());
+  });
+
   it("keeps only the newest logs of a runtime's ended instances", async () => {
     const driver = driverOf({ keptLogs: 2 });
     const specs = Array.from({ length: 4 }, () => agentSpec(['node', 'exit-at-once.mjs']));

@@ -20,8 +20,11 @@ export class KeptLogs {
   versions = new Map([[1, 1]]);
   #open = new Map<string, { log: InstanceLog; times: LogTimes }>();
   #shelf = new LogShelf(this.folder, () => testBox);
-  /** How often the logs were looked at. */
+  /** How often the logs were looked at, and how much was read of them. */
   looks = 0;
+  bytesRead = 0;
+  /** Whose they are, to those who ask. */
+  runtimeId = RUNTIME;
 
   constructor() {
     mkdirSync(join(this.folder, RUNTIME));
@@ -32,7 +35,17 @@ export class KeptLogs {
     driver: {
       logsOf: (runtimeId: string) => {
         this.looks++;
-        return this.#shelf.logsOf(runtimeId, (id) => this.#open.get(id));
+        if (runtimeId !== this.runtimeId) return [];
+        return this.#shelf
+          .logsOf(RUNTIME, (id) => this.#open.get(id))
+          .map((log) => ({
+            ...log,
+            read: async (position: number, limit: number) => {
+              const piece = await log.read(position, limit);
+              this.bytesRead += piece.bytes.length;
+              return piece;
+            },
+          }));
       },
     } as Driver,
     versionsOf: async () => this.versions,
@@ -43,11 +56,16 @@ export class KeptLogs {
     return this.#shelf.path(RUNTIME, instanceId);
   }
 
-  begin(instanceId: string, { revision = 1, secrets = [] as string[] } = {}): void {
+  /** It is to be begun; there is no file yet. */
+  announce(instanceId: string, { revision = 1, secrets = [] as string[] } = {}): InstanceLog {
     this.#shelf.begin({ runtimeId: RUNTIME, instanceId, revision });
     const log = { path: this.path(instanceId), secrets };
-    closeSync(openLog(log, testBox));
     this.#open.set(instanceId, { log, times: new LogTimes(log.path) });
+    return log;
+  }
+
+  begin(instanceId: string, of: { revision?: number; secrets?: string[] } = {}): void {
+    closeSync(openLog(this.announce(instanceId, of), testBox));
   }
 
   /** The agent writes, now; the driver looks, unless told otherwise. */

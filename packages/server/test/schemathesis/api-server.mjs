@@ -9,6 +9,7 @@ import { createPackageThread } from '../../dist/artifacts/package-thread.js';
 import { hashKey, KeyRing } from '../../dist/auth/key-ring.js';
 import { Nonces } from '../../dist/auth/nonces.js';
 import { openSecretBox } from '../../dist/auth/secret-box.js';
+import { createAgentLogs } from '../../dist/logs/agent-logs.js';
 import { openSqliteStore } from '../../dist/store/sqlite/sqlite-store.js';
 
 const [dataDir, key] = process.argv.slice(2);
@@ -57,6 +58,7 @@ const api = createApi({
   scalingStatus: () => ({ currentInstances: 0, minInstances: 0, targetInstances: 0 }),
   instances: () => [],
   usageOf: async () => new Map(),
+  logs: createAgentLogs({ driver: {}, versionsOf: async () => new Map(), now: Date.now }),
 });
 console.log(await api.listen({ host: '127.0.0.1', port: 0 }));
 process.on('SIGTERM', async () => {

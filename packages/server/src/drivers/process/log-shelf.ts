@@ -182,7 +182,7 @@ function readAbout(path: string): About {
   try {
     return JSON.parse(readFileSync(`${path}.about`, 'utf8')) as About;
   } catch {
-    return { openedAt: Math.floor(statSync(path, { throwIfNoEntry: false })?.birthtimeMs ?? 0) };
+    return { openedAt: Math.max(1, Math.floor(statSync(path, { throwIfNoEntry: false })?.birthtimeMs ?? 0)) };
   }
 }
 

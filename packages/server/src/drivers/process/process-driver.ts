@@ -769,7 +769,8 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       const { end, writtenMs } = logExtent(path);
       logTimes.note(end, writtenMs);
     } catch (error) {
-      log.warn({ err: error, instanceId }, 'when lines were written could not be noted');
+      // A full disk: the times are kept in memory, and it is tried again with the next ones.
+      log.debug({ err: error, instanceId }, 'when lines were written could not be noted');
     }
   }
 
