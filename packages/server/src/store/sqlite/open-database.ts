@@ -65,7 +65,8 @@ export function openPlainDatabase(path: string, busyTimeoutMs: number): OpenData
       database.close();
     },
     prepare(sql) {
-      const statement = prepared.get(sql) ?? asKyselyStatement(database.prepare(sql), /^rollback$/i.test(sql));
+      const statement =
+        prepared.get(sql) ?? asKyselyStatement(database.prepare(sql), /^rollback$/i.test(sql));
       // Moved to the end: the first is the one that was not used for longest.
       prepared.delete(sql);
       prepared.set(sql, statement);
