@@ -61,7 +61,8 @@ export function createPreparedTrees(options: PreparedTreesOptions): PreparedTree
   };
 
   const exclusively: PreparedTrees['exclusively'] = async (runtimeId, work) => {
-    await atRest(runtimeId);
+    // Not by `atRest`: between the last look and the beginning nothing may be awaited, or two would begin at once.
+    for (let other = busy.get(runtimeId); other; other = busy.get(runtimeId)) await other.catch(() => {});
     const mine = work();
     busy.set(runtimeId, mine);
     try {
