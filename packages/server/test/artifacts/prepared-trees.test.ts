@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { type DataFolders, openDataFolders } from '../../src/artifacts/folders.ts';
 import { measure } from '../../src/artifacts/measure.ts';
@@ -90,6 +90,23 @@ describe('an eviction', () => {
     prepared.look();
     await waitFor('the other package to go', () => there().join() === NEW);
     await prepared.close();
+  });
+
+  it('takes records of starts as well, as late as the last package, and none while an instance runs', async () => {
+    const record = join(dirname(folders.code), 'starts', RUNTIME, 'c'.repeat(32));
+    mkdirSync(record, { recursive: true });
+    writeFileSync(join(record, 'cache'), 'x'.repeat(10_000));
+    const inUse = { packages: new Set([NEW]) };
+    const prepared = trees(0, inUse);
+    prepared.look();
+    await waitFor('the package that is not used to go', () => there().join() === NEW);
+    await prepared.close();
+    expect(existsSync(record)).toBe(true);
+    const later = trees(0, { packages: new Set() });
+    later.look();
+    await waitFor('all to go', () => there().length === 0 && !existsSync(record));
+    await later.close();
+    expect(readdirSync(dirname(record))).toEqual([]);
   });
 
   it('leaves no half of what it took, and what is used is the last to go', async () => {
