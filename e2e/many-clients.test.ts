@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { create, ready } from './harness/deploy.ts';
-import { startServer } from './harness/server.ts';
+import { startServerForTest } from './harness/server.ts';
 import { waitFor } from './harness/wait-for.ts';
 
 /** More clients than a process may have files open. */
@@ -46,7 +46,7 @@ test('a thousand clients at 256 open files: some are served, the others are sent
   const folder = mkdtempSync(join(tmpdir(), 'runstead-clients-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   writeFileSync(join(folder, 'index.mjs'), AGENT);
-  const server = await startServer({ openFiles: 256 });
+  const server = await startServerForTest({ openFiles: 256 });
   const runtime = ready(await create(server.client(), { folder, sessionConcurrencyLimitPerInstance: 200 }));
   const invocation = new URL(server.invocationUrl(runtime.agentRuntimeName)).pathname;
   const gateway = server.gatewayPid();

@@ -32,7 +32,7 @@ export interface PreparedTrees {
    */
   atRest(runtimeId: string): Promise<void>;
   /** An instance is started from it: it is the one that was used last. */
-  used(instanceId: string, runtimeId: string, digest: string): Promise<void>;
+  used(instanceId: string, runtimeId: string, digest: string): void;
   /** The instance is gone: until now it used what it was started from. */
   unused(instanceId: string): void;
   /** Does work that takes something of the runtime away, one at a time. */
@@ -162,14 +162,15 @@ export function createPreparedTrees(options: PreparedTreesOptions): PreparedTree
     exclusively,
     look,
 
-    async used(instanceId, runtimeId, digest) {
+    used(instanceId, runtimeId, digest) {
       const home = join(folders.code, runtimeId, digest);
       homes.set(instanceId, home);
-      await touch(home);
+      // Nobody's start waits for it.
+      const touched = touch(home);
       const key = `${runtimeId}/${digest}`;
       if (known.has(key)) return;
       known.add(key);
-      look();
+      void touched.then(look);
     },
 
     unused(instanceId) {

@@ -111,7 +111,7 @@ describe('an eviction', () => {
 
   it('leaves no half of what it took, and what is used is the last to go', async () => {
     const prepared = trees(15_000, { packages: new Set() });
-    await prepared.used('instance-1', RUNTIME, OLD);
+    prepared.used('instance-1', RUNTIME, OLD);
     await waitFor('the one that was not used', () => there().join() === OLD);
     prepared.unused('instance-1');
     await prepared.close();
