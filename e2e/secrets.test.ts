@@ -9,7 +9,7 @@ import { type Server, startServer } from './harness/server.ts';
 /** When told so, it says what it was given under a name like that of a secret and ends. */
 const AGENT = `
 import { createServer } from 'node:http';
-if (process.env.FAIL) throw new Error('refused: ' + process.env.API_TOKEN);
+if (process.env.FAIL) throw new Error('refused: ' + process.env.API_TOKEN + ', ' + process.env.GREETING);
 createServer((request, response) => response.end(process.env.DATABASE_URL)).listen(Number(process.env.PORT), '127.0.0.1');
 `;
 
@@ -122,6 +122,38 @@ describe('secrets of a runtime', () => {
 
     await server.client().delete(id);
     await untilGone('the runtime', () => server.client().get(id));
+    expect(found()).toEqual([]);
+  });
+
+  test('by reference reach the agent alone', async () => {
+    const set = (value: string) =>
+      server.client().request('PUT', '/runstead/v1/secrets/database', { body: { value } });
+    await set('planted-by-reference');
+    const environmentVariables = { DATABASE_URL: 'secret://database' };
+    const runtime = ready(await create(server.client(), { folder, environmentVariables }));
+    const called = async () => (await fetch(server.invocationUrl(runtime.agentRuntimeName))).text();
+    expect(await called()).toBe('planted-by-reference');
+    expect((await server.client().get(runtime.agentRuntimeId)).environmentVariables).toEqual(
+      environmentVariables,
+    );
+    expect(found()).toEqual([]);
+
+    // Told by the agent itself, it is masked, whatever the variable is called.
+    await server.client().update(runtime.agentRuntimeId, {
+      environmentVariables: { FAIL: 'yes', API_TOKEN: '-', GREETING: 'secret://database' },
+    });
+    const failed = await untilSettled(server.client(), runtime.agentRuntimeId);
+    expect(failed.statusReason).toContain('refused: -, ***');
+    expect(JSON.stringify(await server.events(runtime.agentRuntimeId))).not.toContain('planted-');
+    await server.client().update(runtime.agentRuntimeId, {
+      environmentVariables: { DATABASE_URL: 'secret://nothing' },
+    });
+    expect((await untilSettled(server.client(), runtime.agentRuntimeId)).statusReason).toMatch(
+      /DATABASE_URL refers to the secret 'nothing', which workspace 'default' does not have; set it with "runstead secrets set nothing/,
+    );
+    await server.client().request('DELETE', '/runstead/v1/secrets/database');
+    await server.client().delete(runtime.agentRuntimeId);
+    await untilGone('the runtime', () => server.client().get(runtime.agentRuntimeId));
     expect(found()).toEqual([]);
   });
 

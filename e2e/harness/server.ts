@@ -23,6 +23,8 @@ export interface ServerOptions {
   port?: number;
   /** Of the shell that starts it, in octal. */
   umask?: string;
+  /** How many files, sockets among them, each of its processes may have open. */
+  openFiles?: number;
 }
 
 export interface Ending {
@@ -142,11 +144,15 @@ export class Server {
   async start({ env = {}, args = [] }: Pick<ServerOptions, 'env' | 'args'> = {}): Promise<void> {
     const port = this.#url === '' ? (this.#options.port ?? 0) : this.port;
     const words = [RUNSTEAD, 'serve', '--port', String(port), ...(this.#options.args ?? []), ...args];
-    const { umask } = this.#options;
+    const { umask, openFiles } = this.#options;
+    const first = [
+      ...(umask === undefined ? [] : [`umask ${umask}`]),
+      ...(openFiles === undefined ? [] : [`ulimit -n ${openFiles}`]),
+    ];
     const [program, ...rest] =
-      umask === undefined
+      first.length === 0
         ? [process.execPath, ...words]
-        : ['/bin/sh', '-c', `umask ${umask}; exec "$@"`, 'sh', process.execPath, ...words];
+        : ['/bin/sh', '-c', `${first.join('; ')}; exec "$@"`, 'sh', process.execPath, ...words];
     this.#stderr = '';
     const child = spawn(program!, rest, {
       env: {

@@ -116,7 +116,7 @@ async function linksIn(modules: string): Promise<string[]> {
 }
 
 /** Under a name that a start sweeps away before it goes: half of it must not be taken for the whole. */
-async function setAside(path: string, log: Log): Promise<string | undefined> {
+export async function setAside(path: string, log: Log): Promise<string | undefined> {
   const leaving = `${path}.${randomUUID()}.tmp`;
   try {
     await rename(path, leaving);

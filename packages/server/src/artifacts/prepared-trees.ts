@@ -1,9 +1,9 @@
 import { readdir, stat, utimes } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type PreparedTree, treesToEvict } from '../domain/eviction.ts';
 import type { Log } from '../observe/log.ts';
 import type { DataFolders } from './folders.ts';
-import { preparedOf, setAsideOthers } from './let-go.ts';
+import { preparedOf, setAside, setAsideOthers } from './let-go.ts';
 import { said } from './measure.ts';
 import type { PackageThread } from './package-thread.ts';
 import { removeTree } from './remove-tree.ts';
@@ -32,7 +32,7 @@ export interface PreparedTrees {
    */
   atRest(runtimeId: string): Promise<void>;
   /** An instance is started from it: it is the one that was used last. */
-  used(instanceId: string, runtimeId: string, digest: string): Promise<void>;
+  used(instanceId: string, runtimeId: string, digest: string): void;
   /** The instance is gone: until now it used what it was started from. */
   unused(instanceId: string): void;
   /** Does work that takes something of the runtime away, one at a time. */
@@ -45,6 +45,8 @@ export interface PreparedTrees {
 
 export function createPreparedTrees(options: PreparedTreesOptions): PreparedTrees {
   const { folders, thread, limitBytes, packagesInUse, log } = options;
+  /** Records of starts, `starts/<runtimeId>/<key>`: made from what is prepared, and made again as easily. */
+  const starts = join(dirname(folders.code), 'starts');
   const busy = new Map<string, Promise<unknown>>();
   /** Packages that were used since this server began, as `<runtimeId>/<digest>`: whatever they are made of is there. */
   const known = new Set<string>();
@@ -61,7 +63,8 @@ export function createPreparedTrees(options: PreparedTreesOptions): PreparedTree
   };
 
   const exclusively: PreparedTrees['exclusively'] = async (runtimeId, work) => {
-    await atRest(runtimeId);
+    // Not by `atRest`: between the last look and the beginning nothing may be awaited, or two would begin at once.
+    for (let other = busy.get(runtimeId); other; other = busy.get(runtimeId)) await other.catch(() => {});
     const mine = work();
     busy.set(runtimeId, mine);
     try {
@@ -74,12 +77,23 @@ export function createPreparedTrees(options: PreparedTreesOptions): PreparedTree
   const treesThere = async (): Promise<PreparedTree[]> => {
     const trees: PreparedTree[] = [];
     for (const runtimeId of await readdir(folders.code)) {
+      let lastUseMs = 0;
       for (const { digest, folders: own } of await preparedOf(folders, runtimeId)) {
         const touched = await stat(join(folders.code, runtimeId, digest)).catch(() => undefined);
-        trees.push({ runtimeId, digest, folders: own, usedAtMs: touched?.mtimeMs ?? 0 });
+        const usedAtMs = touched?.mtimeMs ?? 0;
+        lastUseMs = Math.max(lastUseMs, usedAtMs);
+        trees.push({ runtimeId, digest, folders: own, usedAtMs });
       }
+      // Which package a record is of does not show; it goes as late as the last of them.
+      for (const key of await recordsOf(runtimeId))
+        trees.push({ runtimeId, folders: [join(starts, runtimeId, key)], usedAtMs: lastUseMs });
     }
     return trees;
+  };
+
+  const recordsOf = async (runtimeId: string): Promise<string[]> => {
+    const names = await readdir(join(starts, runtimeId)).catch(() => []);
+    return names.filter((name) => !name.endsWith('.tmp'));
   };
 
   const sizesOf = async (trees: readonly PreparedTree[]): Promise<ReadonlyMap<string, number>> => {
@@ -99,31 +113,29 @@ export function createPreparedTrees(options: PreparedTreesOptions): PreparedTree
     for (const { runtimeId } of trees)
       if (!asks.has(runtimeId)) asks.set(runtimeId, await packagesInUse(runtimeId));
     if (closed) return;
-    const isInUse = ({ runtimeId, digest }: { runtimeId: string; digest: string }) => {
+    const isInUse = ({ runtimeId, digest }: PreparedTree) => {
       const used = asks.get(runtimeId)!();
-      return used === 'all' || used.has(digest);
+      if (used === 'all') return true;
+      return digest === undefined ? used.size > 0 : used.has(digest);
     };
-    for (const { runtimeId, digest } of treesToEvict({ trees, bytes, limitBytes, isInUse }))
-      await evict(runtimeId, digest, isInUse);
+    for (const tree of treesToEvict({ trees, bytes, limitBytes, isInUse })) await evict(tree, isInUse);
   };
 
-  const evict = async (
-    runtimeId: string,
-    digest: string,
-    isInUse: (tree: { runtimeId: string; digest: string }) => boolean,
-  ): Promise<void> => {
+  const evict = async (tree: PreparedTree, isInUse: (tree: PreparedTree) => boolean): Promise<void> => {
+    const { runtimeId, digest } = tree;
     // What a start counts as from now on waits for this; what counts as one already keeps it from being begun.
     const aside = await exclusively(runtimeId, async () => {
-      if (closed || isInUse({ runtimeId, digest })) return [];
-      const others = (await preparedOf(folders, runtimeId)).map((tree) => tree.digest);
+      if (closed || isInUse(tree)) return [];
+      if (digest === undefined) return [await setAside(tree.folders[0]!, log)];
+      const others = (await preparedOf(folders, runtimeId)).map((other) => other.digest);
       known.delete(`${runtimeId}/${digest}`);
       return setAsideOthers(folders, runtimeId, new Set(others.filter((other) => other !== digest)), log);
     });
-    for (const path of aside) await removeTree(path, log);
+    for (const path of aside) if (path !== undefined) await removeTree(path, log);
     if (aside.length === 0) return;
     const limit = said(limitBytes);
     log.info(
-      { agentRuntimeId: runtimeId, package: digest.slice(0, 12) },
+      { agentRuntimeId: runtimeId, package: digest?.slice(0, 12) },
       `what was prepared was removed, as all of it may take ${limit}; it is made again when it is wanted`,
     );
   };
@@ -150,14 +162,15 @@ export function createPreparedTrees(options: PreparedTreesOptions): PreparedTree
     exclusively,
     look,
 
-    async used(instanceId, runtimeId, digest) {
+    used(instanceId, runtimeId, digest) {
       const home = join(folders.code, runtimeId, digest);
       homes.set(instanceId, home);
-      await touch(home);
+      // Nobody's start waits for it.
+      const touched = touch(home);
       const key = `${runtimeId}/${digest}`;
       if (known.has(key)) return;
       known.add(key);
-      look();
+      void touched.then(look);
     },
 
     unused(instanceId) {

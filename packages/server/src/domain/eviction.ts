@@ -1,8 +1,8 @@
-/** What was prepared for one package of one runtime. */
+/** What was prepared for one package of one runtime, or made of the starts of its agents. */
 export interface PreparedTree {
   runtimeId: string;
-  /** The package's digest. */
-  digest: string;
+  /** The package's digest; absent: the record of a start, of whichever package. */
+  digest?: string;
   /** When an instance was last started from it, in ms since 1970. */
   usedAtMs: number;
   /** Folders it consists of; trees of a runtime may share some. */

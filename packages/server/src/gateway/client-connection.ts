@@ -106,6 +106,11 @@ export class ClientConnection implements ExchangeConnection, Sender, SocketOwner
     return this.#exchange !== undefined || this.#raw !== undefined;
   }
 
+  /** Since when it has waited for a request; undefined while one is coming, or being answered. In ms, monotonic. */
+  get waitsSinceMs(): number | undefined {
+    return this.#waits === 'first' && !this.isBusy && !this.socket.destroyed ? this.#sinceMs : undefined;
+  }
+
   /** No request is begun any more; ends at once, or when the one that is open has been answered. */
   stop(): void {
     this.#isStopping = true;

@@ -1,11 +1,16 @@
 import type { ClientConnection } from './client-connection.ts';
 import type { Ticked } from './coarse-clock.ts';
 
+/** Who has asked nothing for this long may be asked to come again; before that, a request may be on its way. */
+const WAITING_MS = 1000;
+
 /** The clients' connections. */
 export class Connections implements Ticked {
   readonly #open = new Set<ClientConnection>();
   readonly #whenEmpty: (() => void)[] = [];
   #stopping = false;
+  /** When there was none to be closed: with the same time there is none either. */
+  #noRoomAtMs: number | undefined = undefined;
 
   get size(): number {
     return this.#open.size;
@@ -19,6 +24,22 @@ export class Connections implements Ticked {
   add(connection: ClientConnection): void {
     this.#open.add(connection);
     if (this.#stopping) connection.stop();
+  }
+
+  /** Closes the one that has waited longest for its next request. @returns false when none has for a while */
+  makeRoom(nowMs: number): boolean {
+    if (nowMs === this.#noRoomAtMs) return false;
+    let longest: ClientConnection | undefined;
+    for (const connection of this.#open) {
+      if (connection.waitsSinceMs === undefined) continue;
+      if (longest === undefined || connection.waitsSinceMs < longest.waitsSinceMs!) longest = connection;
+    }
+    if (longest?.waitsSinceMs === undefined || nowMs - longest.waitsSinceMs < WAITING_MS) {
+      this.#noRoomAtMs = nowMs;
+      return false;
+    }
+    longest.destroy();
+    return true;
   }
 
   delete(connection: ClientConnection): void {

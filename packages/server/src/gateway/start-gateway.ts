@@ -17,10 +17,12 @@ import { CoarseClock } from './coarse-clock.ts';
 import { ConnectionPool } from './connection-pool.ts';
 import { Connections } from './connections.ts';
 import { reportUsage } from './demand.ts';
+import { descriptorLimit, mostConnections, mostHandshakes } from './descriptor-limit.ts';
 import { answerMalformed } from './errors.ts';
 import type { Exchange } from './exchange.ts';
 import { followControl } from './follow-control.ts';
 import { proxyTrust } from './forwarded.ts';
+import { FullHouse } from './full-house.ts';
 import { handleRequest } from './handle-request.ts';
 import { Handshakes } from './handshakes.ts';
 import { hostPolicy } from './host-check.ts';
@@ -59,6 +61,8 @@ export interface GatewayOptions {
   log: Log;
   /** In [0,1); decides versions and instances. Default `Math.random`. */
   random?: () => number;
+  /** Connections that clients may have open. Default: by how many descriptors the process may have. */
+  mostConnections?: number;
   /** How often the certificate's files are looked at, and how long a handshake may take, in ms. */
   tlsTimes?: { lookMs?: number; handshakeMs?: number };
   /** How long clients may take, how long agents may say nothing, and how finely that is looked at, in ms. */
@@ -133,7 +137,8 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     target: settings.accessLogFile === undefined ? { fd: 2 } : { path: settings.accessLogFile },
     log,
   });
-  const handshakes = new Handshakes();
+  const most = options.mostConnections ?? mostConnections(descriptorLimit());
+  const handshakes = new Handshakes(mostHandshakes(most));
   const clock = new CoarseClock(options.times?.tickMs);
   const controlPool = new ConnectionPool({ path: options.controlSocket }, silenceMs);
   for (const ticked of [connections, pools, controlPool]) clock.add(ticked);
@@ -164,6 +169,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     log,
   };
   const times = { ...CLIENT_TIMES, ...options.times };
+  const fullHouse = new FullHouse();
   /** Takes the calls of a listener. */
   const takeCalls = (host: string, isSecure: boolean) => {
     const parts: GatewayParts = { ...shared, hostPolicy: hostPolicy(settings, host) };
@@ -176,6 +182,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
       connections.delete(connection);
     };
     return (socket: Socket) => {
+      if (connections.size >= most && !connections.makeRoom(clock.nowMs)) return fullHouse.refuse(socket);
       metrics.now.connections++;
       connections.add(new ClientConnection(socket, isSecure, { clock, times, service, onClose }));
     };
@@ -223,6 +230,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
       secure?.server.close();
       stopFollowing();
       handshakes.cut();
+      fullHouse.close();
       connections.stop();
       admission.close(reason);
       const timer = setTimeout(() => connections.cut(reason), graceMs);

@@ -111,7 +111,7 @@ export function createStarter(options: StarterOptions): Starter {
             ...(onOutput && { onOutput }),
             signal: ownSignal,
           });
-          if (spec.artifact) await options.prepared.used(instanceId, runtimeId, spec.artifact.digest);
+          if (spec.artifact) options.prepared.used(instanceId, runtimeId, spec.artifact.digest);
           onPhase('start');
           codeDir = prepared.codeDir;
           const { command } = prepared;

@@ -106,6 +106,7 @@ export interface TestGatewayOptions {
   random?: () => number;
   tlsTimes?: GatewayOptions['tlsTimes'];
   times?: GatewayOptions['times'];
+  mostConnections?: number;
   runtimes?: RuntimeRoute[];
   keys?: KeyRoute[];
   known?: SessionsKnown;
@@ -138,6 +139,7 @@ export async function startTestGateway(options: TestGatewayOptions = {}): Promis
     ...(options.random ? { random: options.random } : {}),
     ...(options.tlsTimes ? { tlsTimes: options.tlsTimes } : {}),
     ...(options.times ? { times: options.times } : {}),
+    ...(options.mostConnections ? { mostConnections: options.mostConnections } : {}),
     settings: { ...SETTINGS, ...options.settings },
   });
   closeAtEnd(() => running.close());

@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { waitFor } from '../wait-for.ts';
@@ -93,12 +93,16 @@ describe('of the versions of a runtime', () => {
     });
   });
 
-  it('those that a lower setting asks to go, go at the next start', async () => {
+  it('those that a lower setting asks to go, go at the next start, with what a crash left of others', async () => {
     await withServer({ keptVersions: 20 }, async (server) => {
       const id = await server.create('agent');
       await server.decided(id);
       for (const version of [2, 3, 4]) await rollOut(server, id, version);
       expect(await versionsOf(server, id)).toEqual([4, 3, 2, 1]);
+      // As after a crash between the rows and what belonged to them.
+      const gone = 'c'.repeat(64);
+      mkdirSync(join(server.dataDir, 'code', id, gone));
+      writeFileSync(join(server.dataDir, 'blobs', `${gone}.zip`), 'of a version that was removed');
       await server.restart({ settings: { keptVersions: 1 } });
       await waitFor('the others to go', async () => (await versionsOf(server, id)).join() === '4');
       await untilPackages(server, id, 1);

@@ -69,8 +69,9 @@ const CTRL_C = '\x03';
 const CTRL_D = '\x04';
 
 async function ask(stdin: StdIn, { stderr }: Io): Promise<string> {
-  stderr.write('Value (not shown): ');
+  // Before anybody is asked: what is typed from then on does not show.
   stdin.setRawMode?.(true);
+  stderr.write('Value (not shown): ');
   const decoder = new TextDecoder();
   let value = '';
   try {
