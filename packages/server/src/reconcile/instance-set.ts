@@ -52,6 +52,8 @@ export interface InstanceSetOptions {
   onGone: (instance: Instance) => void;
   /** An instance ended that nobody stopped. */
   onExit: (instance: Instance, exit: InstanceExit) => void;
+  /** It takes no new calls from now on, and is stopped when it has none left. @param reason why, in words */
+  onDrain?: (instance: Instance, reason: string) => void;
   /** A draining instance is about to be stopped, whatever is still open on it. @param reason a sentence for whoever is cut off */
   onCut?: (instance: Instance, reason: string) => void;
 }
@@ -276,7 +278,10 @@ export function createInstanceSet(options: InstanceSetOptions) {
       }
       clearTimeout(before?.timer);
       log.info({ instanceId: id, agentRuntimeId: instance.runtimeId, reason }, 'draining instance');
-      if (instance.state === 'ready') instance.drains++;
+      if (instance.state === 'ready') {
+        instance.drains++;
+        options.onDrain?.(instance, reason);
+      }
       instance.state = 'draining';
       if (deadlineMs > 0) {
         const overdue = `${reason}, and the time to finish is over`;

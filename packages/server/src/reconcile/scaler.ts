@@ -400,15 +400,10 @@ export function createScaler(options: ScalerOptions) {
 
   const letGo = (id: string, why: string) => {
     const instance = find(id);
-    if (!instance) return;
-    const isOver = busy.ask(instance) === 'over';
+    const isOver = instance && busy.ask(instance) === 'over';
     const reason = isOver
       ? `${why}, and it has said that it is busy (HealthyBusy) for ${Math.round(options.busyLimitMs / 1000)} s, which is the longest it is kept for that`
       : why;
-    if (isOver) {
-      const { runtimeId, revision } = instance;
-      void addEvent({ runtimeId, revision, outcome: 'ok', reason: `instance ${id} is stopped: ${reason}` });
-    }
     instances.drain(id, { deadlineMs: options.drainTimeoutMs, reason });
   };
 
@@ -595,6 +590,18 @@ export function createScaler(options: ScalerOptions) {
       return endedBadly(instance, [how, ...lastLines].join(' | '), 'exit').catch((error: unknown) =>
         log.error({ err: error }, 'the end of an instance could not be looked into'),
       );
+    },
+
+    /** It is let go. @param reason why, in words */
+    instanceDrains({ id, runtimeId, revision }: Instance, reason: string): void {
+      const version = numbers.get(key(runtimeId, revision));
+      const whose = version === undefined ? '' : `version ${version}: `;
+      void addEvent({
+        runtimeId,
+        revision,
+        outcome: 'ok',
+        reason: `${whose}instance ${id} is let go: ${reason}`,
+      });
     },
 
     /** It is not there any more. */
