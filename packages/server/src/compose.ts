@@ -10,7 +10,7 @@ import { type DataFolders, openDataFolders } from './artifacts/folders.ts';
 import { type TrackProgram, trackNothing } from './artifacts/install/guard.ts';
 import type { FindInterpreter } from './artifacts/install/kept-install.ts';
 import { createPackageIntake } from './artifacts/intake.ts';
-import { letGoOfOthers } from './artifacts/let-go.ts';
+import { letGoOfOthers, preparedRuntimes } from './artifacts/let-go.ts';
 import { createPackageThread, type PackageThread } from './artifacts/package-thread.ts';
 import { sweepPrepared } from './artifacts/prepare.ts';
 import { createPreparedTrees } from './artifacts/prepared-trees.ts';
@@ -339,7 +339,7 @@ export async function composeControl({
   const running = await driver.adopt();
   // Only now is nobody left of an earlier server who could still write into what is swept.
   await sweepPrepared(folders, known, log);
-  for (const id of known) {
+  for (const id of await preparedRuntimes(folders)) {
     const kept = await packagesOf(store, id);
     if (kept) await letGoOfOthers(folders, id, kept, log);
   }
@@ -349,7 +349,9 @@ export async function composeControl({
     prepared.look();
     scaler.begin();
     for (const id of await store.runtimeIds({ unsettled: true })) runtimeLoop.enqueue(id);
-    for (const id of known) {
+    // All others sleep, and nothing is to be done for them before somebody calls.
+    const awake = instances.all().map(({ runtimeId }) => runtimeId);
+    for (const id of new Set([...awake, ...(await store.runtimeIdsByEndpoints())])) {
       scaler.look(id);
       endpointLoop.enqueue(id);
     }

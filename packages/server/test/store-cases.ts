@@ -426,6 +426,18 @@ export function storeCases(name: string, open: (path: string) => Store | Promise
         expect(await store.runtimeIds({ unsettled: false })).toEqual(all);
         expect(await store.runtimeIds({ unsettled: true })).toEqual(['a-updating', 'creating', 'deleting']);
       });
+
+      it('names those with an endpoint under way, or one that asks for instances', async () => {
+        for (const id of ['a-none', 'b-settled', 'c-creating', 'd-scaled', 'e-deleting']) await create(id);
+        const put = (runtimeId: string, spec: object = {}) =>
+          store.createEndpoint({ id: `of-${runtimeId}`, runtimeId, name: 'prod', spec, at: at(0) });
+        for (const runtimeId of ['b-settled', 'c-creating', 'e-deleting']) await put(runtimeId);
+        await put('d-scaled', { scalingConfig: { minInstances: 1 } });
+        for (const runtimeId of ['b-settled', 'd-scaled', 'e-deleting'])
+          await store.settleEndpoint(`of-${runtimeId}`, 1, { status: 'READY' });
+        await store.markEndpointDeleting('e-deleting', 'of-e-deleting', at(1));
+        expect(await store.runtimeIdsByEndpoints()).toEqual(['c-creating', 'd-scaled', 'e-deleting']);
+      });
     });
 
     describe('the list of runtimes', () => {

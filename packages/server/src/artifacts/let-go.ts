@@ -76,6 +76,12 @@ export async function preparedOf(
   return [...byDigest].map(([digest, own]) => ({ digest, folders: [...own] }));
 }
 
+/** Ids of runtimes of which something is prepared. */
+export async function preparedRuntimes({ code, deps }: DataFolders): Promise<Set<string>> {
+  const lists = await Promise.all([code, deps].map((folder) => readdir(folder).catch(() => [])));
+  return new Set(lists.flat());
+}
+
 async function unpacked(code: string): Promise<Home[]> {
   const names = (await readdir(code).catch(() => [])).filter((name) => /^[0-9a-f]{64}$/.test(name));
   return names.map((name) => ({ of: name, codeDir: join(code, name), folder: join(code, name) }));

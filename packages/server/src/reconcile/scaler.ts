@@ -407,15 +407,10 @@ export function createScaler(options: ScalerOptions) {
 
   const letGo = (id: string, why: string) => {
     const instance = find(id);
-    if (!instance) return;
-    const isOver = busy.ask(instance) === 'over';
+    const isOver = instance && busy.ask(instance) === 'over';
     const reason = isOver
       ? `${why}, and it has said that it is busy (HealthyBusy) for ${Math.round(options.busyLimitMs / 1000)} s, which is the longest it is kept for that`
       : why;
-    if (isOver) {
-      const { runtimeId, revision } = instance;
-      void addEvent({ runtimeId, revision, outcome: 'ok', reason: `instance ${id} is stopped: ${reason}` });
-    }
     instances.drain(id, { deadlineMs: options.drainTimeoutMs, reason });
   };
 

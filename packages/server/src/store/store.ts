@@ -16,6 +16,8 @@ export interface Store {
   listRuntimes(filter: RuntimeFilter, page: PageRequest): Promise<PageResult<RuntimeRecord>>;
   /** Ids of all runtimes, and of those with work under way. */
   runtimeIds(filter?: { unsettled: boolean }): Promise<string[]>;
+  /** Ids of runtimes with an endpoint that has work under way, or that may ask for instances whatever its calls. */
+  runtimeIdsByEndpoints(): Promise<string[]>;
   /**
    * Replaces the desired configuration: revision + 1, status UPDATING.
    * @returns undefined when the runtime is gone, on its way out, or no longer at `change.expectedRevision`

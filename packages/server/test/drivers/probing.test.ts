@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, Socket } from 'node:net';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { checkHealth } from '../../src/drivers/process/readiness.ts';
+import { checkHealth, saysBusy } from '../../src/drivers/process/readiness.ts';
 import { until } from '../driver-cases.ts';
 
 /** S11: a health check asks the instance and nobody else, reads little, and takes bounded time. */
@@ -156,5 +156,59 @@ describe('of an answer', () => {
       detail: expect.stringMatching(/^no answer within \d+ ms$/) as string,
     });
     await until('the connection to be closed', () => accepted[0]!.destroyed);
+  });
+});
+
+describe('of an answer that is to be read whole', () => {
+  const read = (port: number) => checkHealth(['127.0.0.1'], port, {}, 10_000, undefined, 'body');
+  const answering = (...pieces: string[]) =>
+    listen((socket) =>
+      socket.once('data', async () => {
+        for (const piece of pieces) {
+          socket.write(piece);
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+        socket.end();
+      }),
+    );
+
+  it.each<[string, string[], boolean]>([
+    ['of known length', ['HTTP/1.1 200 OK\r\nContent-Length: 24\r\n\r\n{"status":', '"HealthyBusy"}'], true],
+    [
+      'in chunks',
+      [
+        'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n',
+        'c\r\n{"status":"H\r\nd;x=1\r\nealthyBusy"} \r\n',
+        '0\r\n\r\n',
+      ],
+      true,
+    ],
+    [
+      'after an interim one',
+      ['HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\n\r\n{"status":"HealthyBusy"}'],
+      true,
+    ],
+    ['that says that it is free', ['HTTP/1.1 200 OK\r\n\r\n{"status":"Healthy"}'], false],
+    ['that only speaks of it', ['HTTP/1.1 200 OK\r\n\r\n{"note":"HealthyBusy"}'], false],
+    ['that is no JSON', ['HTTP/1.1 200 OK\r\n\r\nHealthyBusy'], false],
+    ['without a body', ['HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'], false],
+  ])('%s, it is known whether the agent is at work', async (_what, pieces, isBusy) => {
+    const attempt = await read(await answering(...pieces));
+    expect(attempt).toMatchObject({ ok: true, detail: 'HTTP 200' });
+    expect(saysBusy(attempt.body)).toBe(isBusy);
+  });
+
+  it('no more is read than of any other', async () => {
+    const port = await listen((socket) => {
+      socket.once('data', () => {
+        socket.write('HTTP/1.1 200 OK\r\n\r\n');
+        pour(socket, '{"status":"HealthyBusy"}'.padEnd(4096));
+      });
+    });
+    const attempt = await read(port);
+    expect(attempt.ok).toBe(true);
+    expect(attempt.body!.length).toBeLessThanOrEqual(LIMIT);
+    expect(saysBusy(attempt.body)).toBe(false);
+    await until('both ends to be closed', () => accepted.every((it) => it.destroyed));
   });
 });

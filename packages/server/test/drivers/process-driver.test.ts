@@ -73,6 +73,20 @@ describe('the process driver and its machine', () => {
       return text.match(/(?<=^line )\d+(?=.*\n)/gm)?.map(Number) ?? [];
     }
 
+    it('tells what an instance takes of the memory, its wrapper and children included, and whether it is at work', async () => {
+      const driver = driverOf();
+      const code = `require('node:http').createServer((_, answer) => answer.end('{"status":"HealthyBusy"}')).listen(process.env.PORT);`;
+      const spec = agentSpec(['node', '-e', code]);
+      await driver.start(spec, options());
+      const memory = await driver.memoryOf!([spec.instanceId, 'of nobody']);
+      expect([...memory.keys()]).toEqual(process.platform === 'linux' ? [spec.instanceId] : []);
+      for (const bytes of memory.values()) {
+        expect(bytes).toBeGreaterThan(4 * 2 ** 20);
+        expect(bytes).toBeLessThan(2 ** 30);
+      }
+      expect(await driver.probe(spec.instanceId)).toEqual({ ok: true, detail: 'HTTP 200', busy: true });
+    });
+
     it('its agents work and log on, and are taken over with nothing lost', async () => {
       const spec = agentSpec(['node', 'counter.mjs', 'x'.repeat(200)], {
         environment: { MODEL_API_KEY: 'sk-123456' },

@@ -249,7 +249,9 @@ describe('an instance without calls that says that it is busy', () => {
       await asleep(server);
       await waitFor('the event', async () =>
         (await eventsOf(server, id)).some(({ reason }) =>
-          /is stopped: no call for 0 s, and it has said that it is busy \(HealthyBusy\) for 1 s/.test(reason),
+          /^version 1: instance \S+ is let go: no call for 0 s, and it has said that it is busy \(HealthyBusy\) for 1 s/.test(
+            reason,
+          ),
         ),
       );
     }));

@@ -140,11 +140,12 @@ function ask(
   });
 }
 
-/** What is behind the head, with the marks of chunks taken out. */
+/** What is behind the head of the final answer, with the marks of chunks taken out. */
 function bodyOf(text: string): string {
   const end = /\r?\n\r?\n/.exec(text);
   if (!end) return '';
   const body = text.slice(end.index + end[0].length);
+  if (/^HTTP\/1\.[01] 1\d\d/.test(text)) return bodyOf(body);
   if (!/\r?\ntransfer-encoding:[^\n]*chunked/i.test(text.slice(0, end.index))) return body;
   let rest = body;
   let whole = '';

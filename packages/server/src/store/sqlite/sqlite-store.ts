@@ -145,6 +145,23 @@ function createSqliteStore(database: OpenDatabase, box: SecretBox, eventsKept: n
       return (await query.execute()).map(({ id }) => id);
     },
 
+    async runtimeIdsByEndpoints() {
+      const rows = await db
+        .selectFrom('endpoints')
+        .select('runtime_id')
+        .distinct()
+        .where((where) =>
+          where.or([
+            where('status', 'in', ['CREATING', 'UPDATING', 'DELETING']),
+            // A text that only speaks of it costs one look in vain.
+            where('spec', 'like', '%"scalingConfig"%'),
+          ]),
+        )
+        .orderBy('runtime_id')
+        .execute();
+      return rows.map(({ runtime_id }) => runtime_id);
+    },
+
     async updateRuntime(id, change) {
       const write = orNameTaken(
         change.name,
