@@ -19,6 +19,7 @@ const FLAGS: [setting: keyof Config, syntax: string, description: string][] = [
   ['host', '--host <address>', 'address to listen on; beyond loopback only over TLS (default: 127.0.0.1)'],
   ['dataDir', '--data <folder>', 'where everything is kept (default: ~/.runstead)'],
   ['onExit', '--on-exit <stop|keep>', 'whether agents end with the server (default: stop)'],
+  ['pool', '--pool <number>', 'booted Nodes that wait for a start, for each in use; 0: none (default: 2)'],
   ['logLevel', '--log-level <level>', 'debug, info, warn, error or silent (default: warn)'],
   ['tlsPort', '--tls-port <number>', 'port for TLS, such as 7443; 0 picks a free one (default: TLS is off)'],
   ['tlsCert', '--tls-cert <file>', 'certificate in PEM form (default: one of a local authority)'],

@@ -28,7 +28,10 @@ const ASSETS = fileURLToPath(new URL('../../../assets/', import.meta.url));
 
 export const WRAPPER = join(ASSETS, 'instance-wrapper.sh');
 const NODE_PRELOAD = join(ASSETS, 'preload', 'listen.cjs');
-const PYTHON_PRELOAD = join(ASSETS, 'preload', 'python');
+export const PYTHON_PRELOAD = join(ASSETS, 'preload', 'python');
+
+/** What is added to NODE_OPTIONS. */
+export const NODE_PRELOAD_OPTION = `--require ${quotedOption(NODE_PRELOAD)}`;
 
 const SYSTEM_PATH = ['/usr/local/bin', '/usr/bin', '/bin', '/usr/local/sbin', '/usr/sbin', '/sbin'];
 
@@ -61,10 +64,7 @@ export function agentEnvironment(spec: InstanceSpec, around: AgentSurroundings):
     HOME: join(around.folder, 'home'),
     TMPDIR: join(around.folder, 'tmp'),
     PYTHONPATH: [...pythonPath, ...(user.PYTHONPATH ? [user.PYTHONPATH] : [])].join(delimiter),
-    NODE_OPTIONS: [
-      ...(user.NODE_OPTIONS ? [user.NODE_OPTIONS] : []),
-      `--require ${quotedOption(NODE_PRELOAD)}`,
-    ].join(' '),
+    NODE_OPTIONS: [...(user.NODE_OPTIONS ? [user.NODE_OPTIONS] : []), NODE_PRELOAD_OPTION].join(' '),
     FC_ACCOUNT_ID: around.accountId,
     FC_REGION: around.region,
     PORT: port,

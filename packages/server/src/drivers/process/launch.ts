@@ -23,7 +23,21 @@ export interface Launched {
   leader: ProcessId;
   /** When the wrapper is gone, with the agent's ending. */
   ended: Promise<Ending>;
-  child: ChildProcess;
+  /** The mark that its first processes bear for good, where that is not the instance's. */
+  bornAs?: string;
+  /** Hears no more of it. */
+  detach(): void;
+}
+
+export interface LaunchInput {
+  folder: string;
+  spec: InstanceSpec;
+  /** Program (absolute) and arguments. */
+  command: string[];
+  environment: Record<string, string>;
+  record: Omit<InstanceRecord, 'bootId' | keyof ProcessId>;
+  log: InstanceLog;
+  box: SecretBox;
 }
 
 export function makeFolder(folder: string, spec: InstanceSpec): void {
@@ -37,15 +51,7 @@ export function makeFolder(folder: string, spec: InstanceSpec): void {
  * its output goes to the log's file, its input is empty, and it leads a session of its own.
  * @throws StartFailure when the system refuses.
  */
-export async function launch(input: {
-  folder: string;
-  spec: InstanceSpec;
-  command: string[];
-  environment: Record<string, string>;
-  record: Omit<InstanceRecord, 'bootId' | keyof ProcessId>;
-  log: InstanceLog;
-  box: SecretBox;
-}): Promise<Launched> {
+export async function launch(input: LaunchInput): Promise<Launched> {
   const { folder, spec, command, environment, record, log, box } = input;
   const { script, prefix } = environmentScript(environment);
   const opened: number[] = [];
@@ -85,7 +91,7 @@ export async function launch(input: {
   });
   // The server may end before its agents.
   child.unref();
-  return { leader, ended, child };
+  return { leader, ended, detach: () => child.removeAllListeners() };
 }
 
 /** A descriptor of a file that holds `text` and is in no folder: it is gone with the processes that hold it. */

@@ -30,6 +30,7 @@ import { boundLog, findLog, type InstanceLog, readTail } from './instance-log.ts
 import { defaultInterpreter } from './interpreters.ts';
 import { type KeptSpec, launch, makeFolder } from './launch.ts';
 import { LogShelf, pathSegment } from './log-shelf.ts';
+import { QuickStarts } from './pool/quick-starts.ts';
 import { holderOf, listenersOf } from './port-owner.ts';
 import { DEFAULT_PORT_RANGE, PortPool, type PortRange } from './port-pool.ts';
 import {
@@ -68,6 +69,10 @@ export interface ProcessDriverOptions {
   keptLogs?: number;
   /** Between two looks at the logs' sizes. */
   logCheckMs?: number;
+  /** Booted Nodes that wait for a start, for each interpreter in use. Default 0: none. */
+  pool?: number;
+  /** Memory of the processes that Python instances are forked from, in bytes. Default 0: none are. */
+  forkMemoryBytes?: number;
   /** For tests: hears of each step of a start, so that the server can be killed there. */
   onStep?: (step: 'prepared' | 'spawned' | 'ready', pid?: number) => void;
 }
@@ -89,6 +94,8 @@ interface Instance {
   startedAt: string;
   /** The wrapper, once there is one. */
   leader: ProcessId | undefined;
+  /** See `InstanceRecord`. */
+  bornAs: string | undefined;
   ended: Promise<Ending>;
   /** Set when `ended` is. */
   ending: Ending | undefined;
@@ -124,6 +131,8 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
   const ports = new PortPool(options.portRange ?? DEFAULT_PORT_RANGE, options.portRestMs ?? 60_000);
   const instances = new Map<string, Instance>();
   const shelf = new LogShelf(logsDir, options.box);
+  const { pool = 0, forkMemoryBytes = 0 } = options;
+  const quickStarts = new QuickStarts({ dataDir, dataMark, pool, forkMemoryBytes, log });
   let isClosed = false;
 
   // Asked before the first start needs the answer.
@@ -167,6 +176,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     },
 
     async forgetRuntime(runtimeId) {
+      await quickStarts.forgetRuntime(runtimeId);
       await shelf.clear(runtimeId, 0, (id) => instances.has(id));
     },
 
@@ -179,6 +189,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       await Promise.all(all.map((it) => (it.running ? it.clearing : it.starting.catch(() => {}))));
       for (const it of all) it.detach();
       instances.clear();
+      await quickStarts.close();
     },
   };
 
@@ -210,6 +221,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       port: undefined,
       startedAt: new Date().toISOString(),
       leader: undefined,
+      bornAs: undefined,
       ended: new Promise(() => {}),
       ending: undefined,
       starting: new Promise(() => {}),
@@ -237,11 +249,13 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       const startMs = performance.now() - spawnedAt;
       instance.halt.signal.throwIfAborted();
       options.onStep?.('ready');
+      quickStarts.settled(instance.instanceId, { isReady: true });
       return nowRunning(instance, host, startMs);
     } catch (error) {
       await clear(instance, instance.haltGraceMs);
       throw error;
     } finally {
+      quickStarts.settled(instance.instanceId, { isReady: false });
       signal.removeEventListener('abort', giveUp);
     }
   }
@@ -266,17 +280,13 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       const spawnedAt = performance.now();
       const { instanceId, runtimeId, revision, startedAt, port } = instance;
       const record = { instanceId, runtimeId, revision, host: HOSTS[0]!, port, startedAt };
-      const launched = await launch({
-        folder,
-        spec,
-        command,
-        environment,
-        record,
-        log: instance.log,
-        box: options.box(),
-      });
+      const input = { folder, spec, command, environment, record, log: instance.log, box: options.box() };
+      const launched =
+        (await quickStarts.launch(input)) ??
+        (await launch({ ...input, environment: quickStarts.observed(input) }));
       instance.leader = launched.leader;
-      instance.detach = () => launched.child.removeAllListeners();
+      instance.bornAs = launched.bornAs;
+      instance.detach = () => launched.detach();
       instance.ended = launched.ended.then((ending) => {
         instance.ending = ending;
         return ending;
@@ -428,12 +438,12 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
   /** Ends all processes of an instance, then forgets it but for its log. Calls share one end. */
   function clear(instance: Instance, graceMs: number): Promise<void> {
     instance.clearing ??= (async () => {
-      const { leader, instanceId } = instance;
+      const { leader, bornAs, instanceId } = instance;
       if (leader) {
         const mayEnd = graceMs > 0 && !instance.ending && signalGroup(leader, 'SIGTERM');
         if (mayEnd) await endOf(instance, leader, graceMs);
         const stuck = await killAll((table, seen) =>
-          membersOf(table, { instanceId, dataMark, leader, seen }),
+          membersOf(table, { instanceId, dataMark, bornAs, leader, seen }),
         );
         for (const { pid } of stuck)
           log.warn({ instanceId, pid }, 'a process cannot be signalled; left alone');
@@ -475,19 +485,23 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       if (record?.instanceId === name && isRunning(record)) adopted.push(takeOver(folder, record));
       else leftovers.push(folder);
     }
-    // Also those whose wrapper was spawned but had not yet written its record.
+    const kept = new Set(
+      [...instances.values()].flatMap((it) => [it.instanceId, it.bornAs ?? it.instanceId]),
+    );
+    // Also those whose wrapper was spawned but had not yet written its record, and processes that waited for a start.
     const stuck = await killAll((table) =>
       table.filter(
         (it) =>
           it.dataMark === dataMark &&
           it.pid !== process.pid &&
-          !(it.instanceId !== undefined && instances.has(it.instanceId)),
+          !(it.instanceId !== undefined && kept.has(it.instanceId)),
       ),
     );
     for (const { pid } of stuck)
       log.warn({ pid }, 'a process of an earlier server cannot be signalled; left alone');
     // Only now: nobody is left who could write into them.
     for (const folder of leftovers) await rm(folder, { recursive: true, force: true, maxRetries: 3 });
+    await quickStarts.sweep();
     // One of them may have ended meanwhile, with nobody to hear of it yet.
     return adopted.filter((it) => {
       const instance = instances.get(it.instanceId);
@@ -496,7 +510,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
   }
 
   function takeOver(folder: string, record: NonNullable<ReturnType<typeof readRecord>>): RunningInstance {
-    const { pid, startTicks, instanceId, runtimeId, revision, port, startedAt } = record;
+    const { pid, startTicks, bornAs, instanceId, runtimeId, revision, port, startedAt } = record;
     const leader = { pid, startTicks };
     let kept: KeptSpec = { health: {}, agentPort: port };
     try {
@@ -519,6 +533,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       port,
       startedAt,
       leader,
+      bornAs,
       ended: new Promise<Ending>((resolve) => {
         timer = setInterval(() => {
           if (isAlive(leader)) return;

@@ -1,0 +1,60 @@
+'use strict';
+// A Node that has begun to live and waits for the one start that it will be used for.
+//
+// Descriptor 3 leads to the server and to nobody else. A line comes over it, as JSON:
+//
+//   environment   the agent's, whole
+//   cwd           the folder to start in
+//   words         the file and its arguments
+//   nodeStart     optional: handed to `activate` of preload/player.cjs before the file is loaded
+//
+// Its end without a line is that of the server, or of the wish. What the order says begins as `node FILE …` begins.
+const fs = require('node:fs');
+const Module = require('node:module');
+const path = require('node:path');
+
+const ORDERS = 3;
+
+// What an agent loads first anyway. Modules of Node alone: of others, each agent has its own.
+for (const name of ['net', 'http', 'stream', 'events', 'util', 'url', 'crypto', 'fs/promises', 'async_hooks'])
+  require(`node:${name}`);
+
+// And the loader for ES modules, by a module without a file or a name that could be met again.
+void import('data:text/javascript,').then(() => {
+  fs.writeSync(ORDERS, `ready ${process.pid}\n`);
+  // Out of the promise: what the file throws is to be an exception, not a rejection.
+  setImmediate(start);
+});
+
+function start() {
+  // Blocks: nothing here is to run until it is an agent.
+  const order = nextLine();
+  if (order === undefined) process.exit(0);
+  fs.closeSync(ORDERS);
+  const { environment, cwd, words, nodeStart } = JSON.parse(order);
+  for (const name of Object.keys(process.env)) delete process.env[name];
+  Object.assign(process.env, environment);
+  process.chdir(cwd);
+  process.argv.splice(1, process.argv.length, path.resolve(words[0]), ...words.slice(1));
+  // Of this file nothing is left to be met.
+  delete require.cache[__filename];
+  delete process.mainModule;
+  // Where `require` looks last depends on HOME.
+  Module._initPaths?.();
+  const preload = path.join(__dirname, '..', 'preload');
+  require(path.join(preload, 'listen.cjs'));
+  if (nodeStart !== undefined) require(path.join(preload, 'player.cjs')).activate(nodeStart);
+  Module.runMain();
+}
+
+function nextLine() {
+  const pieces = [];
+  const piece = Buffer.alloc(64 * 1024);
+  for (;;) {
+    const count = fs.readSync(ORDERS, piece);
+    if (count === 0) return undefined;
+    const end = piece.subarray(0, count).indexOf(10);
+    pieces.push(Buffer.from(piece.subarray(0, end < 0 ? count : end)));
+    if (end >= 0) return Buffer.concat(pieces).toString('utf8');
+  }
+}
