@@ -6,7 +6,7 @@
 //   environment   the agent's, whole
 //   cwd           the folder to start in
 //   words         the file and its arguments
-//   nodeStart     optional: handed to `activate` of preload/player.cjs before the file is loaded
+//   preloads      what NODE_OPTIONS would have had it load first, as it does for children
 //
 // Its end without a line is that of the server, or of the wish. What the order says begins as `node FILE …` begins.
 const fs = require('node:fs');
@@ -31,7 +31,7 @@ function start() {
   const order = nextLine();
   if (order === undefined) process.exit(0);
   fs.closeSync(ORDERS);
-  const { environment, cwd, words, nodeStart } = JSON.parse(order);
+  const { environment, cwd, words, preloads } = JSON.parse(order);
   for (const name of Object.keys(process.env)) delete process.env[name];
   Object.assign(process.env, environment);
   process.chdir(cwd);
@@ -41,9 +41,7 @@ function start() {
   delete process.mainModule;
   // Where `require` looks last depends on HOME.
   Module._initPaths?.();
-  const preload = path.join(__dirname, '..', 'preload');
-  require(path.join(preload, 'listen.cjs'));
-  if (nodeStart !== undefined) require(path.join(preload, 'player.cjs')).activate(nodeStart);
+  for (const file of preloads) require(file);
   Module.runMain();
 }
 

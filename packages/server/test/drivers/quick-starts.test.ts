@@ -22,6 +22,7 @@ import { PYTHON_PRELOAD } from '../../src/drivers/process/environment.ts';
 import { findInterpreter } from '../../src/drivers/process/find-interpreter.ts';
 import { dataMark } from '../../src/drivers/process/identity.ts';
 import { ForkParents } from '../../src/drivers/process/pool/fork-parents.ts';
+import { NodePool } from '../../src/drivers/process/pool/node-pool.ts';
 import {
   ForkRefused,
   type ParentPlan,
@@ -178,23 +179,27 @@ describe.skipIf(!hasPython)('a forked Python agent', () => {
   it('fails as others do', async () => {
     writeFileSync(
       join(codeDir, 'main.py'),
-      'import facts, os\nif os.environ.get("FAIL"):\n    raise ValueError("it was to fail")\nfacts.FACTS = {}\n' +
+      'import facts, os\nif os.path.exists("fail"):\n    raise ValueError("it was to fail")\nfacts.FACTS = {}\n' +
         'facts.http.server.ThreadingHTTPServer(("", 9000), facts.Answer).serve_forever()\n',
     );
     const ending = async (driver: TestDriver) => {
-      const failure = await start(driver, python(['main.py'], { FAIL: 'yes' })).catch(
-        (error: unknown) => error,
-      );
+      const failure = await start(driver, python(['main.py'])).catch((error: unknown) => error);
       const { kind, lastLines, message } = failure as { kind: string; lastLines: string[]; message: string };
       return { kind, lastLines, message: message.replace(/after .*/, '') };
     };
+    const fail = join(codeDir, 'fail');
+    writeFileSync(fail, '');
     const plain = await ending(driverOf());
     expect(plain.lastLines.at(-1)).toBe('ValueError: it was to fail');
+    rmSync(fail);
     const driver = forking();
     await start(driver, python(['main.py']));
     await waiting();
+    const ordinary = said.length;
+    writeFileSync(fail, '');
     expect(await ending(driver)).toEqual(plain);
-    expect(said.filter(({ msg }) => msg.startsWith('no fork'))).toEqual([]);
+    // Neither refused nor failed on the way.
+    expect(said.slice(ordinary)).toEqual([]);
   });
 
   it('is none where the version does not let it: it is started, and the reason is said', async () => {
@@ -355,6 +360,35 @@ describe('a Node that waits', () => {
     expect((failure as { lastLines: string[] }).lastLines.join('\n')).toContain('Error: it was to fail');
   });
 
+  it('loads what is to be loaded before the file', async () => {
+    const stub = join(folder, 'stub.cjs');
+    writeFileSync(stub, 'globalThis.played = [process.argv[1], process.env.MINE];\n');
+    writeFileSync(
+      join(codeDir, 'prints.mjs'),
+      'console.log(JSON.stringify(globalThis.played)); console.error("also");\n',
+    );
+    const pool = new NodePool({
+      folder: join(folder, 'pool'),
+      dataMark: dataMark(dataDir),
+      size: 1,
+      log: pino({ level: 'silent' }),
+    });
+    expect(pool.take(process.execPath)).toBeUndefined();
+    pool.fill(() => true);
+    const waiting = await until('one that waits', () => pool.take(process.execPath));
+    const instance = join(folder, 'instance');
+    mkdirSync(instance);
+    writeFileSync(join(instance, 'instance.json'), '{}');
+    waiting.moveInto(instance);
+    waiting.order({ environment: { MINE: 'yes' }, cwd: codeDir, words: ['prints.mjs'], preloads: [stub] });
+    expect(await waiting.ended).toEqual({ code: 0 });
+    expect(readFileSync(waiting.logPath, 'utf8')).toBe(
+      `${JSON.stringify([join(codeDir, 'prints.mjs'), 'yes'])}\nalso\n`,
+    );
+    expect(readdirSync(instance).sort()).toEqual(['agent.pid', 'exit', 'instance.json', 'wrapper']);
+    await pool.close();
+  });
+
   it('is not there when none is wanted, and not made for what is no Node file', async () => {
     const none = driverOf({ pool: 0 });
     await start(none, node(['facts.mjs']));
@@ -384,11 +418,11 @@ describe("variables of the runtime's", () => {
     }
     writeFileSync(join(trap, 'sitecustomize.py'), `open(${JSON.stringify(touched)}, "a").write("site\\n")\n`);
     const driver = driverOf({ pool: 1, forkMemoryBytes: 512 * 1024 * 1024 });
-    const kinds = hasPython ? [node(['facts.mjs']), python(['facts.py'])] : [node(['facts.mjs'])];
+    const harmless = { PATH: trap, ENV: join(trap, 'rc'), PWD: trap };
+    const kinds = [node(['facts.mjs'], harmless), ...(hasPython ? [python(['facts.py'], harmless)] : [])];
     for (const spec of kinds) await start(driver, spec);
     await waiting(kinds.length);
 
-    const harmless = { PATH: trap, ENV: join(trap, 'rc'), PWD: trap };
     const hostile: Record<string, string>[] = [
       { LD_PRELOAD: library, NODE_OPTIONS: '--title=mine' },
       {

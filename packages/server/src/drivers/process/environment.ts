@@ -27,11 +27,10 @@ import { DATA_MARK, INSTANCE_MARK, RUNTIME_MARK } from './processes.ts';
 const ASSETS = fileURLToPath(new URL('../../../assets/', import.meta.url));
 
 export const WRAPPER = join(ASSETS, 'instance-wrapper.sh');
-const NODE_PRELOAD = join(ASSETS, 'preload', 'listen.cjs');
-export const PYTHON_PRELOAD = join(ASSETS, 'preload', 'python');
-
-/** What is added to NODE_OPTIONS. */
-export const NODE_PRELOAD_OPTION = `--require ${quotedOption(NODE_PRELOAD)}`;
+/** Where all that is loaded into agents first lies. */
+export const PRELOADS = join(ASSETS, 'preload');
+const NODE_PRELOAD = join(PRELOADS, 'listen.cjs');
+export const PYTHON_PRELOAD = join(PRELOADS, 'python');
 
 const SYSTEM_PATH = ['/usr/local/bin', '/usr/bin', '/bin', '/usr/local/sbin', '/usr/sbin', '/sbin'];
 
@@ -64,7 +63,10 @@ export function agentEnvironment(spec: InstanceSpec, around: AgentSurroundings):
     HOME: join(around.folder, 'home'),
     TMPDIR: join(around.folder, 'tmp'),
     PYTHONPATH: [...pythonPath, ...(user.PYTHONPATH ? [user.PYTHONPATH] : [])].join(delimiter),
-    NODE_OPTIONS: [...(user.NODE_OPTIONS ? [user.NODE_OPTIONS] : []), NODE_PRELOAD_OPTION].join(' '),
+    NODE_OPTIONS: [
+      ...(user.NODE_OPTIONS ? [user.NODE_OPTIONS] : []),
+      `--require ${quotedOption(NODE_PRELOAD)}`,
+    ].join(' '),
     FC_ACCOUNT_ID: around.accountId,
     FC_REGION: around.region,
     PORT: port,

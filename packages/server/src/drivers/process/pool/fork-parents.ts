@@ -6,6 +6,8 @@ import { readDifferently } from './starts-that-qualify.ts';
 const STAY_MS = 60_000;
 /** What one that has not been measured yet is taken for: Python with a web framework. */
 const USUAL_BYTES = 40 * 1024 * 1024;
+/** Forks that may fail, each time with a new parent afterwards: a busy machine is no reason for good. */
+const FAILURES_MAX = 3;
 /** Of versions that nobody has asked for, for long. */
 const REMEMBERED_MAX = 2000;
 
@@ -27,6 +29,8 @@ interface Version {
   refusal?: string;
   usedAt: number;
   bytes?: number;
+  /** Forks that came to nothing, in a row. */
+  failures: number;
 }
 
 /** The parents that instances are forked from: one a version, as many as memory allows, those used last. */
@@ -67,17 +71,24 @@ export class ForkParents {
     }
     version.usedAt = this.#options.now();
     try {
-      return await parent.fork(order);
+      const fork = await parent.fork(order);
+      version.failures = 0;
+      return fork;
     } catch (error) {
       if (!(error instanceof ForkRefused)) throw error;
-      this.#refuse(key, version, error.message);
+      const { log } = this.#options;
+      log.warn(
+        { agentRuntimeId: version.runtimeId, reason: error.message },
+        'an instance could not be forked',
+      );
+      if (++version.failures >= FAILURES_MAX) this.#refuse(key, version, error.message);
       return undefined;
     }
   }
 
   /** Makes a parent for a version in the background, if it has none, may have one, and there is room. */
   begin(key: string, runtimeId: string, plan: () => ParentPlan): void {
-    const version = this.#versions.get(key) ?? { runtimeId, usedAt: this.#options.now() };
+    const version = this.#versions.get(key) ?? { runtimeId, usedAt: this.#options.now(), failures: 0 };
     this.#versions.delete(key);
     this.#versions.set(key, version);
     this.#forgetOld();
@@ -106,6 +117,9 @@ export class ForkParents {
   async #start(key: string, version: Version, plan: ParentPlan): Promise<void> {
     const { folder, dataMark, log } = this.#options;
     try {
+      // Of one that has ended by itself, too.
+      await version.parent?.end();
+      delete version.parent;
       if (!(await this.#makeRoom(version.bytes ?? USUAL_BYTES, STAY_MS))) return;
       const parent = await ParentProcess.start(plan, folder, dataMark);
       if (this.#isClosed || this.#versions.get(key) !== version) return await parent.end();

@@ -31,8 +31,8 @@ export interface StartOrder {
   cwd: string;
   /** The file and its arguments. */
   words: readonly string[];
-  /** For `activate` of the preload's player. */
-  nodeStart?: object;
+  /** CommonJS files that are loaded before it. */
+  preloads: readonly string[];
 }
 
 /** A Node that waits, with its wrapper. */

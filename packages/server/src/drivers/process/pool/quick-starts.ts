@@ -1,9 +1,9 @@
-import { closeSync, existsSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, realpathSync, renameSync, rmSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { delimiter, isAbsolute, join, resolve, sep } from 'node:path';
 import type { Log } from '../../../observe/log.ts';
 import type { InstanceSpec } from '../../instance-spec.ts';
-import { NODE_PRELOAD_OPTION, PYTHON_PRELOAD } from '../environment.ts';
+import { PRELOADS, PYTHON_PRELOAD } from '../environment.ts';
 import { type Ending, readEnding, writeRecord } from '../identity.ts';
 import { openLog } from '../instance-log.ts';
 import type { Launched, LaunchInput } from '../launch.ts';
@@ -12,7 +12,7 @@ import { ForkParents } from './fork-parents.ts';
 import { ImportRecords, startKey } from './import-record.ts';
 import { NodePool } from './node-pool.ts';
 import type { Fork, ParentPlan } from './parent-process.ts';
-import { whyNotForked, whyNotPooled } from './starts-that-qualify.ts';
+import { preloadsIn, whyNotForked, whyNotPooled } from './starts-that-qualify.ts';
 
 export interface QuickStartsOptions {
   dataDir: string;
@@ -43,7 +43,7 @@ const RECORD_FILE = 'imports';
  * version imports. What comes of them is what the ordinary start makes, in files, processes and meaning; whatever does
  * not qualify, or goes wrong before anything of the agent has run, is started in the ordinary way.
  *
- * In DATA: `run/pool` and `run/parents`, what belongs to those that wait; `starts/<runtime>`, what versions import.
+ * In DATA: `run/pool` and `run/parents`, what belongs to those that wait; `imports/<runtime>`, what versions import.
  */
 export class QuickStarts {
   readonly #options: QuickStartsOptions;
@@ -51,8 +51,8 @@ export class QuickStarts {
   readonly #records: ImportRecords;
   readonly #parents: ForkParents;
   readonly #pool: NodePool;
-  /** Starts under way, by instance; of those that are to be learnt from, how. */
-  readonly #starting = new Map<string, (() => void) | undefined>();
+  /** Starts under way, by instance; what is to be done once one is ready, and in any case. */
+  readonly #starting = new Map<string, { learn?: () => void; close?: () => void }>();
 
   constructor(options: QuickStartsOptions) {
     this.#options = options;
@@ -92,7 +92,7 @@ export class QuickStarts {
    * @returns undefined when it is to be started in the ordinary way; nothing is left of the try then
    */
   async launch(input: LaunchInput, hooks: QuickStartHooks = {}): Promise<Launched | undefined> {
-    this.#starting.set(input.spec.instanceId, undefined);
+    this.#starting.set(input.spec.instanceId, {});
     if (!this.#canUsePool(input.spec)) return undefined;
     return this.#fromPool(input, hooks) ?? (await this.#fromParent(input, hooks));
   }
@@ -104,26 +104,33 @@ export class QuickStarts {
     if (key === undefined || this.#parents.refusalOf(key) !== undefined) return environment;
     const known = this.#records.read(spec.runtimeId, key);
     if (known) {
-      this.#starting.set(spec.instanceId, () => this.#begin(key, input, known));
+      this.#starting.set(spec.instanceId, { learn: () => this.#begin(key, input, known) });
       return environment;
     }
-    const file = join(folder, RECORD_FILE);
-    writeFileSync(file, '', { mode: 0o600 });
-    this.#starting.set(spec.instanceId, () => {
-      const record = this.#records.keep(spec.runtimeId, key, file);
-      // It writes for as long as the file is there.
-      rmSync(file, { force: true });
-      if (record) this.#begin(key, input, record);
+    const path = join(folder, RECORD_FILE);
+    const file = openSync(path, 'wx+', 0o600);
+    this.#starting.set(spec.instanceId, {
+      learn: () => {
+        const record = this.#records.keep(spec.runtimeId, key, file);
+        if (record) this.#begin(key, input, record);
+      },
+      close: () => {
+        closeSync(file);
+        // It writes for as long as the file is there.
+        rmSync(path, { force: true });
+      },
     });
-    return { ...environment, [RECORD_VARIABLE]: file };
+    return { ...environment, [RECORD_VARIABLE]: path };
   }
 
   /** An instance has become ready, or is not going to be. What waits is made now: starts do not wait for it. */
   settled(instanceId: string, { isReady }: { isReady: boolean }): void {
-    const learn = this.#starting.get(instanceId);
-    if (!this.#starting.delete(instanceId)) return;
+    const starting = this.#starting.get(instanceId);
+    if (!starting) return;
+    this.#starting.delete(instanceId);
     try {
-      if (isReady) learn?.();
+      if (isReady) starting.learn?.();
+      starting.close?.();
     } catch (error) {
       this.#options.log.warn({ err: error, instanceId }, 'what a start imports could not be kept');
     }
@@ -148,8 +155,7 @@ export class QuickStarts {
   #fromPool(input: LaunchInput, { onBorn }: QuickStartHooks): Launched | undefined {
     const { folder, spec, command, environment, record, log, box } = input;
     const start = { command, environment };
-    if (whyNotPooled(start, NODE_PRELOAD_OPTION) !== undefined || !this.#isOfThisMachine(command[0]!))
-      return undefined;
+    if (whyNotPooled(start, PRELOADS) !== undefined || !this.#isOfThisMachine(command[0]!)) return undefined;
     const [program, file, ...rest] = command as [string, string, ...string[]];
     if (!existsSync(resolve(spec.codeDir, file))) return undefined;
     const node = this.#pool.take(program);
@@ -170,7 +176,8 @@ export class QuickStarts {
       void node.end();
       return undefined;
     }
-    node.order({ environment, cwd: spec.codeDir, words: [file, ...rest] });
+    const preloads = preloadsIn(environment.NODE_OPTIONS ?? '', PRELOADS) ?? [];
+    node.order({ environment, cwd: spec.codeDir, words: [file, ...rest], preloads });
     return { leader, bornAs, ended: node.ended, detach: () => node.detach() };
   }
 
@@ -194,13 +201,14 @@ export class QuickStarts {
   }
 
   /** Names the parent that an instance could be forked from; undefined when it cannot. */
-  #forkKey({ spec, command, environment }: LaunchInput): string | undefined {
+  #forkKey({ spec, command, environment, box }: LaunchInput): string | undefined {
     if (this.#options.forkMemoryBytes === 0 || process.platform !== 'linux') return undefined;
     if (!this.#canUsePool(spec)) return undefined;
     const [program = ''] = command;
     if (whyNotForked({ command, environment }) !== undefined || !this.#isOfThisMachine(program))
       return undefined;
-    return startKey([spec.codeDir, realpathSync(program), environment.PYTHONPATH ?? '', ...command]);
+    const variables = Object.entries(spec.environment).sort(([a], [b]) => (a < b ? -1 : 1));
+    return startKey([spec.codeDir, realpathSync(program), command, variables], box.derive('imports'));
   }
 
   /** Whether a program is the machine's own, and not one that came with a package or was put there by an agent. */

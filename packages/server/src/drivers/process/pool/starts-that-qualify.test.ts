@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { readDifferently, whyNotForked, whyNotPooled } from './starts-that-qualify.ts';
+import { preloadsIn, readDifferently, whyNotForked, whyNotPooled } from './starts-that-qualify.ts';
 
-const PRELOAD = '--require /assets/listen.cjs';
+const FOLDER = '/assets/preload';
+const PRELOAD = `--require ${FOLDER}/listen.cjs`;
 const start = (words: string, environment: Record<string, string> = {}) => ({
   command: words.split(' '),
   environment: {
@@ -59,7 +60,7 @@ describe('a start that a waiting Node can take', () => {
     'is %s',
     (words) => {
       expect(
-        whyNotPooled(start(words, { NODE_ENV: 'production', PYTHONHOME: '/x' }), PRELOAD),
+        whyNotPooled(start(words, { NODE_ENV: 'production', PYTHONHOME: '/x' }), FOLDER),
       ).toBeUndefined();
     },
   );
@@ -71,7 +72,7 @@ describe('a start that a waiting Node can take', () => {
     '/bin/node agent.ts',
     '/bin/node .',
     '/bin/node -e 1',
-  ])('is not %s', (words) => expect(whyNotPooled(start(words), PRELOAD)).toMatch(/^the command/));
+  ])('is not %s', (words) => expect(whyNotPooled(start(words), FOLDER)).toMatch(/^the command/));
 
   it.each([
     'NODE_EXTRA_CA_CERTS',
@@ -82,12 +83,31 @@ describe('a start that a waiting Node can take', () => {
     'UV_THREADPOOL_SIZE',
     'SSL_CERT_FILE',
   ])('is none where %s is set', (name) =>
-    expect(whyNotPooled(start('/bin/node a.js', { [name]: '1' }), PRELOAD)).toContain(name),
+    expect(whyNotPooled(start('/bin/node a.js', { [name]: '1' }), FOLDER)).toContain(name),
   );
 
   it('is none where the runtime has options of its own', () => {
-    const own = { NODE_OPTIONS: `--no-warnings ${PRELOAD}` };
-    expect(whyNotPooled(start('/bin/node a.js', own), PRELOAD)).toContain('NODE_OPTIONS');
+    for (const own of [
+      `--no-warnings ${PRELOAD}`,
+      `${PRELOAD} --require /code/mine.cjs`,
+      `--require ${FOLDER}/../mine.cjs`,
+    ]) {
+      expect(whyNotPooled(start('/bin/node a.js', { NODE_OPTIONS: own }), FOLDER)).toContain('NODE_OPTIONS');
+    }
+  });
+
+  it("is told by the platform's preloads alone, however they are written", () => {
+    expect(preloadsIn(`--require ${FOLDER}/a.cjs ${PRELOAD}`, FOLDER)).toEqual([
+      `${FOLDER}/a.cjs`,
+      `${FOLDER}/listen.cjs`,
+    ]);
+    expect(preloadsIn('--require "/my \\"assets/a.cjs"', '/my "assets')).toEqual(['/my "assets/a.cjs']);
+    for (const no of [
+      '--require',
+      '--requires /assets/preload/a.cjs',
+      `--require ${FOLDER}/a.cjs--inspect -x`,
+    ])
+      expect(preloadsIn(no, FOLDER)).toBeUndefined();
   });
 });
 

@@ -1,4 +1,4 @@
-import { basename } from 'node:path';
+import { basename, normalize, sep } from 'node:path';
 
 /** A start as it would be made in the ordinary way. */
 export interface PlannedStart {
@@ -36,17 +36,40 @@ export function whyNotForked({ command, environment }: PlannedStart): string | u
   return pythons === undefined ? readAtBoot(environment) : actsAtBoot(pythons);
 }
 
-/** As `whyNotForked`, for a Node start and a Node that waits. */
-export function whyNotPooled({ command, environment }: PlannedStart, preload: string): string | undefined {
+/**
+ * As `whyNotForked`, for a Node start and a Node that waits.
+ * @param preloadFolder where the platform's own preloads lie
+ */
+export function whyNotPooled(
+  { command, environment }: PlannedStart,
+  preloadFolder: string,
+): string | undefined {
   const [program = '', first = ''] = command;
   if (!/^node(js)?$/.test(basename(program))) return 'the command does not start Node itself';
   if (first.startsWith('-') || !/\.[cm]?js$/.test(first)) return 'the command is not node FILE.js';
-  // Ours alone is what the waiting process does by itself.
-  if (environment.NODE_OPTIONS !== preload) return actsAtBoot('NODE_OPTIONS');
+  if (preloadsIn(environment.NODE_OPTIONS ?? '', preloadFolder) === undefined)
+    return actsAtBoot('NODE_OPTIONS');
   const nodes = Object.keys(environment).find(
     (name) => name.startsWith('NODE_') && name !== 'NODE_OPTIONS' && name !== 'NODE_ENV',
   );
   return nodes === undefined ? readAtBoot(environment) : actsAtBoot(nodes);
+}
+
+/**
+ * The files that NODE_OPTIONS has loaded first, if it asks for nothing else: a process that waits can do that late.
+ * @returns undefined when there is anything in it that is not the platform's
+ */
+export function preloadsIn(options: string, preloadFolder: string): string[] | undefined {
+  const files: string[] = [];
+  const rest = options.replace(
+    /--require (?:"((?:[^"\\]|\\.)*)"|([^\s"]+))(?= |$)/g,
+    (_, quoted?: string, bare?: string) => {
+      files.push(quoted?.replace(/\\(.)/g, '$1') ?? bare!);
+      return '';
+    },
+  );
+  const isOwn = (file: string) => normalize(file) === file && file.startsWith(preloadFolder + sep);
+  return rest.trim() === '' && files.every(isOwn) ? files : undefined;
 }
 
 function readAtBoot(environment: Readonly<Record<string, string>>): string | undefined {
