@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { waitForRuntime } from '../../examples/demo/deploy.mjs';
@@ -10,7 +10,7 @@ import { childrenOf, memoryMiB } from '../processes.mjs';
 
 /** Agents sleep as soon as they may, so that each call finds none. */
 export const SLEEPY = { RUNSTEAD_IDLE_STOP: '300ms' };
-const LOOK_MS = 2;
+const LOOK_MS = 4;
 
 /** Deploys an agent; gives what wakes it. */
 export async function sleeper({ server, client, folder }, name, codeConfiguration) {
@@ -65,7 +65,8 @@ export async function byHand(program, args, cwd) {
   });
   try {
     for (;;) {
-      const response = await fetch(`http://127.0.0.1:${port}/health`).catch(() => undefined);
+      // A bare connection costs the program that is measured less than a client's whole machinery.
+      const response = (await accepts(port)) ? await fetch(`http://127.0.0.1:${port}/health`) : undefined;
       if (response) await response.arrayBuffer();
       if (response?.status === 200) break;
       if (child.exitCode !== null)
@@ -79,11 +80,20 @@ export async function byHand(program, args, cwd) {
   }
 }
 
-/** Processes of a server whose parent it is and whose memory counts beside an instance's: those that wait. */
+/** What each of a server's processes takes that wait for a start, in MiB. Wrappers, which are shells, do not count. */
 export function waitingMiB(server, isWaiting, commandOf) {
   return childrenOf(server.pid)
-    .filter((pid) => isWaiting(commandOf(pid)))
+    .flatMap((pid) => [pid, ...childrenOf(pid)])
+    .filter((pid) => isWaiting(commandOf(pid)) && !commandOf(pid).startsWith('/bin/sh'))
     .map((pid) => memoryMiB(pid));
+}
+
+function accepts(port) {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => resolve(true)).on('error', () => resolve(false));
+    socket.on('close', () => resolve(false));
+    socket.once('connect', () => socket.destroy());
+  });
 }
 
 async function freePort() {

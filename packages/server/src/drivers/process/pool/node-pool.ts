@@ -16,7 +16,7 @@ import {
   signalGroup,
   startTicksOf,
 } from '../processes.ts';
-import { WAITING_LANG } from './starts-that-qualify.ts';
+import { ENVIRONMENT_ROOM, WAITING_LANG } from './starts-that-qualify.ts';
 
 const asset = (name: string) => fileURLToPath(new URL(`../../../../assets/pool/${name}`, import.meta.url));
 const PROGRAM = asset('node-waiting.cjs');
@@ -166,6 +166,7 @@ class Waiting implements WaitingNode {
           ...(process.env.TZ ? { TZ: process.env.TZ } : {}),
           [INSTANCE_MARK]: this.bornAs,
           [DATA_MARK]: dataMark,
+          RUNSTEAD_ROOM: ' '.repeat(ENVIRONMENT_ROOM),
         },
         detached: true,
         stdio: ['ignore', output, output, 'pipe'],

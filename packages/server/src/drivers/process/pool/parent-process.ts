@@ -7,14 +7,12 @@ import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DATA_MARK, INSTANCE_MARK, killAll, type ProcessId } from '../processes.ts';
-import { WAITING_LANG } from './starts-that-qualify.ts';
+import { ENVIRONMENT_ROOM, WAITING_LANG } from './starts-that-qualify.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../../../assets/pool/python-parent.py', import.meta.url));
 const READY_WITHIN_MS = 60_000;
 const FORK_WITHIN_MS = 3000;
 const LAST_WORD_MS = 500;
-/** Room for an agent's environment where the parent's own lies: a fork's replaces it there. */
-const ENVIRONMENT_ROOM = 16 * 1024;
 
 /** What a parent imports ahead, and for what command. */
 export interface ParentPlan {

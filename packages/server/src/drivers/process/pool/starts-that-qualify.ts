@@ -15,6 +15,9 @@ const READ_AT_BOOT =
 /** The language of a waiting process's environment; see `agentEnvironment`. */
 export const WAITING_LANG = 'C.UTF-8';
 
+/** Bytes for an agent's environment where that of a waiting process lies: it is put there, for others to see. */
+export const ENVIRONMENT_ROOM = 16 * 1024;
+
 /**
  * Why a Python start cannot be a fork of a process that waits, as far as it shows in the start itself.
  * @returns undefined when it can
