@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { commandOf, environmentOf, processesOf } from '../processes.mjs';
+import { childrenOf, commandOf, environmentOf, processesOf } from '../processes.mjs';
 
 /** Replaced versions drain and deleted ones are cleared away; that may take a moment after all is decided. */
 const GONE_WITHIN_MS = 20_000;
@@ -12,7 +12,7 @@ export async function findLeftovers(slots, { control, packages, server, ledger }
   for (;;) {
     const left = [
       ...server.strays().map((pid) => `process ${pid} (${commandOf(pid)})`),
-      ...strangers(server.data, await control.instances()),
+      ...strangers(server, await control.instances()),
       ...unreferenced(server.data, slots, packages),
     ].filter((text) => !ledger.findings.orphans.includes(text));
     if (left.length === 0) return;
@@ -25,10 +25,16 @@ export async function findLeftovers(slots, { control, packages, server, ledger }
 }
 
 /** Processes with the folder's mark that belong to no instance the server knows. */
-function strangers(data, instances) {
+function strangers({ data, pid: control }, instances) {
   const owned = new Set(instances.map(({ instanceId }) => instanceId));
+  const markOf = (pid) => environmentOf(pid).RUNSTEAD_INSTANCE_ID ?? '';
+  // What waits for a start is the server's child or its child's; what has had one keeps its wrapper's first mark.
+  const own = new Set(childrenOf(control).flatMap((pid) => [pid, ...childrenOf(pid)]));
+  const waits = (pid) =>
+    /^(pool|parent)-/.test(markOf(pid)) &&
+    (own.has(pid) || childrenOf(pid).some((it) => owned.has(markOf(it))));
   return processesOf(data)
-    .filter((pid) => !owned.has(environmentOf(pid).RUNSTEAD_INSTANCE_ID))
+    .filter((pid) => !owned.has(markOf(pid)) && !waits(pid))
     .map((pid) => `process ${pid} (${commandOf(pid)})`)
     .concat(
       names(data, 'instances')

@@ -117,6 +117,10 @@ export interface Config {
   /** How long an instance without calls is kept because it says that it is busy. */
   busyLimitMs: number;
   startTimeoutMs: number;
+  /** Booted interpreters that wait for a start, for each that is in use. 0: none. */
+  pool: number;
+  /** Memory of the processes that Python instances are forked from. 0: none are. */
+  forkMemoryBytes: number;
   /** Calls that may wait for a version, and for how long. */
   queueLength: number;
   queueTimeoutMs: number;
@@ -272,6 +276,8 @@ const settings: { [K in keyof Config]: Setting<Config[K]> } = {
   idleStopMs: { variable: 'RUNSTEAD_IDLE_STOP', parse: duration, fallback: () => 300 * SECOND },
   busyLimitMs: { variable: 'RUNSTEAD_BUSY_LIMIT', parse: duration, fallback: () => 8 * 60 * MINUTE },
   startTimeoutMs: { variable: 'RUNSTEAD_START_TIMEOUT', parse: duration, fallback: () => 120 * SECOND },
+  pool: { variable: 'RUNSTEAD_POOL', parse: whole(0, 100), fallback: () => 2 },
+  forkMemoryBytes: { variable: 'RUNSTEAD_FORK_MEMORY', parse: size, fallback: () => 256 * MIB },
   queueLength: { variable: 'RUNSTEAD_QUEUE_LENGTH', parse: whole(0, 100_000), fallback: () => 100 },
   queueTimeoutMs: { variable: 'RUNSTEAD_QUEUE_TIMEOUT', parse: duration, fallback: () => 60 * SECOND },
   gatewayWaitMs: { variable: 'RUNSTEAD_GATEWAY_WAIT', parse: duration, fallback: () => MINUTE },

@@ -7,6 +7,7 @@ import { languageOf } from '../domain/language.ts';
 import { checksumFault, type RuntimeSpec, startCommand } from '../domain/runtime.ts';
 import type { Log } from '../observe/log.ts';
 import { secretsIn } from '../observe/secrets.ts';
+import { compileBytecode } from './bytecode.ts';
 import { blobFile, type DataFolders, renameOnce } from './folders.ts';
 import { build, planBuild } from './install/build.ts';
 import { ownCache, ownCaches } from './install/caches.ts';
@@ -137,6 +138,17 @@ async function unpackTo(codeDir: string, packageFile: string, options: PrepareOp
       limitEntries: options.limitEntries,
       freeSpaceReserveBytes: options.installRules.freeSpaceReserveBytes,
     });
+    const compiled = await compileBytecode({
+      folder: work,
+      codeDir,
+      language: languageOf(options.spec, startCommand(options.spec) ?? []),
+      findInterpreter: options.findInterpreter,
+      track: options.trackProgram ?? trackNothing,
+      marks: options.marks,
+      signal: options.signal,
+    });
+    // Half a file of it, after a loss of power, would be a fault at the agent's start.
+    if (compiled) await options.thread.run('settle', { folder: work, readOnly: false });
     await renameOnce(work, codeDir);
   } catch (error) {
     await removeAll(work);

@@ -6,16 +6,77 @@ whatever goes wrong in here is left to the program's own bind to report.
 
 `socket` is patched when the program imports it, since importing it here would cost every start several milliseconds;
 so is gevent's, which has a socket class of its own.
+
+Where RUNSTEAD_RECORD_IMPORTS names a file, what the program looks for is appended to it for as long as it is there: the
+driver imports that ahead for later instances of the version. The variable itself is taken away.
 """
+
+
+def recorder(os, sys):
+    """What hears of each module that is looked for, or None. The lines that it writes:
+
+    NAME or NAME TAB FILE    a module is looked for; of one that is in no package, what is found on the path
+    =NAME                    the program changes a variable
+    !hooks TYPE...           it has added ways of its own to import, or taken some away
+    !chdir                   it goes to another folder
+    """
+    path = os.environ.pop("RUNSTEAD_RECORD_IMPORTS", None)
+    if path is None:
+        return None
+    from _frozen_importlib_external import PathFinder
+
+    state = {"left": 20000, "hooks": None}
+
+    def write(line):
+        # Opened anew each time: the program is to find no descriptor that a plain start does not have.
+        if state["left"] <= 0:
+            return
+        state["left"] -= 1
+        try:
+            file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        except OSError:
+            state["left"] = 0
+            return
+        os.write(file, (line + "\n").encode("utf-8", "surrogateescape"))
+        os.close(file)
+
+    def found(name):
+        spec = PathFinder.find_spec(name)
+        if spec is None:
+            return ""
+        return spec.origin or "|".join(spec.submodule_search_locations or ())
+
+    def hooks():
+        return " ".join(getattr(it, "__name__", type(it).__name__) for it in sys.meta_path)
+
+    def record(name, path):
+        if state["left"] <= 0:
+            return
+        now = hooks()
+        if state["hooks"] not in (None, now):
+            write("!hooks " + now)
+        state["hooks"] = now
+        write(name if path is not None else name + "\t" + found(name))
+
+    def on_event(event, args):
+        if event == "os.putenv" or event == "os.unsetenv":
+            write("=" + os.fsdecode(args[0]))
+        elif event == "os.chdir":
+            write("!chdir")
+
+    sys.addaudithook(on_event)
+    return record
 
 
 def _install():
     import os
     import sys
 
+    record = recorder(os, sys)
+    wanted, _, given = os.environ.get("RUNSTEAD_PORT_MAP", "").partition(":")
+    mapped = {int(wanted): int(given)} if wanted and given else {}
+
     def patch(socket, socket_class):
-        wanted, _, given = os.environ.get("RUNSTEAD_PORT_MAP", "").partition(":")
-        mapped = {int(wanted): int(given)} if wanted and given else {}
         plain_bind = socket_class.bind
         plain_listen = socket_class.listen
         everywhere = ("", "0.0.0.0", "0", "::", "::0", "::ffff:0.0.0.0", "0:0:0:0:0:0:0:0", b"", b"0.0.0.0", b"::")
@@ -75,8 +136,16 @@ def _install():
     class OnImport:
         """Finds nothing itself; it only sees these modules coming. `socket` may come again: eventlet has a copy made."""
 
+        # A fork is given its port late: see python-parent.py.
+        runstead_ports = mapped
+
         @staticmethod
         def find_spec(name, path=None, target=None):
+            if record is not None:
+                try:
+                    record(name, path)
+                except Exception:
+                    pass
             if name not in patches:
                 return None
             for finder in sys.meta_path:

@@ -28,10 +28,10 @@ import type { View } from './sandbox/view.ts';
 const ASSETS = fileURLToPath(new URL('../../../assets/', import.meta.url));
 
 export const WRAPPER = join(ASSETS, 'instance-wrapper.sh');
-/** Loaded into agents, and so to be seen by them. */
+/** Where all that is loaded into agents first lies; they have to see it. */
 export const PRELOADS = join(ASSETS, 'preload');
 const NODE_PRELOAD = join(PRELOADS, 'listen.cjs');
-const PYTHON_PRELOAD = join(PRELOADS, 'python');
+export const PYTHON_PRELOAD = join(PRELOADS, 'python');
 
 const SYSTEM_PATH = ['/usr/local/bin', '/usr/bin', '/bin', '/usr/local/sbin', '/usr/sbin', '/sbin'];
 

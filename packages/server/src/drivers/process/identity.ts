@@ -13,6 +13,8 @@ export interface InstanceRecord extends ProcessId {
   port: number;
   startedAt: string;
   bootId: string;
+  /** The mark in the environment of its first processes, where they were there before the instance was. */
+  bornAs?: string;
 }
 
 /** How an agent ended. Neither is known when the wrapper was killed unseen. */

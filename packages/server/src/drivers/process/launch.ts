@@ -29,7 +29,28 @@ export interface Launched {
   leader: ProcessId;
   /** When the wrapper is gone, with the agent's ending. */
   ended: Promise<Ending>;
-  child: ChildProcess;
+  /** The mark that its first processes bear for good, where that is not the instance's. */
+  bornAs?: string;
+  /** Hears no more of it. */
+  detach(): void;
+}
+
+export interface LaunchInput {
+  folder: string;
+  spec: InstanceSpec;
+  /** Program (absolute) and arguments. */
+  command: string[];
+  environment: Record<string, string>;
+  /** What starts the sandbox, up to the agent's command; empty: there is none. */
+  boundary: readonly string[];
+  /** Lists of processes that the agent is to be on before it begins. */
+  doors: readonly string[];
+  /** Where no control group shares out the processors. */
+  niceness?: number | undefined;
+  processors?: readonly number[] | undefined;
+  record: Omit<InstanceRecord, 'bootId' | keyof ProcessId>;
+  log: InstanceLog;
+  box: SecretBox;
 }
 
 /** In the sandbox: what the wrapper does where there is none. The variables act from here on, and on nothing outside. */
@@ -46,22 +67,7 @@ export function makeFolder(folder: string, kept: KeptSpec): void {
  * its output goes to the log's file, its input is empty, and it leads a session of its own.
  * @throws StartFailure when the system refuses.
  */
-export async function launch(input: {
-  folder: string;
-  spec: InstanceSpec;
-  command: string[];
-  environment: Record<string, string>;
-  /** What starts the sandbox, up to the agent's command; empty: there is none. */
-  boundary: readonly string[];
-  /** Lists of processes that the agent is to be on before it begins. */
-  doors: readonly string[];
-  /** Where no control group shares out the processors. */
-  niceness?: number | undefined;
-  processors?: readonly number[] | undefined;
-  record: Omit<InstanceRecord, 'bootId' | keyof ProcessId>;
-  log: InstanceLog;
-  box: SecretBox;
-}): Promise<Launched> {
+export async function launch(input: LaunchInput): Promise<Launched> {
   const { folder, spec, command, environment, boundary, doors, niceness, processors, record, log, box } =
     input;
   const { script, prefix } = environmentScript(environment, spec.secretVariables);
@@ -111,7 +117,7 @@ export async function launch(input: {
   });
   // The server may end before its agents.
   child.unref();
-  return { leader, ended, child };
+  return { leader, ended, detach: () => child.removeAllListeners() };
 }
 
 /** A descriptor of a file that holds `text` and is in no folder: it is gone with the processes that hold it. */

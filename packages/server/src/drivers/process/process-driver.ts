@@ -41,12 +41,14 @@ import {
   openGroups,
   sweepGroups,
 } from './limits/control-groups.ts';
+import { holdWaiting } from './limits/hold-waiting.ts';
 import { type Limits, NICENESS, processorsFor, shareOf } from './limits/limits.ts';
 import { outOfMemory } from './limits/usage.ts';
 import { type Held, watchLimits } from './limits/watch-limits.ts';
 import { LogBounds } from './log-bounds.ts';
 import { LogShelf, pathSegment } from './log-shelf.ts';
 import { LogTimes } from './log-times.ts';
+import { QuickStarts } from './pool/quick-starts.ts';
 import { holderOf, listenersOf } from './port-owner.ts';
 import { DEFAULT_PORT_RANGE, PortPool, type PortRange } from './port-pool.ts';
 import {
@@ -107,6 +109,10 @@ export interface ProcessDriverOptions {
   keptLogs?: number;
   /** Between two looks at the logs: how large they are, and when they were written. Default: 250 ms. */
   logCheckMs?: number;
+  /** Booted Nodes that wait for a start, for each interpreter in use. Default 0: none. */
+  pool?: number;
+  /** Memory of the processes that Python instances are forked from, in bytes. Default 0: none are. */
+  forkMemoryBytes?: number;
   /** For tests: hears of each step of a start, so that the server can be killed there. */
   onStep?: (step: 'prepared' | 'spawned' | 'ready', pid?: number) => void;
 }
@@ -142,6 +148,8 @@ interface Instance {
   verdict: string | undefined;
   /** The wrapper, once there is one. */
   leader: ProcessId | undefined;
+  /** See `InstanceRecord`. */
+  bornAs: string | undefined;
   ended: Promise<Ending>;
   /** Set when `ended` is. */
   ending: Ending | undefined;
@@ -192,6 +200,15 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     const table = await listProcesses();
     const found = instanceIds.flatMap((id) => instances.get(id) ?? []);
     return new Map(found.map((it) => [it.instanceId, membersOf(table, { ...it, dataMark })]));
+  });
+  const { pool = 0, forkMemoryBytes = 0 } = options;
+  const quickStarts = new QuickStarts({
+    dataDir,
+    dataMark,
+    pool,
+    forkMemoryBytes,
+    isSandboxed: () => options.confinedBy !== undefined,
+    log,
   });
   let isClosed = false;
 
@@ -265,6 +282,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     usageOf: (instanceIds) => usage.of(instanceIds),
 
     async forgetRuntime(runtimeId) {
+      await quickStarts.forgetRuntime(runtimeId);
       await shelf.clear(runtimeId, 0, isOpen);
     },
 
@@ -278,6 +296,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       await Promise.all(all.map((it) => (it.running ? it.clearing : it.starting.catch(() => {}))));
       for (const it of all) it.detach();
       instances.clear();
+      await quickStarts.close();
       if (limits) leavePlaces(limits.places);
       await bounds.close();
     },
@@ -318,6 +337,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       agentPid: undefined,
       verdict: undefined,
       leader: undefined,
+      bornAs: undefined,
       ended: new Promise(() => {}),
       ending: undefined,
       starting: new Promise(() => {}),
@@ -345,11 +365,13 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       const startMs = performance.now() - spawnedAt;
       instance.halt.signal.throwIfAborted();
       options.onStep?.('ready');
+      quickStarts.settled(instance.instanceId, { isReady: true });
       return nowRunning(instance, host, startMs);
     } catch (error) {
       await clear(instance, instance.haltGraceMs);
       throw error;
     } finally {
+      quickStarts.settled(instance.instanceId, { isReady: false });
       signal.removeEventListener('abort', giveUp);
     }
   }
@@ -379,7 +401,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       const { instanceId, runtimeId, revision, startedAt, port } = instance;
       const record = { instanceId, runtimeId, revision, host: HOSTS[0]!, port, startedAt };
       const sharesCpu = limits !== undefined && limits.places.cpu === undefined;
-      const launched = await launch({
+      const input = {
         folder,
         spec,
         command: [view.pathOf(program), ...words],
@@ -390,9 +412,13 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
         record,
         log: instance.log,
         box: options.box(),
-      });
+      };
+      const launched =
+        (await quickStarts.launch(input, { onBorn: (pids) => holdWaiting(pids.at(-1)!, input) })) ??
+        (await launch({ ...input, environment: quickStarts.observed(input) }));
       instance.leader = launched.leader;
-      instance.detach = () => launched.child.removeAllListeners();
+      instance.bornAs = launched.bornAs;
+      instance.detach = () => launched.detach();
       instance.ended = launched.ended.then((ending) => {
         instance.ending = explained(instance, ending);
         return instance.ending;
@@ -562,13 +588,13 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
   /** Ends all processes of an instance, then forgets it but for its log. Calls share one end. */
   function clear(instance: Instance, graceMs: number): Promise<void> {
     instance.clearing ??= (async () => {
-      const { leader, instanceId } = instance;
+      const { leader, bornAs, instanceId } = instance;
       if (leader) {
         const mayEnd = graceMs > 0 && !instance.ending && (await askToEnd(instance, leader));
         if (mayEnd) await endOf(instance, leader, graceMs);
         forbidForks(instance.groups);
         const stuck = await killAll((table, seen) =>
-          membersOf(table, { instanceId, dataMark, leader, seen }),
+          membersOf(table, { instanceId, dataMark, bornAs, leader, seen }),
         );
         for (const { pid } of stuck)
           log.warn({ instanceId, pid }, 'a process cannot be signalled; left alone');
@@ -635,13 +661,16 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       if (runs) adopted.push(await takeOver(folder, record));
       else leftovers.push(folder);
     }
-    // Also those whose wrapper was spawned but had not yet written its record.
+    const kept = new Set(
+      [...instances.values()].flatMap((it) => [it.instanceId, it.bornAs ?? it.instanceId]),
+    );
+    // Also those whose wrapper was spawned but had not yet written its record, and processes that waited for a start.
     const stuck = await killAll((table) =>
       table.filter(
         (it) =>
           it.dataMark === dataMark &&
           it.pid !== process.pid &&
-          !(it.instanceId !== undefined && instances.has(it.instanceId)),
+          !(it.instanceId !== undefined && kept.has(it.instanceId)),
       ),
     );
     for (const { pid } of stuck)
@@ -653,6 +682,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       await rm(folder, { recursive: true, force: true, maxRetries: 3 });
     }
     if (limits) await sweepGroups(limits.places, (instanceId) => instances.has(instanceId));
+    await quickStarts.sweep();
     bounds.begin().catch((error: unknown) => log.warn({ err: error }, 'logs could not be looked through'));
     // One of them may have ended meanwhile, with nobody to hear of it yet.
     return adopted.filter((it) => {
@@ -662,7 +692,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
   }
 
   async function takeOver(folder: string, record: InstanceRecord): Promise<RunningInstance> {
-    const { pid, startTicks, instanceId, runtimeId, revision, port, startedAt } = record;
+    const { pid, startTicks, bornAs, instanceId, runtimeId, revision, port, startedAt } = record;
     const leader = { pid, startTicks };
     const kept = readKept(folder) ?? { health: {}, agentPort: port };
     let timer: NodeJS.Timeout | undefined;
@@ -683,6 +713,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       agentPid: undefined,
       verdict: undefined,
       leader,
+      bornAs,
       ended: new Promise<Ending>((resolve) => {
         timer = setInterval(() => {
           if (isAlive(leader)) return;

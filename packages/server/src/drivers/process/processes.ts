@@ -91,15 +91,23 @@ export function listProcesses(): Promise<ProcessInfo[]> {
  */
 export function membersOf(
   table: ProcessInfo[],
-  instance: { instanceId: string; dataMark: string; leader?: ProcessId | undefined; seen?: ProcessId[] },
+  instance: {
+    instanceId: string;
+    dataMark: string;
+    /** Another mark that stands for it. */
+    bornAs?: string | undefined;
+    leader?: ProcessId | undefined;
+    seen?: ProcessId[];
+  },
 ): ProcessInfo[] {
   const { leader } = instance;
+  const marks = [instance.instanceId, instance.bornAs].filter((it) => it !== undefined);
   const isLed =
     leader !== undefined && table.some((it) => it.pid === leader.pid && it.startTicks === leader.startTicks);
   const seen = new Map(instance.seen?.map((it) => [it.pid, it.startTicks]));
   const members = table.filter(
     (it) =>
-      (it.instanceId === instance.instanceId && it.dataMark === instance.dataMark) ||
+      (it.dataMark === instance.dataMark && it.instanceId !== undefined && marks.includes(it.instanceId)) ||
       (isLed && (it.groupId === leader.pid || it.sessionId === leader.pid)) ||
       seen.get(it.pid) === it.startTicks,
   );

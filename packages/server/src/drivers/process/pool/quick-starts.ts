@@ -1,0 +1,266 @@
+import { closeSync, existsSync, openSync, realpathSync, renameSync, rmSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { delimiter, isAbsolute, join, resolve, sep } from 'node:path';
+import type { Log } from '../../../observe/log.ts';
+import type { InstanceSpec } from '../../instance-spec.ts';
+import { PRELOADS, PYTHON_PRELOAD } from '../environment.ts';
+import { type Ending, readEnding, writeRecord } from '../identity.ts';
+import { openLog } from '../instance-log.ts';
+import type { Launched, LaunchInput } from '../launch.ts';
+import { bootId, isAlive } from '../processes.ts';
+import { ForkParents } from './fork-parents.ts';
+import { ImportRecords, startKey } from './import-record.ts';
+import { NodePool } from './node-pool.ts';
+import type { Fork, ParentPlan } from './parent-process.ts';
+import { preloadsIn, whyNotForked, whyNotPooled } from './starts-that-qualify.ts';
+
+export interface QuickStartsOptions {
+  dataDir: string;
+  dataMark: string;
+  /** Nodes that wait for a start, for each interpreter in use. 0: none. */
+  pool: number;
+  /** Memory of the processes that Python instances are forked from, in bytes. 0: there are none. */
+  forkMemoryBytes: number;
+  /** Whether an instance is to be started inside a boundary. Default: none is. */
+  isSandboxed?: (spec: InstanceSpec) => boolean;
+  log: Log;
+}
+
+/** What a start is given before anything of the agent runs. */
+export interface QuickStartHooks {
+  /** Hears the processes that will be the instance's, such as to put them into its group of limits. */
+  onBorn?: (pids: readonly number[]) => void;
+}
+
+const LOOK_MS = 250;
+/** Between the word of an end and the end of whoever said it. */
+const SOON_MS = 2;
+const RECORD_VARIABLE = 'RUNSTEAD_RECORD_IMPORTS';
+const RECORD_FILE = 'imports';
+
+/**
+ * Starts that begin with a process that waits: a Node that has booted, a fork of a Python that has imported what the
+ * version imports. What comes of them is what the ordinary start makes, in files, processes and meaning; whatever does
+ * not qualify, or goes wrong before anything of the agent has run, is started in the ordinary way.
+ *
+ * In DATA: `run/pool` and `run/parents`, what belongs to those that wait; `imports/<runtime>`, what versions import.
+ */
+export class QuickStarts {
+  readonly #options: QuickStartsOptions;
+  readonly #folders: { pool: string; parents: string };
+  readonly #records: ImportRecords;
+  readonly #parents: ForkParents;
+  readonly #pool: NodePool;
+  /** Starts under way, by instance; what is to be done once one is ready, and in any case. */
+  readonly #starting = new Map<string, { learn?: () => void; close?: () => void }>();
+
+  constructor(options: QuickStartsOptions) {
+    this.#options = options;
+    const { dataDir, dataMark, log } = options;
+    this.#folders = { pool: join(dataDir, 'run', 'pool'), parents: join(dataDir, 'run', 'parents') };
+    this.#records = new ImportRecords(dataDir);
+    const limitBytes = process.platform === 'linux' ? options.forkMemoryBytes : 0;
+    this.#parents = new ForkParents({
+      folder: this.#folders.parents,
+      dataMark,
+      limitBytes,
+      log,
+      now: () => performance.now(),
+    });
+    this.#pool = new NodePool({ folder: this.#folders.pool, dataMark, size: options.pool, log });
+  }
+
+  /** For whoever looks from outside: tests, and what tells of the server's state. */
+  get parents(): ForkParents {
+    return this.#parents;
+  }
+
+  get pool(): NodePool {
+    return this.#pool;
+  }
+
+  /**
+   * Whether a start may begin with a process that waits, whatever its command. Such a process was begun outside of any
+   * boundary, and none can be drawn around it afterwards.
+   */
+  #canUsePool(spec: InstanceSpec): boolean {
+    return this.#options.isSandboxed?.(spec) !== true;
+  }
+
+  /**
+   * Starts an instance by a process that waits. Its folder is there, and empty but for what `makeFolder` makes.
+   * @returns undefined when it is to be started in the ordinary way; nothing is left of the try then
+   */
+  async launch(input: LaunchInput, hooks: QuickStartHooks = {}): Promise<Launched | undefined> {
+    this.#starting.set(input.spec.instanceId, {});
+    if (!this.#canUsePool(input.spec)) return undefined;
+    return this.#fromPool(input, hooks) ?? (await this.#fromParent(input, hooks));
+  }
+
+  /** The environment for the ordinary start of an instance: with a recorder where there is something to be learnt. */
+  observed(input: LaunchInput): Record<string, string> {
+    const { spec, folder, environment } = input;
+    const key = this.#forkKey(input);
+    if (key === undefined || this.#parents.refusalOf(key) !== undefined) return environment;
+    const known = this.#records.read(spec.runtimeId, key);
+    if (known) {
+      this.#starting.set(spec.instanceId, { learn: () => this.#begin(key, input, known) });
+      return environment;
+    }
+    const path = join(folder, RECORD_FILE);
+    const file = openSync(path, 'wx+', 0o600);
+    this.#starting.set(spec.instanceId, {
+      learn: () => {
+        const record = this.#records.keep(spec.runtimeId, key, file);
+        if (record) this.#begin(key, input, record);
+      },
+      close: () => {
+        closeSync(file);
+        // It writes for as long as the file is there.
+        rmSync(path, { force: true });
+      },
+    });
+    return { ...environment, [RECORD_VARIABLE]: path };
+  }
+
+  /** An instance has become ready, or is not going to be. What waits is made now: starts do not wait for it. */
+  settled(instanceId: string, { isReady }: { isReady: boolean }): void {
+    const starting = this.#starting.get(instanceId);
+    if (!starting) return;
+    this.#starting.delete(instanceId);
+    try {
+      if (isReady) starting.learn?.();
+      starting.close?.();
+    } catch (error) {
+      this.#options.log.warn({ err: error, instanceId }, 'what a start imports could not be kept');
+    }
+    if (this.#starting.size === 0) this.#pool.fill(() => this.#starting.size === 0);
+  }
+
+  /** Removes what those of an earlier server left. Once none of them is left. */
+  async sweep(): Promise<void> {
+    for (const folder of Object.values(this.#folders)) await rm(folder, { recursive: true, force: true });
+  }
+
+  async forgetRuntime(runtimeId: string): Promise<void> {
+    await this.#parents.forget(runtimeId);
+    await this.#records.forget(runtimeId);
+  }
+
+  /** Ends what waits, not what has become an instance. */
+  async close(): Promise<void> {
+    await Promise.all([this.#parents.close(), this.#pool.close()]);
+  }
+
+  #fromPool(input: LaunchInput, { onBorn }: QuickStartHooks): Launched | undefined {
+    const { folder, spec, command, environment, record, log, box } = input;
+    const start = { command, environment };
+    if (whyNotPooled(start, PRELOADS) !== undefined || !this.#isOfThisMachine(command[0]!)) return undefined;
+    const [program, file, ...rest] = command as [string, string, ...string[]];
+    if (!existsSync(resolve(spec.codeDir, file))) return undefined;
+    const node = this.#pool.take(program);
+    if (!node) return undefined;
+    const { leader, bornAs } = node;
+    try {
+      // The log first: what is written from here on is the instance's.
+      renameSync(node.logPath, log.path);
+      closeSync(openLog(log, box));
+      node.moveInto(folder);
+      writeRecord(folder, { ...record, ...leader, bootId: bootId(), bornAs });
+      onBorn?.([leader.pid, node.pid]);
+    } catch (error) {
+      this.#options.log.warn(
+        { err: error, instanceId: spec.instanceId },
+        'a process that waited could not be used',
+      );
+      void node.end();
+      return undefined;
+    }
+    const preloads = preloadsIn(environment.NODE_OPTIONS ?? '', PRELOADS) ?? [];
+    node.order({ environment, cwd: spec.codeDir, words: [file, ...rest], preloads });
+    return { leader, bornAs, ended: node.ended, detach: () => node.detach() };
+  }
+
+  async #fromParent(input: LaunchInput, { onBorn }: QuickStartHooks): Promise<Launched | undefined> {
+    const key = this.#forkKey(input);
+    if (key === undefined) return undefined;
+    const { folder, spec, environment, record, log, box } = input;
+    closeSync(openLog(log, box));
+    const fork = await this.#parents.fork(key, {
+      id: spec.instanceId,
+      folder,
+      log: log.path,
+      record: JSON.stringify(record).slice(0, -1),
+      environment,
+    });
+    if (!fork) return undefined;
+    const watch = watchEnd(fork, folder);
+    onBorn?.([fork.leader.pid]);
+    fork.go();
+    return { leader: fork.leader, ...watch };
+  }
+
+  /** Names the parent that an instance could be forked from; undefined when it cannot. */
+  #forkKey({ spec, command, environment, box }: LaunchInput): string | undefined {
+    if (this.#options.forkMemoryBytes === 0 || process.platform !== 'linux') return undefined;
+    if (!this.#canUsePool(spec)) return undefined;
+    const [program = ''] = command;
+    if (whyNotForked({ command, environment }) !== undefined || !this.#isOfThisMachine(program))
+      return undefined;
+    const variables = Object.entries(spec.environment).sort(([a], [b]) => (a < b ? -1 : 1));
+    return startKey([spec.codeDir, realpathSync(program), command, variables], box.derive('imports'));
+  }
+
+  /** Whether a program is the machine's own, and not one that came with a package or was put there by an agent. */
+  #isOfThisMachine(program: string): boolean {
+    const { dataDir } = this.#options;
+    const real = realpathSync(program);
+    return !['code', 'deps', 'instances'].some((name) =>
+      real.startsWith(join(realpathSync(dataDir), name) + sep),
+    );
+  }
+
+  #begin(key: string, { spec, command, environment }: LaunchInput, record: readonly string[]): void {
+    this.#parents.begin(key, spec.runtimeId, (): ParentPlan => {
+      const entries = (environment.PYTHONPATH ?? '').split(delimiter).filter((it) => it !== PYTHON_PRELOAD);
+      return {
+        program: command[0]!,
+        command,
+        codeDir: spec.codeDir,
+        preload: PYTHON_PRELOAD,
+        pythonPath: entries.map((it) => (isAbsolute(it) ? it : resolve(spec.codeDir, it))),
+        dependencies: [join(spec.codeDir, 'python'), '/opt/python'],
+        record,
+      };
+    });
+  }
+}
+
+/** A leader is no child of the server's; it says when it ends, and is looked at in case it could not. */
+function watchEnd(
+  { leader, ended: said }: Fork,
+  folder: string,
+): { ended: Promise<Ending>; detach: () => void } {
+  let timer: NodeJS.Timeout | undefined;
+  let isDetached = false;
+  const ended = new Promise<Ending>((resolveEnd) => {
+    const look = () => {
+      if (isAlive(leader)) return;
+      clearInterval(timer);
+      resolveEnd(readEnding(folder) ?? {});
+    };
+    const lookEvery = (ms: number) => {
+      clearInterval(timer);
+      if (!isDetached) timer = setInterval(look, ms).unref();
+    };
+    lookEvery(LOOK_MS);
+    void said.then((how) => {
+      if (how === 'said') lookEvery(SOON_MS);
+    });
+  });
+  const detach = () => {
+    isDetached = true;
+    clearInterval(timer);
+  };
+  return { ended, detach };
+}
