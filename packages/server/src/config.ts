@@ -72,6 +72,8 @@ export interface Config {
   agentHosts: readonly string[];
   /** Directories that runtimes may want mounted and that are there on this machine: absolute, normalised. */
   mounts: readonly string[];
+  /** Holds releases of Node for agents, as `24/bin/node`: absolute; undefined: they are got from npm. */
+  nodeDir: string | undefined;
   /** Whether agents end with the server. */
   onExit: 'stop' | 'keep';
   /** Whether lists show values of variables and passwords as `***`. */
@@ -183,6 +185,7 @@ const settings: { [K in keyof Config]: Setting<Config[K]> } = {
   traceSampled: { variable: 'RUNSTEAD_TRACE_SAMPLED', parse: yesOrNo, fallback: () => true },
   agentHosts: { variable: 'RUNSTEAD_AGENT_HOSTS', parse: hosts, fallback: () => [] },
   mounts: { variable: 'RUNSTEAD_MOUNTS', parse: folders, fallback: () => [] },
+  nodeDir: { variable: 'RUNSTEAD_NODE_DIR', parse: text, fallback: () => undefined },
   onExit: { variable: 'RUNSTEAD_ON_EXIT', parse: oneOf('stop', 'keep'), fallback: () => 'stop' },
   redactLists: { variable: 'RUNSTEAD_REDACT_LISTS', parse: yesOrNo, fallback: () => false },
   anonymousCalls: { variable: 'RUNSTEAD_ANONYMOUS_CALLS', parse: yesOrNo, fallback: () => true },
@@ -295,6 +298,7 @@ export function loadConfig(
   }
   const resolved = config as unknown as Config;
   resolved.dataDir = resolve(resolved.dataDir);
+  if (resolved.nodeDir !== undefined) resolved.nodeDir = resolve(resolved.nodeDir);
   if (resolved.accessLogFile !== undefined) resolved.accessLogFile = resolve(resolved.accessLogFile);
   checkTls(resolved);
   checkDomains(resolved);

@@ -1,11 +1,16 @@
 import { chmodSync, closeSync, existsSync, openSync, rmSync, statSync } from 'node:fs';
 import { openDataFolders } from './artifacts/folders.ts';
+import { createNodeShelf } from './artifacts/interpreters/node-shelf.ts';
+import { packageFilesOf } from './artifacts/package-files.ts';
 import { openSecretBox, type SecretBox } from './auth/secret-box.ts';
 import { composeControl } from './compose.ts';
 import { type Config, ConfigError } from './config.ts';
 import { urlHost } from './domain/host-name.ts';
-import { findInterpreter } from './drivers/process/find-interpreter.ts';
+import { createInterpreterFinder } from './drivers/process/find-interpreter.ts';
+import { dataMark } from './drivers/process/identity.ts';
+import { createNodeStarts } from './drivers/process/node-start/node-starts.ts';
 import { createProcessDriver } from './drivers/process/process-driver.ts';
+import { DATA_MARK } from './drivers/process/processes.ts';
 import { trackProgram } from './drivers/process/program-family.ts';
 import { lockFolder } from './folder-lock.ts';
 import { planListeners } from './gateway/listen-plan.ts';
@@ -35,6 +40,7 @@ const CLOSE_GRACE_MS = 10_000;
 export async function startServer(config: Readonly<Config>): Promise<RunningServer> {
   const plan = planListeners(config);
   requireFolders(config.mounts);
+  requireNodeDir(config.nodeDir);
   if (config.accessLog !== 'off' && config.accessLogFile !== undefined)
     requireAppendable(config.accessLogFile);
   const log = createLog(config.logLevel, 'control');
@@ -46,11 +52,27 @@ export async function startServer(config: Readonly<Config>): Promise<RunningServ
     let localUrl = '';
     let url = config.publicUrl ?? '';
     let box: SecretBox | undefined;
+    const folders = openDataFolders(config.dataDir);
+    const shelf = createNodeShelf({
+      ...config,
+      folder: folders.interpreters,
+      timeoutMs: config.installTimeoutMs,
+      marks: { [DATA_MARK]: dataMark(config.dataDir) },
+      log,
+    });
+    undo.unshift(() => shelf.close());
+    const findInterpreter = createInterpreterFinder((major, options) => shelf.provide(major, options));
     const driver = createProcessDriver({
       ...config,
       log,
+      findInterpreter,
+      nodeStarts: createNodeStarts({
+        folder: folders.starts,
+        packageFiles: (folder) => packageFilesOf(folders, folder),
+        log,
+      }),
       // Not before the store has held the key to account.
-      box: () => (box ??= openSecretBox(openDataFolders(config.dataDir).secretsKey)),
+      box: () => (box ??= openSecretBox(folders.secretsKey)),
       // Whoever reaches the server would reach its agents as well, past all that it asks of callers.
       loopbackOnly: plan.beyondLoopback,
     });
@@ -102,6 +124,7 @@ export async function startServer(config: Readonly<Config>): Promise<RunningServ
       async close({ graceMs = CLOSE_GRACE_MS } = {}) {
         await gateway.close(graceMs);
         certificate?.close();
+        await shelf.close();
         await control.close({ stopInstances: config.onExit === 'stop' });
         lock.release();
       },
@@ -120,6 +143,14 @@ function requireFolders(mounts: readonly string[]): void {
       `RUNSTEAD_MOUNTS names ${path}, which is no directory of this machine; mount it before the server starts, or leave it out`,
     );
   }
+}
+
+/** @throws ConfigError */
+function requireNodeDir(path: string | undefined): void {
+  if (path === undefined || isFolder(path)) return;
+  throw new ConfigError(
+    `RUNSTEAD_NODE_DIR names ${path}, which is no directory of this machine; name one that holds 24/bin/node, or leave it out`,
+  );
 }
 
 /** What cannot be written now would be missed when it is looked for. */

@@ -55,6 +55,11 @@ const FLAGS: [setting: keyof Config, syntax: string, description: string][] = [
     '--rate-limit-runtime <rate>',
     'calls to one runtime, such as 100/s or 600/m:50 (default: no limit)',
   ],
+  [
+    'nodeDir',
+    '--node-dir <folder>',
+    'releases of Node for agents, as 24/bin/node (default: got from npm when needed)',
+  ],
   ['rateLimitKey', '--rate-limit-key <rate>', 'calls with one key, in the same way (default: no limit)'],
 ];
 

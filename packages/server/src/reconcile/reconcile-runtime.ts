@@ -31,14 +31,15 @@ export interface ReconcileRuntimeOptions {
 }
 
 /** What attempts under way are doing, by runtime; in memory only. */
-export type Progress = Map<string, { phase: string; since: number }>;
+export type Progress = Map<string, { phase: string; doing?: string; since: number }>;
 
-/** For a person who waits: `install (12 s)`. */
+/** For a person who waits: `install (12 s)`, `install: getting Node 24 from npm (12 s)`. */
 export function describeProgress(progress: Progress, runtimeId: string): string | undefined {
   const current = progress.get(runtimeId);
   if (!current) return undefined;
   const seconds = Math.floor((performance.now() - current.since) / 1000);
-  return seconds > 0 ? `${current.phase} (${seconds} s)` : current.phase;
+  const what = current.doing === undefined ? current.phase : `${current.phase}: ${current.doing}`;
+  return seconds > 0 ? `${what} (${seconds} s)` : what;
 }
 
 /**
@@ -85,6 +86,7 @@ async function attempt(
         spec,
         signal,
         onPhase: (phase) => phases.begin(phase),
+        onDoing: (what) => phases.doing(what),
         onOutput: (lines) => phases.heard(lines),
       });
     }
@@ -249,6 +251,11 @@ class PhaseRecorder {
     this.#startedAt = new Date();
     this.#begun = performance.now();
     this.#progress.set(this.#runtime.id, { phase, since: this.#begun });
+  }
+
+  /** What is done in the phase under way, for whoever looks meanwhile. */
+  doing(what: string): void {
+    this.#progress.set(this.#runtime.id, { phase: this.#phase, doing: what, since: this.#begun });
   }
 
   /** What was run in the phase under way has written this. */

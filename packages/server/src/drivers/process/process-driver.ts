@@ -16,7 +16,8 @@ import {
   type StartOptions,
 } from '../driver.ts';
 import type { InstanceSpec } from '../instance-spec.ts';
-import { agentEnvironment, agentPath, resolveCommand } from './environment.ts';
+import { agentEnvironment, agentPath, chosenInterpreters, resolveCommand } from './environment.ts';
+import { type FindInterpreter, findInterpreter } from './find-interpreter.ts';
 import {
   dataMark as dataMarkOf,
   type Ending,
@@ -27,9 +28,10 @@ import {
   writeRecord,
 } from './identity.ts';
 import { boundLog, findLog, type InstanceLog, readTail } from './instance-log.ts';
-import { defaultInterpreter } from './interpreters.ts';
+import { defaultInterpreter, wantedBy } from './interpreters.ts';
 import { type KeptSpec, launch, makeFolder } from './launch.ts';
 import { LogShelf, pathSegment } from './log-shelf.ts';
+import { NODE_START_PRELOAD, type NodeStart, type NodeStarts } from './node-start/node-starts.ts';
 import { holderOf, listenersOf } from './port-owner.ts';
 import { DEFAULT_PORT_RANGE, PortPool, type PortRange } from './port-pool.ts';
 import {
@@ -68,6 +70,10 @@ export interface ProcessDriverOptions {
   keptLogs?: number;
   /** Between two looks at the logs' sizes. */
   logCheckMs?: number;
+  /** Default: what is on this machine. */
+  findInterpreter?: FindInterpreter;
+  /** Default: every start is a plain one. */
+  nodeStarts?: NodeStarts;
   /** For tests: hears of each step of a start, so that the server can be killed there. */
   onStep?: (step: 'prepared' | 'spawned' | 'ready', pid?: number) => void;
 }
@@ -96,6 +102,8 @@ interface Instance {
   running: RunningInstance | undefined;
   /** Of the last look at who holds its port. */
   links: RunningInstance['links'];
+  /** What becomes of the record of its start; undefined: it starts plainly. */
+  nodeStart: NodeStart | undefined;
   /** Gives up a start under way. */
   halt: AbortController;
   /** What a start that is given up has to end in. */
@@ -111,7 +119,8 @@ interface Instance {
  * Runs each instance as processes of this machine: a wrapper, the agent, and what that starts. They live on when the
  * server dies, and are found again by the record in their folder and the marks in their environment.
  *
- * In DATA: `instances/<id>/` (home, tmp, identity.json, agent.pid, exit), `logs/<runtime>/<id>.log`, `run/bin/`.
+ * In DATA: `instances/<id>/` (home, tmp, identity.json, agent.pid, exit), `logs/<runtime>/<id>.log`, `run/bin/`;
+ * `starts/` is `nodeStarts`'.
  */
 export function createProcessDriver(options: ProcessDriverOptions): Driver {
   const { dataDir, log } = options;
@@ -168,6 +177,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
 
     async forgetRuntime(runtimeId) {
       await shelf.clear(runtimeId, 0, (id) => instances.has(id));
+      await options.nodeStarts?.forget(runtimeId);
     },
 
     async close() {
@@ -177,6 +187,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       // A start that nobody waits for any more has no owner.
       for (const it of all) if (!it.running) it.halt.abort(new Error('the driver was closed'));
       await Promise.all(all.map((it) => (it.running ? it.clearing : it.starting.catch(() => {}))));
+      await options.nodeStarts?.close();
       for (const it of all) it.detach();
       instances.clear();
     },
@@ -215,6 +226,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       starting: new Promise(() => {}),
       running: undefined,
       links: undefined,
+      nodeStart: undefined,
       halt: new AbortController(),
       haltGraceMs: START_GRACE_MS,
       clearing: undefined,
@@ -235,6 +247,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       const spawnedAt = await startProcess(instance, spec);
       const host = await untilReady(instance, spec, spawnedAt, onProbe);
       const startMs = performance.now() - spawnedAt;
+      await instance.nodeStart?.ready();
       instance.halt.signal.throwIfAborted();
       options.onStep?.('ready');
       return nowRunning(instance, host, startMs);
@@ -242,6 +255,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       await clear(instance, instance.haltGraceMs);
       throw error;
     } finally {
+      instance.nodeStart?.over();
       signal.removeEventListener('abort', giveUp);
     }
   }
@@ -250,17 +264,25 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
   async function startProcess(instance: Instance, spec: InstanceSpec): Promise<number> {
     const { halt, folder } = instance;
     try {
-      const path = await agentPath(spec, binDir);
+      const chosen = await chosenInterpreters(spec, options.findInterpreter ?? findInterpreter);
+      const path = agentPath(spec, binDir, chosen);
       const command = resolveCommand(spec, path);
       halt.signal.throwIfAborted();
       instance.port = await ports.take();
       halt.signal.throwIfAborted();
       const { accountId, region } = options;
-      const around = { folder, port: instance.port, accountId, region, dataMark, path };
-      const environment = agentEnvironment(spec, around);
       // Nobody else's: an instance of this id is not known, and `adopt` has cleared the rest.
       rmSync(folder, { recursive: true, force: true });
       makeFolder(folder, spec);
+      if (chosen.node && wantedBy(spec.language)?.family === 'node')
+        instance.nodeStart = await options.nodeStarts?.begin(spec, chosen.node, folder);
+      halt.signal.throwIfAborted();
+      const nodeStart = instance.nodeStart && {
+        preload: NODE_START_PRELOAD,
+        variables: instance.nodeStart.variables,
+      };
+      const around = { folder, port: instance.port, accountId, region, dataMark, path, nodeStart };
+      const environment = agentEnvironment(spec, around);
       mkdirSync(join(logsDir, spec.runtimeId), { recursive: true, mode: 0o700 });
       options.onStep?.('prepared');
       const spawnedAt = performance.now();
@@ -486,6 +508,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     );
     for (const { pid } of stuck)
       log.warn({ pid }, 'a process of an earlier server cannot be signalled; left alone');
+    options.nodeStarts?.sweep();
     // Only now: nobody is left who could write into them.
     for (const folder of leftovers) await rm(folder, { recursive: true, force: true, maxRetries: 3 });
     // One of them may have ended meanwhile, with nobody to hear of it yet.
@@ -532,6 +555,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       starting: new Promise(() => {}),
       running: undefined,
       links: undefined,
+      nodeStart: undefined,
       halt: new AbortController(),
       haltGraceMs: 0,
       clearing: undefined,
