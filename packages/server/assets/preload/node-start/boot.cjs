@@ -34,7 +34,7 @@ if (order) {
       });
       delete process.env.RUNSTEAD_NODE_CACHE;
     }
-    delete require.cache[file];
+    for (const name of [file, require.resolve('./play.cjs')]) delete require.cache[name];
   } catch {
     // A start that cannot be recorded or played is a plain one.
     delete process.env.RUNSTEAD_NODE_START;

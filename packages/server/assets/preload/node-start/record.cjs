@@ -6,6 +6,7 @@
 //               puts `flush` there, after the first healthy answer, and then `done`
 const Module = require('node:module');
 const fs = require('node:fs');
+const { whenAtRest, collectAll } = require('./play.cjs');
 
 const LOOK_EVERY_MS = 10;
 /** The server asks after the first healthy answer, or never. */
@@ -43,7 +44,7 @@ function activate({ recordFolder, cacheFolder }) {
         resolves.set(JSON.stringify(note), [
           ...note,
           result.url,
-          'format' in result ? [result.format ?? null] : [],
+          result.format === undefined ? [] : [result.format],
         ]);
       }
       return result;
@@ -74,6 +75,9 @@ function activate({ recordFolder, cacheFolder }) {
       if (!usesOwnCache && unfit === undefined) Module.flushCompileCache?.();
     } finally {
       fs.writeFileSync(`${recordFolder}/done`, '');
+      resolves.clear();
+      loads.clear();
+      whenAtRest((isAtRest) => isAtRest && collectAll());
     }
   }, LOOK_EVERY_MS);
   timer.unref();
