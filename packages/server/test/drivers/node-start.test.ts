@@ -9,7 +9,8 @@ import { openStartBench } from './node-start-bench.ts';
 
 const hasProc = existsSync('/proc/self/environ');
 if (!hasProc) console.warn('skipped: this machine has no /proc to look at processes with');
-const node = hasProc ? await modernNode(24) : undefined;
+/** `RUNSTEAD_TEST_NODE=22` tries another release. */
+const node = hasProc ? await modernNode(Number(process.env.RUNSTEAD_TEST_NODE ?? 24)) : undefined;
 
 const ROOT = fileURLToPath(new URL('../../../../', import.meta.url));
 const PLAYER = fileURLToPath(new URL('../../assets/preload/node-start/play.cjs', import.meta.url));
