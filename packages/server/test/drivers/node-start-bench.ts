@@ -71,6 +71,7 @@ export async function openStartBench(node: Interpreter) {
       const install = join(folders.deps, runtimeId, 'an-install');
       const modules = join(install, 'tree', 'node_modules');
       cpSync(join(FIXTURE, 'modules'), modules, { recursive: true });
+      rmSync(join(modules, 'linked'), { force: true });
       symlinkSync('linked-real', join(modules, 'linked'));
       writeFileSync(join(install, 'complete'), '');
       symlinkSync(modules, join(codeDir, 'node_modules'));

@@ -1,5 +1,14 @@
 import { execFile } from 'node:child_process';
-import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -157,10 +166,22 @@ describe.skipIf(!node)('a recorded start', () => {
     const { stdout } = await promisify(execFile)(node!.path, [late], { env: { PORT: '0' } });
     expect(stdout).toBe('true\nas it was\n');
 
+    // That of a package which is there no more goes with the next one.
+    const next = await bench.prepare('rt', { 'more.txt': 'of the next version' });
+    rmSync(codeDir, { recursive: true });
+    await bench.ask({ ...spec, codeDir: next.codeDir });
+    const left = records('rt');
+    expect([left.length, left[0] === record]).toEqual([1, false]);
+
     // What a crash leaves is swept at the next start, and a broken record is no reason not to start.
     mkdirSync(`${record}.left.tmp/cache`, { recursive: true });
     bench.starts.sweep();
-    expect(records('rt')).toEqual([record]);
+    expect(records('rt')).toEqual(left);
+    chmodSync(left[0]!, 0o700);
+    chmodSync(join(left[0]!, 'start.json'), 0o600);
+    writeFileSync(join(left[0]!, 'start.json'), '{');
+    writeFileSync(join(next.modules, 'esm-only/lib/answer.js'), 'export const answer = "read at last";');
+    expect((await bench.ask({ ...spec, codeDir: next.codeDir })).text).toContain('"read at last"');
     await bench.starts.forget('rt');
     expect(existsSync(join(bench.folders.starts, 'rt'))).toBe(false);
   });

@@ -3,6 +3,7 @@ import {
   chmodSync,
   closeSync,
   constants,
+  existsSync,
   fstatSync,
   fsyncSync,
   lstatSync,
@@ -107,6 +108,16 @@ export function guardHolds(folder: string): boolean {
       guard.states.every((it) => stateOf(it, guard.roots) === it.state) &&
       (guard.cache === undefined || cacheState(folder) === guard.cache)
     );
+  } catch {
+    return false;
+  }
+}
+
+/** Whether the package and the install that a record was made of are still there. */
+export function isOfSomething(folder: string): boolean {
+  try {
+    const { roots } = JSON.parse(readFileSync(join(folder, 'guard.json'), 'utf8')) as StartGuard;
+    return roots.every((root) => existsSync(root));
   } catch {
     return false;
   }

@@ -6,6 +6,7 @@ import {
   readlinkSync,
   realpathSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -16,7 +17,7 @@ import type { Log } from '../../../observe/log.ts';
 import type { InstanceSpec } from '../../instance-spec.ts';
 import type { Interpreter } from '../interpreters.ts';
 import { pathSegment } from '../log-shelf.ts';
-import { guardHolds, type KnownFiles, keepStart, removeKept } from './keep-start.ts';
+import { guardHolds, isOfSomething, type KnownFiles, keepStart, removeKept } from './keep-start.ts';
 import { type PackageRoot, packageRoots } from './package-roots.ts';
 
 export const NODE_START_PRELOAD = fileURLToPath(
@@ -47,6 +48,8 @@ export interface NodeStart {
 /** A record is begun so often at most in one run of the server, so that one which never comes about costs little. */
 const TRIES = 3;
 const LOOK_AGAIN_MS = 5;
+/** Of one runtime: its versions may differ in command and environment, and old ones are called seldom. */
+const KEPT_MAX = 20;
 export type NodeStarts = ReturnType<typeof createNodeStarts>;
 
 /**
@@ -111,11 +114,12 @@ export function createNodeStarts(options: NodeStartsOptions) {
       rmSync(all, { recursive: true, force: true });
     },
 
-    /** Removes what a crash left half-made. Before anything is started. */
+    /** Removes what a crash left half-made, and records of packages that are gone. Before anything is started. */
     sweep(): void {
       for (const runtimeId of list(folder)) {
         for (const name of list(join(folder, runtimeId)))
           if (name.endsWith('.tmp')) removeKept(join(folder, runtimeId, name));
+        tidy(runtimeId);
       }
     },
 
@@ -124,6 +128,17 @@ export function createNodeStarts(options: NodeStartsOptions) {
       await Promise.all(keeping.keys());
     },
   };
+
+  /** Removes records of packages that are gone, and the oldest of too many. */
+  function tidy(runtimeId: string): void {
+    const all = list(ofRuntime(runtimeId))
+      .filter((name) => !name.endsWith('.tmp'))
+      .map((name) => join(ofRuntime(runtimeId), name));
+    const [kept, gone] = [all.filter(isOfSomething), all.filter((it) => !isOfSomething(it))];
+    const madeAt = (it: string) => statSync(join(it, 'guard.json')).mtimeMs;
+    const newest = kept.map((it) => ({ it, at: madeAt(it) })).sort((a, b) => b.at - a.at);
+    for (const it of [...gone, ...newest.slice(KEPT_MAX).map((old) => old.it)]) removeKept(it);
+  }
 
   function play(kept: string, instanceFolder: string): NodeStart {
     // Node writes what the cache lacks into its folder when it exits, and root is not asked for rights. So the way there
@@ -168,6 +183,7 @@ export function createNodeStarts(options: NodeStartsOptions) {
           signal,
         });
         log.debug({ agentRuntimeId: runtimeId, modules: count }, 'a start was recorded');
+        tidy(runtimeId);
       } catch (error) {
         if (!signal.aborted) {
           const reason = (error as Error).message;
