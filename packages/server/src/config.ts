@@ -82,6 +82,8 @@ export interface Config {
   codeDriver: 'process' | 'docker';
   /** Language → the image that its code runs in, where it runs in containers. */
   codeImages: Readonly<Record<string, string>>;
+  /** Holds releases of Node for agents, as `24/bin/node`: absolute; undefined: they are got from npm. */
+  nodeDir: string | undefined;
   /** Whether agents end with the server. */
   onExit: 'stop' | 'keep';
   /** Whether agents are kept to themselves: where that works, or else no start at all, or not. */
@@ -227,6 +229,7 @@ const settings: { [K in keyof Config]: Setting<Config[K]> } = {
     fallback: () => 'process',
   },
   codeImages: { variable: 'RUNSTEAD_CODE_IMAGES', parse: codeImages, fallback: () => DEFAULT_CODE_IMAGES },
+  nodeDir: { variable: 'RUNSTEAD_NODE_DIR', parse: text, fallback: () => undefined },
   onExit: { variable: 'RUNSTEAD_ON_EXIT', parse: oneOf('stop', 'keep'), fallback: () => 'stop' },
   sandbox: {
     variable: 'RUNSTEAD_SANDBOX',
@@ -369,6 +372,7 @@ export function loadConfig(
   }
   const resolved = config as unknown as Config;
   resolved.dataDir = resolve(resolved.dataDir);
+  if (resolved.nodeDir !== undefined) resolved.nodeDir = resolve(resolved.nodeDir);
   if (resolved.accessLogFile !== undefined) resolved.accessLogFile = resolve(resolved.accessLogFile);
   checkTls(resolved);
   checkDomains(resolved);

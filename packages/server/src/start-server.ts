@@ -1,5 +1,7 @@
 import { chmodSync, closeSync, existsSync, openSync, rmSync, statSync } from 'node:fs';
 import { openDataFolders } from './artifacts/folders.ts';
+import { createNodeShelf } from './artifacts/interpreters/node-shelf.ts';
+import { packageFilesOf } from './artifacts/package-files.ts';
 import { openSecretBox, type SecretBox } from './auth/secret-box.ts';
 import { composeControl } from './compose.ts';
 import { type Config, ConfigError } from './config.ts';
@@ -11,10 +13,12 @@ import { createEngine } from './drivers/docker/engine.ts';
 import { createImageStore } from './drivers/docker/image-store.ts';
 import type { SandboxState } from './drivers/driver.ts';
 import type { InstanceSpec } from './drivers/instance-spec.ts';
-import { findInterpreter } from './drivers/process/find-interpreter.ts';
+import { createInterpreterFinder } from './drivers/process/find-interpreter.ts';
 import { dataMark } from './drivers/process/identity.ts';
 import { openLimits } from './drivers/process/limits/limits.ts';
+import { createNodeStarts } from './drivers/process/node-start/node-starts.ts';
 import { createProcessDriver } from './drivers/process/process-driver.ts';
+import { DATA_MARK } from './drivers/process/processes.ts';
 import { trackProgram } from './drivers/process/program-family.ts';
 import { confinePrograms } from './drivers/process/sandbox/confine-program.ts';
 import { openSandbox } from './drivers/process/sandbox/sandbox.ts';
@@ -47,6 +51,7 @@ const CLOSE_GRACE_MS = 10_000;
 export async function startServer(config: Readonly<Config>): Promise<RunningServer> {
   const plan = planListeners(config);
   requireFolders(config.mounts);
+  requireNodeDir(config.nodeDir);
   if (config.accessLog !== 'off' && config.accessLogFile !== undefined)
     requireAppendable(config.accessLogFile);
   const log = createLog(config.logLevel, 'control');
@@ -62,14 +67,30 @@ export async function startServer(config: Readonly<Config>): Promise<RunningServ
     const { instanceProcesses: processes, instanceDiskBytes: diskBytes } = config;
     const limits = openLimits({ dataMark: dataMark(config.dataDir), processes, diskBytes });
     log.info({ sandbox: sandboxState, limits: limits.state }, 'how agents are held');
+    const folders = openDataFolders(config.dataDir);
+    const shelf = createNodeShelf({
+      ...config,
+      folder: folders.interpreters,
+      timeoutMs: config.installTimeoutMs,
+      marks: { [DATA_MARK]: dataMark(config.dataDir) },
+      log,
+    });
+    undo.unshift(() => shelf.close());
+    const findInterpreter = createInterpreterFinder((major, options) => shelf.provide(major, options));
     const driver = createProcessDriver({
       ...config,
       log,
       ...(sandbox && { confinedBy: sandbox }),
       sandboxState,
       limits,
+      findInterpreter,
+      nodeStarts: createNodeStarts({
+        folder: folders.starts,
+        packageFiles: (folder) => packageFilesOf(folders, folder),
+        log,
+      }),
       // Not before the store has held the key to account.
-      box: () => (box ??= openSecretBox(openDataFolders(config.dataDir).secretsKey)),
+      box: () => (box ??= openSecretBox(folders.secretsKey)),
       // Whoever reaches the server would reach its agents as well, past all that it asks of callers.
       loopbackOnly: plan.beyondLoopback,
       isElsewhere: (instanceId) => isInContainer(config.dataDir, instanceId),
@@ -146,6 +167,7 @@ export async function startServer(config: Readonly<Config>): Promise<RunningServ
         control.endStreams();
         await gateway.close(graceMs);
         certificate?.close();
+        await shelf.close();
         await control.close({ stopInstances: config.onExit === 'stop' });
         lock.release();
       },
@@ -164,6 +186,14 @@ function requireFolders(mounts: readonly string[]): void {
       `RUNSTEAD_MOUNTS names ${path}, which is no directory of this machine; mount it before the server starts, or leave it out`,
     );
   }
+}
+
+/** @throws ConfigError */
+function requireNodeDir(path: string | undefined): void {
+  if (path === undefined || isFolder(path)) return;
+  throw new ConfigError(
+    `RUNSTEAD_NODE_DIR names ${path}, which is no directory of this machine; name one that holds 24/bin/node, or leave it out`,
+  );
 }
 
 /** What cannot be written now would be missed when it is looked for. */

@@ -82,6 +82,11 @@ const FLAGS: [setting: keyof Config, syntax: string, description: string][] = [
     '--prepared-limit <size>',
     'what unpacked packages and installs may take together, such as 50GiB (default: 20GiB)',
   ],
+  [
+    'nodeDir',
+    '--node-dir <folder>',
+    'releases of Node for agents, as 24/bin/node (default: got from npm when needed)',
+  ],
   ['rateLimitKey', '--rate-limit-key <rate>', 'calls with one key, in the same way (default: no limit)'],
 ];
 

@@ -18,6 +18,10 @@ export interface DataFolders {
   buckets: string;
   /** Package managers' own caches: what runtimes share, and `cache/runtimes/<runtimeId>`. */
   cache: string;
+  /** Releases of Node that were got for agents. */
+  interpreters: string;
+  /** Recorded starts: `starts/<runtimeId>/<key>`. */
+  starts: string;
   /** Sockets and the record of the running server. */
   run: string;
   localKey: string;
@@ -41,6 +45,8 @@ export function openDataFolders(dataDir: string): DataFolders {
     deps: folder('deps'),
     buckets: folder('buckets'),
     cache: folder('cache'),
+    interpreters: folder('interpreters'),
+    starts: folder('starts'),
     run: folder('run'),
     localKey: join(dataDir, 'local-key.json'),
     secretsKey: join(folder('keys'), 'secrets.key'),

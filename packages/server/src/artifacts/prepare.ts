@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Language } from '@runstead/contract';
 import { PhaseFailure } from '../domain/failure.ts';
 import { languageOf } from '../domain/language.ts';
 import { checksumFault, type RuntimeSpec, startCommand } from '../domain/runtime.ts';
@@ -42,6 +43,8 @@ export interface PrepareOptions {
   marks: Readonly<Record<string, string>>;
   /** Hears the last lines of what was run in the phase under way, fit to be shown. */
   onOutput?: (lines: readonly string[]) => void;
+  /** Hears what is being done in the phase under way, where that may take long. */
+  onDoing?: (what: string) => void;
   /** Called as each phase begins. */
   onPhase: (phase: 'fetch' | 'unpack' | 'install') => void;
   signal: AbortSignal;
@@ -110,6 +113,7 @@ async function installInto(codeDir: string, options: PrepareOptions): Promise<Pr
     onOutput: options.onOutput ?? (() => {}),
     signal: options.signal,
   };
+  await haveNode(install.language, options);
   const root = await rootOf(codeDir);
   // Before anything is installed for it: what cannot be started or built would only say so after.
   const plan =
@@ -125,6 +129,22 @@ async function installInto(codeDir: string, options: PrepareOptions): Promise<Pr
   // Node's are there already, in the way that the build found them.
   await linkDependencies(built.codeDir, { venv: dependencies.venv });
   return built;
+}
+
+/** A Node that has to be got for the agent is got before anything is installed for it. @throws PhaseFailure */
+async function haveNode(language: Language, options: PrepareOptions): Promise<void> {
+  if (!language.startsWith('nodejs')) return;
+  const { signal, findInterpreter, onDoing } = options;
+  let tried = false;
+  const node = await findInterpreter('node', language, {
+    signal,
+    onDoing: (what) => {
+      tried = true;
+      onDoing?.(what);
+    },
+  });
+  // One that is only not there is for the driver to tell of.
+  if (tried && 'missing' in node) throw new PhaseFailure('install', node.missing);
 }
 
 async function unpackTo(codeDir: string, packageFile: string, options: PrepareOptions): Promise<void> {

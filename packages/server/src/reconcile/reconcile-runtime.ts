@@ -39,7 +39,7 @@ export interface ReconcileRuntimeOptions {
 /** What attempts under way are doing, by runtime; in memory only. */
 export type Progress = Map<string, { phase: string; since: number; detail?: string }>;
 
-/** For a person who waits: `install (12 s)`, `fetch: 2 of 5 layers, 31 of 80 MiB (12 s)`. */
+/** For a person who waits: `install: getting Node 24 from npm (12 s)`, `fetch: 2 of 5 layers, 31 of 80 MiB (12 s)`. */
 export function describeProgress(progress: Progress, runtimeId: string): string | undefined {
   const current = progress.get(runtimeId);
   if (!current) return undefined;
@@ -95,6 +95,7 @@ async function attempt(
         spec,
         signal,
         onPhase: (phase) => phases.begin(phase),
+        onDoing: (what) => phases.tell(what),
         onOutput: (lines) => phases.heard(lines),
       });
     }

@@ -51,6 +51,8 @@ export interface StartRequest {
   signal: AbortSignal;
   /** Called as each phase begins. */
   onPhase?: (phase: Phase) => void;
+  /** Hears what is being done in the phase under way, where that may take long. */
+  onDoing?: (what: string) => void;
   /** Hears the last lines of what was run in the phase under way. */
   onOutput?: (lines: readonly string[]) => void;
 }
@@ -62,7 +64,16 @@ export type Starter = (request: StartRequest) => Promise<Instance>;
  * The promise rejects with a PhaseFailure naming the phase, a RuntimeLeaving, or the signal's reason.
  */
 export function createStarter(options: StarterOptions): Starter {
-  return async ({ runtimeId, runtimeName, revision, spec, signal, onPhase = () => {}, onOutput }) => {
+  return async ({
+    runtimeId,
+    runtimeName,
+    revision,
+    spec,
+    signal,
+    onPhase = () => {},
+    onOutput,
+    onDoing,
+  }) => {
     const missing = unmappedMount(spec, options.mounts);
     if (missing !== undefined) {
       onPhase('start');
@@ -109,6 +120,7 @@ export function createStarter(options: StarterOptions): Starter {
             marks: options.marks,
             onPhase,
             ...(onOutput && { onOutput }),
+            ...(onDoing && { onDoing }),
             signal: ownSignal,
           });
           if (spec.artifact) options.prepared.used(instanceId, runtimeId, spec.artifact.digest);

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { mkdir, open, readFile, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -49,6 +49,7 @@ export interface InstallOptions {
 export type FindInterpreter = (
   family: 'node' | 'python',
   language: Language,
+  options?: { signal?: AbortSignal; onDoing?: (what: string) => void },
 ) => Promise<InstallInterpreter | { missing: string }>;
 
 export interface InstallInterpreter {
@@ -156,6 +157,16 @@ export async function keptInstall(
 /** The package that a folder of the runtime's installs is made of, if it is of one alone; see `Making.of`. */
 export async function madeOf(folder: string): Promise<string | undefined> {
   return readFile(join(folder, OF), 'utf8').catch(() => undefined);
+}
+
+/** Where the result of an install lies in its folder. */
+export function treeOf(folder: string): string {
+  return join(folder, 'tree');
+}
+
+/** When the install in a folder was finished, in ms since the epoch; undefined when it was not. */
+export function completedAt(folder: string): number | undefined {
+  return statSync(join(folder, COMPLETE), { throwIfNoEntry: false })?.mtimeMs;
 }
 
 /** Of a folder of the runtime's installs, what a crash left behind: all of it, its working place, or nothing. */

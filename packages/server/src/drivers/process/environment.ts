@@ -14,14 +14,8 @@ import { fileURLToPath } from 'node:url';
 import { isSecretName } from '../../observe/secrets.ts';
 import { StartFailure } from '../driver.ts';
 import type { InstanceSpec } from '../instance-spec.ts';
-import {
-  chooseInterpreter,
-  defaultInterpreter,
-  findInterpreters,
-  type Interpreter,
-  missingInterpreter,
-  wantedBy,
-} from './interpreters.ts';
+import type { FindInterpreter } from './find-interpreter.ts';
+import { defaultInterpreter, type Interpreter, wantedBy } from './interpreters.ts';
 import { DATA_MARK, INSTANCE_MARK, RUNTIME_MARK } from './processes.ts';
 import type { View } from './sandbox/view.ts';
 
@@ -45,6 +39,8 @@ export interface AgentSurroundings {
   dataMark: string;
   /** Where to look programs up, in order. */
   path: string[];
+  /** Of a recorded start: a further preload, and variables for it. */
+  nodeStart?: { preload: string; variables: Record<string, string> } | undefined;
 }
 
 /**
@@ -66,6 +62,8 @@ export function agentEnvironment(spec: InstanceSpec, around: AgentSurroundings):
     TMPDIR: tmp,
     PYTHONPATH: [...pythonPath, ...(user.PYTHONPATH ? [user.PYTHONPATH] : [])].join(delimiter),
     NODE_OPTIONS: [
+      // Before the user's: hooks that come later run around those that are there, and see what they see of Node itself.
+      ...(around.nodeStart ? [`--require ${quotedOption(around.nodeStart.preload)}`] : []),
       ...(user.NODE_OPTIONS ? [user.NODE_OPTIONS] : []),
       `--require ${quotedOption(NODE_PRELOAD)}`,
     ].join(' '),
@@ -75,6 +73,7 @@ export function agentEnvironment(spec: InstanceSpec, around: AgentSurroundings):
     FC_SERVER_PORT: port,
     FC_CUSTOM_LISTEN_PORT: port,
     RUNSTEAD_PORT_MAP: `${spec.port}:${port}`,
+    ...around.nodeStart?.variables,
     [INSTANCE_MARK]: spec.instanceId,
     [RUNTIME_MARK]: spec.runtimeId,
     [DATA_MARK]: around.dataMark,
@@ -89,11 +88,9 @@ function quotedOption(path: string): string {
 /**
  * The folders the agent's programs are looked up in. The first one holds links to the chosen interpreters, made once
  * for each choice below `binDir`.
- * @throws StartFailure when the language's interpreter is not on this machine.
  */
-export async function agentPath(spec: InstanceSpec, binDir: string): Promise<string[]> {
+export function agentPath(spec: InstanceSpec, binDir: string, chosen: Chosen): string[] {
   const venv = join(spec.codeDir, '.venv', 'bin');
-  const chosen = await chosenInterpreters(spec);
   // A link elsewhere to a virtual environment's Python is plain Python: it looks for pyvenv.cfg beside the link.
   const python = existsSync(join(venv, 'python')) ? undefined : chosen.python;
   return [
@@ -104,15 +101,18 @@ export async function agentPath(spec: InstanceSpec, binDir: string): Promise<str
   ];
 }
 
-type Chosen = Partial<Record<Interpreter['family'], Interpreter | undefined>>;
+export type Chosen = Partial<Record<Interpreter['family'], Interpreter | undefined>>;
 
-async function chosenInterpreters(spec: InstanceSpec): Promise<Chosen> {
+/**
+ * The interpreters that an agent finds under their names.
+ * @throws StartFailure when the language's is not to be had
+ */
+export async function chosenInterpreters(spec: InstanceSpec, find: FindInterpreter): Promise<Chosen> {
   const wanted = wantedBy(spec.language);
   const [node, python] = await Promise.all([defaultInterpreter('node'), defaultInterpreter('python')]);
   if (!wanted) return { node, python };
-  const found = await findInterpreters(wanted.family);
-  const chosen = chooseInterpreter(wanted, found);
-  if (!chosen) throw new StartFailure('start', 'cannot-start', missingInterpreter(spec.language, found));
+  const chosen = await find(wanted.family, spec.language);
+  if ('missing' in chosen) throw new StartFailure('start', 'cannot-start', chosen.missing);
   return { node, python, [wanted.family]: chosen };
 }
 
@@ -122,8 +122,11 @@ function linkFolder(binDir: string, chosen: Chosen): string {
   if (chosen.node) {
     links.set('node', chosen.node.path);
     for (const name of ['npm', 'npx']) {
-      const path = join(dirname(chosen.node.path), name);
-      if (existsSync(path)) links.set(name, path);
+      // One that was provided comes without; the server's own runs under it as well.
+      const path = [chosen.node.path, process.execPath]
+        .map((node) => join(dirname(node), name))
+        .find((candidate) => existsSync(candidate));
+      if (path !== undefined) links.set(name, path);
     }
   }
   if (chosen.python) for (const name of ['python', 'python3']) links.set(name, chosen.python.path);

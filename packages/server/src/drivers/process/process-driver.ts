@@ -17,7 +17,8 @@ import {
   type StartOptions,
 } from '../driver.ts';
 import type { InstanceSpec } from '../instance-spec.ts';
-import { agentEnvironment, agentPath, PRELOADS, resolveCommand } from './environment.ts';
+import { agentEnvironment, agentPath, chosenInterpreters, PRELOADS, resolveCommand } from './environment.ts';
+import { type FindInterpreter, findInterpreter } from './find-interpreter.ts';
 import {
   dataMark as dataMarkOf,
   type Ending,
@@ -29,7 +30,7 @@ import {
   writeRecord,
 } from './identity.ts';
 import { boundLog, findLog, type InstanceLog, logExtent, readTail } from './instance-log.ts';
-import { defaultInterpreter, findInterpreters } from './interpreters.ts';
+import { defaultInterpreter, findInterpreters, wantedBy } from './interpreters.ts';
 import { type KeptSpec, launch, makeFolder } from './launch.ts';
 import {
   closeGroups,
@@ -48,6 +49,7 @@ import { type Held, watchLimits } from './limits/watch-limits.ts';
 import { LogBounds } from './log-bounds.ts';
 import { LogShelf, pathSegment } from './log-shelf.ts';
 import { LogTimes } from './log-times.ts';
+import { NODE_START_PRELOAD, type NodeStart, type NodeStarts } from './node-start/node-starts.ts';
 import { QuickStarts } from './pool/quick-starts.ts';
 import { holderOf, listenersOf } from './port-owner.ts';
 import { DEFAULT_PORT_RANGE, PortPool, type PortRange } from './port-pool.ts';
@@ -113,6 +115,10 @@ export interface ProcessDriverOptions {
   pool?: number;
   /** Memory of the processes that Python instances are forked from, in bytes. Default 0: none are. */
   forkMemoryBytes?: number;
+  /** Default: what is on this machine. */
+  findInterpreter?: FindInterpreter;
+  /** Default: every start is a plain one. */
+  nodeStarts?: NodeStarts;
   /** For tests: hears of each step of a start, so that the server can be killed there. */
   onStep?: (step: 'prepared' | 'spawned' | 'ready', pid?: number) => void;
 }
@@ -157,6 +163,8 @@ interface Instance {
   running: RunningInstance | undefined;
   /** Of the last look at who holds its port. */
   links: RunningInstance['links'];
+  /** What becomes of the record of its start; undefined: it starts plainly. */
+  nodeStart: NodeStart | undefined;
   /** Gives up a start under way. */
   halt: AbortController;
   /** What a start that is given up has to end in. */
@@ -172,7 +180,8 @@ interface Instance {
  * Runs each instance as processes of this machine: a wrapper, the agent, and what that starts. They live on when the
  * server dies, and are found again by the record in their folder and the marks in their environment.
  *
- * In DATA: `instances/<id>/` (home, tmp, shm, identity.json, agent.pid, exit), `logs/<runtime>/<id>.log`, `run/bin/`.
+ * In DATA: `instances/<id>/` (home, tmp, shm, identity.json, agent.pid, exit), `logs/<runtime>/<id>.log`, `run/bin/`;
+ * `starts/` is `nodeStarts`'.
  */
 export function createProcessDriver(options: ProcessDriverOptions): Driver {
   const { dataDir, log, limits } = options;
@@ -284,6 +293,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     async forgetRuntime(runtimeId) {
       await quickStarts.forgetRuntime(runtimeId);
       await shelf.clear(runtimeId, 0, isOpen);
+      await options.nodeStarts?.forget(runtimeId);
     },
 
     async close() {
@@ -294,6 +304,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       // A start that nobody waits for any more has no owner.
       for (const it of all) if (!it.running) it.halt.abort(new Error('the driver was closed'));
       await Promise.all(all.map((it) => (it.running ? it.clearing : it.starting.catch(() => {}))));
+      await options.nodeStarts?.close();
       for (const it of all) it.detach();
       instances.clear();
       await quickStarts.close();
@@ -343,6 +354,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       starting: new Promise(() => {}),
       running: undefined,
       links: undefined,
+      nodeStart: undefined,
       halt: new AbortController(),
       haltGraceMs: START_GRACE_MS,
       clearing: undefined,
@@ -363,6 +375,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       const spawnedAt = await startProcess(instance, spec);
       const host = await untilReady(instance, spec, spawnedAt, onProbe);
       const startMs = performance.now() - spawnedAt;
+      await instance.nodeStart?.ready();
       instance.halt.signal.throwIfAborted();
       options.onStep?.('ready');
       quickStarts.settled(instance.instanceId, { isReady: true });
@@ -372,6 +385,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       throw error;
     } finally {
       quickStarts.settled(instance.instanceId, { isReady: false });
+      instance.nodeStart?.over();
       signal.removeEventListener('abort', giveUp);
     }
   }
@@ -380,20 +394,28 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
   async function startProcess(instance: Instance, spec: InstanceSpec): Promise<number> {
     const { halt, folder } = instance;
     try {
-      const path = await agentPath(spec, binDir);
+      const chosen = await chosenInterpreters(spec, options.findInterpreter ?? findInterpreter);
+      const path = agentPath(spec, binDir, chosen);
       const [program, ...words] = resolveCommand(spec, path) as [string, ...string[]];
       const view = await viewFor(instance, spec, path[0]!);
       halt.signal.throwIfAborted();
       instance.port = await ports.take();
       halt.signal.throwIfAborted();
       const { accountId, region } = options;
-      const around = { view, port: instance.port, accountId, region, dataMark, path };
-      const environment = agentEnvironment(spec, around);
       // Nobody else's: an instance of this id is not known, and `adopt` has cleared the rest.
       rmSync(folder, { recursive: true, force: true });
       if (limits) instance.groups = openGroups(limits.places, spec.instanceId, shareOf(limits, spec));
       makeFolder(folder, keptOf(instance));
-      const boundary = view.boundary();
+      if (chosen.node && wantedBy(spec.language)?.family === 'node')
+        instance.nodeStart = await options.nodeStarts?.begin(spec, chosen.node, folder, view);
+      halt.signal.throwIfAborted();
+      const nodeStart = instance.nodeStart && {
+        preload: NODE_START_PRELOAD,
+        variables: instance.nodeStart.variables,
+      };
+      const around = { view, port: instance.port, accountId, region, dataMark, path, nodeStart };
+      const environment = agentEnvironment(spec, around);
+      const boundary = view.boundary(instance.nodeStart?.readOnly);
       mkdirSync(join(logsDir, spec.runtimeId), { recursive: true, mode: 0o700 });
       shelf.begin(spec);
       options.onStep?.('prepared');
@@ -675,6 +697,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     );
     for (const { pid } of stuck)
       log.warn({ pid }, 'a process of an earlier server cannot be signalled; left alone');
+    options.nodeStarts?.sweep();
     // Only now: nobody is left who could write into them.
     for (const folder of leftovers) {
       const { groups } = readKept(folder) ?? {};
@@ -727,6 +750,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       starting: new Promise(() => {}),
       running: undefined,
       links: undefined,
+      nodeStart: undefined,
       halt: new AbortController(),
       haltGraceMs: 0,
       clearing: undefined,

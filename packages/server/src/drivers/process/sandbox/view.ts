@@ -6,13 +6,17 @@ import type { Sandbox } from './sandbox.ts';
 
 /** How an agent sees what is its own: where things are for it, and what it is started through to see them there. */
 export interface View {
+  isConfined: boolean;
   codeDir: string;
   home: string;
   tmp: string;
   /** A path of the machine as the agent has to write it. */
   pathOf(path: string): string;
-  /** What precedes its command; empty without a sandbox. Asked for when the instance's folder is there. */
-  boundary(): string[];
+  /**
+   * What precedes its command; empty without a sandbox. Asked for when the instance's folder is there.
+   * @param shown further folders of the machine that it sees, read-only and under their own names
+   */
+  boundary(shown?: readonly string[]): string[];
 }
 
 export interface Surroundings {
@@ -34,7 +38,14 @@ export interface Surroundings {
 /** As the server sees it itself. */
 export function plainView({ codeDir, folder }: Pick<Surroundings, 'codeDir' | 'folder'>): View {
   const pathOf = (path: string) => path;
-  return { codeDir, home: join(folder, 'home'), tmp: join(folder, 'tmp'), pathOf, boundary: () => [] };
+  return {
+    isConfined: false,
+    codeDir,
+    home: join(folder, 'home'),
+    tmp: join(folder, 'tmp'),
+    pathOf,
+    boundary: () => [],
+  };
 }
 
 export function confinedView(sandbox: Sandbox, surroundings: Surroundings): View {
@@ -44,6 +55,7 @@ export function confinedView(sandbox: Sandbox, surroundings: Surroundings): View
     [codeDir, INSIDE.code],
   ] as const;
   return {
+    isConfined: true,
     codeDir: INSIDE.code,
     home: INSIDE.home,
     tmp: INSIDE.tmp,
@@ -51,8 +63,8 @@ export function confinedView(sandbox: Sandbox, surroundings: Surroundings): View
       const found = moved.find(([from]) => path === from || path.startsWith(`${from}/`));
       return found ? found[1] + path.slice(found[0].length) : path;
     },
-    boundary() {
-      const readOnly = [assets, ...preparedFolders(surroundings), ...installations(surroundings)];
+    boundary(shown = []) {
+      const readOnly = [assets, ...preparedFolders(surroundings), ...installations(surroundings), ...shown];
       return [sandbox.program, ...confinement({ codeDir, folder, links, readOnly, writable: mounts })];
     },
   };
