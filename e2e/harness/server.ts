@@ -273,8 +273,8 @@ export class Server {
 }
 
 /**
- * Settings under which an agent names itself by the number this machine knows its process by, so that a test can tell by it who
- * answers. In the sandbox every agent is number 2.
+ * Settings under which an agent names itself by the number this machine knows its process by, so that a test can tell
+ * by it who answers. In the sandbox every agent is number 2.
  */
 export const AGENTS_KNOW_THEIR_PIDS = { RUNSTEAD_SANDBOX: 'off' };
 

@@ -6,6 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { type RunningCli, runCli, startCli } from './run-cli.ts';
 
+const OFF = 'agents run without a sandbox: it was switched off (--sandbox off)';
+
 /** `serve` in this process: the gateway is the real one, a process of its own. */
 
 async function dataFolder(): Promise<string> {
@@ -29,14 +31,14 @@ async function endedEarly({ result }: RunningCli): Promise<never> {
 describe('serve', () => {
   test.each(['SIGINT', 'SIGTERM'] as const)('answers until %s, then exits with 0', async (signal) => {
     const data = await dataFolder();
-    const cli = startCli(['serve', '--port', '0', '--data', data]);
+    const cli = startCli(['serve', '--port', '0', '--data', data, '--sandbox', 'off']);
     const url = await urlOf(cli);
     expect((await fetch(`${url}/health`)).status).toBe(200);
     cli.signal(signal);
     expect(await cli.result).toEqual({
       exitCode: 0,
       stdout: '',
-      stderr: `runstead listens on ${url} (data in ${data})\n`,
+      stderr: `runstead listens on ${url} (data in ${data}; ${OFF})\n`,
     });
     await expect(fetch(`${url}/health`)).rejects.toThrow();
   });
@@ -61,7 +63,7 @@ describe('serve', () => {
       RUNSTEAD_PORT: '1',
     });
     await urlOf(cli);
-    expect(cli.stderr()).toContain(`(data in ${flagged})`);
+    expect(cli.stderr()).toContain(`(data in ${flagged}; `);
     cli.signal('SIGTERM');
     await cli.result;
     await expect(stat(variable)).rejects.toThrow('ENOENT');

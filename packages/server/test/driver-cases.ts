@@ -92,8 +92,8 @@ export function hasPython(): boolean {
 }
 
 /**
- * Addresses of this machine under which others reach it. Not those of networks for containers: other tests make and remove such
- * networks, and what answers under an address that is gone is not this machine.
+ * Addresses of this machine under which others reach it. Not those of networks for containers: other tests make and
+ * remove such networks, and what answers under an address that is gone is not this machine.
  */
 export function outerAddresses(): string[] {
   return Object.entries(networkInterfaces())
