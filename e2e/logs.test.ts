@@ -122,6 +122,26 @@ describe.skipIf(!hasProc)('logs', () => {
 });
 
 describe.skipIf(!hasProc)('who follows a server', () => {
+  test('has a thousand lines a second without a gap, also when it is killed meanwhile', async () => {
+    const server = await startServerForTest();
+    const runtime = await deploy(server.client(), {
+      folder: fixture('log-writer'),
+      command: ['node', 'agent.mjs'],
+    });
+    const id = runtime.agentRuntimeId;
+    const first = await LogFollower.open(server, id, { since: '1h' });
+    await waitFor('many lines', () => first.lines.length > 1000);
+    await server.kill();
+    await first.over;
+    await server.start();
+    const second = await LogFollower.open(server, id, { since: '1h' }, first.lastId);
+    await waitFor('many more', () => second.lines.length > 1000);
+    await second.leave();
+    const numbers = [...first.texts, ...second.texts].map((text) => Number(/^line (\d+)$/.exec(text)?.[1]));
+    const gap = numbers.findIndex((number, index) => number !== index + 1);
+    expect(gap, `around ${numbers.slice(Math.max(0, gap - 2), gap + 3)}`).toBe(-1);
+  });
+
   test('that is killed goes on with the next one where it was, and is told when it stops', async () => {
     const server = await startServerForTest();
     const runtime = await deployWriter(server);

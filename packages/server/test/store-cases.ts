@@ -916,14 +916,6 @@ export function storeCases(name: string, open: (path: string) => Store | Promise
         expect(killed).toMatchObject({ instanceId: 'i', exitSignal: 'SIGKILL' });
       });
 
-      it('do not push each other out, however many there are of one', async () => {
-        await create('r1');
-        await store.addEvent({ ...event('r1', 1), phase: 'install' });
-        for (let i = 0; i < EVENTS_KEPT + 3; i++) await store.addEvent({ ...event('r1', 1), phase: 'scale' });
-        expect(await phases({ kind: 'deploy' })).toEqual(['install']);
-        expect(await phases({ kind: 'scale' })).toHaveLength(EVENTS_KEPT);
-      });
-
       it('are removed by age, of all runtimes', async () => {
         await create('r1');
         await create('r2');

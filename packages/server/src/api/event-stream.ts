@@ -36,7 +36,21 @@ export function eventStream(
   // Proxies in front that gather answers would hold events back.
   call.setHeader('x-accel-buffering', 'no');
   if (call.request.method === 'HEAD') return Readable.from([]);
-  return Readable.from(pieces(events(call.hangUp())), { objectMode: false, highWaterMark: PIECE_CHARS });
+  return Readable.from(toItsEnd(call, pieces(events(call.hangUp()))), {
+    objectMode: false,
+    highWaterMark: PIECE_CHARS,
+  });
+}
+
+/** The answer has begun: what goes wrong now can only be told in an event. */
+async function* toItsEnd({ deps, requestId }: Call, pieces: AsyncIterable<string>): AsyncGenerator<string> {
+  try {
+    yield* pieces;
+  } catch (error) {
+    deps.log.error({ requestId, err: error }, 'events could not be gone on with');
+    const reason = `An internal fault; the server's log has it under request id ${requestId}`;
+    yield written({ event: 'end', data: { reason } });
+  }
 }
 
 async function* pieces(events: AsyncIterable<ServerEvent | undefined>): AsyncGenerator<string> {

@@ -123,6 +123,18 @@ it('a key that is revoked follows no longer', async () => {
   expect(linesIn(text())).not.toContain('two');
 });
 
+it('what goes wrong on the way is told in the last event, and logged', async () => {
+  const { text, isOver } = heard(await follow());
+  await expect.poll(text).toContain('retry:');
+  kept.fault = new Error('the disk has gone');
+  kept.write('inst-a', 'one\n');
+  await expect.poll(isOver).toBe(true);
+  expect(text()).toMatch(/event: end\ndata: {"reason":"An internal fault; .* request id [^"]+"}\n\n$/);
+  expect(text()).not.toContain('the disk');
+  expect(api.logged.at(-1)).toMatchObject({ err: { message: 'the disk has gone' } });
+  expect(kept.logs.following().followers).toBe(0);
+});
+
 it('a client connects again with the id it heard last, whatever it asked for at first', async () => {
   kept.write('inst-a', 'one\ntwo\n');
   const first = await follow('&tail=5');

@@ -23,6 +23,8 @@ export class KeptLogs {
   /** How often the logs were looked at, and how much was read of them. */
   looks = 0;
   bytesRead = 0;
+  /** What reading a log ends in. */
+  fault: Error | undefined;
   /** Whose they are, to those who ask. */
   runtimeId = RUNTIME;
 
@@ -41,6 +43,7 @@ export class KeptLogs {
           .map((log) => ({
             ...log,
             read: async (position: number, limit: number) => {
+              if (this.fault) throw this.fault;
               const piece = await log.read(position, limit);
               this.bytesRead += piece.bytes.length;
               return piece;

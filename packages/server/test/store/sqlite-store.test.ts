@@ -33,6 +33,29 @@ it('a closed SQLite store has everything in its one file', async () => {
   }
 });
 
+it('events of one kind do not push out those of another, and so many are kept as was said', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'runstead-store-'));
+  try {
+    const store = openSqliteStore(join(folder, 'db.sqlite'), testBox, { eventsKept: 3 });
+    await store.createRuntime({ id: 'r1', name: 'r1', spec: specOf(), at: at(0) });
+    for (const phase of ['install', 'exit', 'scale', 'stop', 'scale', 'stop', 'scale']) {
+      await store.addEvent({
+        runtimeId: 'r1',
+        revision: 1,
+        phase,
+        startedAt: at(0),
+        durationMs: 0,
+        outcome: 'ok',
+      });
+    }
+    const phases = (await store.listEvents('r1', 100)).map(({ phase }) => phase);
+    expect(phases).toEqual(['scale', 'stop', 'scale', 'exit', 'install']);
+    await store.close();
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
 it('SQLite acknowledges what is on the disk, and holds to its foreign keys', () => {
   const folder = mkdtempSync(join(tmpdir(), 'runstead-store-'));
   try {
