@@ -80,13 +80,11 @@ it('a version that cannot be made again answers 503 by name, and its weight stay
     await asleep(server);
     await server.restart({ instancesEnd: true });
     await waitFor('all to be evicted', () => unpacked(server, id).length === 0);
-    // The older of the two packages, from under the server.
-    const blobs = readdirSync(join(server.dataDir, 'blobs')).filter((name) => name.endsWith('.zip'));
     const before = server.driver.starts.length;
     expect(await answer(server, 'Default')).toMatchObject({ status: 200, revision: 2 });
-    const second = unpacked(server, id)[0]!;
-    const first = blobs.find((name) => name !== `${second}.zip`)!;
-    rmSync(join(server.dataDir, 'blobs', first));
+    // The package of version 1, from under the server.
+    const first = digestOf(server, 1);
+    rmSync(join(server.dataDir, 'blobs', `${first}.zip`));
     const refused = await answer(server, 'pinned');
     expect(refused).toMatchObject({ status: 503, error: { code: 'ERR_VERSION_FAILED' } });
     expect(refused.error!.message).toMatch(
@@ -97,7 +95,7 @@ it('a version that cannot be made again answers 503 by name, and its weight stay
     // By chance none of 40 is as likely as a coin that falls the same way 40 times.
     expect(new Set(seen)).toEqual(new Set([200, 503]));
     expect(server.driver.starts.slice(before).every(({ revision }) => revision === 2)).toBe(true);
-    expect(existsSync(join(server.dataDir, 'code', id, first.replace('.zip', '')))).toBe(false);
+    expect(existsSync(join(server.dataDir, 'code', id, first))).toBe(false);
     // The same bytes, deployed again, are what it was made of.
     await server.call(
       'UpdateAgentRuntime',
