@@ -23,13 +23,16 @@ const START_MOST = 2;
 
 /**
  * The rows of this bench.
- * @param context.rounds how often the start of a server is measured, of few runtimes and of many by turns. Default: 15
+ * @param context.rounds how often the start of a server is measured, of few runtimes and of many by turns; 0: this is left out. Default: 15
  * @param context.awake how many agents are awake at once; 0: this is left out. Default: 100
  */
 export async function scaleRows({ rounds = 15, awake = 100 } = {}) {
   const folder = await mkdtemp(join(ROOT, 'runstead-scale-'));
   try {
-    return [...(await asleepRows(folder, rounds)), ...(awake > 0 ? await awakeRows(awake) : [])];
+    return [
+      ...(rounds > 0 ? await asleepRows(folder, rounds) : []),
+      ...(awake > 0 ? await awakeRows(awake) : []),
+    ];
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { type Crashes, crashesAfter, restAfterMs } from './crash-loop.ts';
+import { type Crashes, crashesAfter, isForgotten, restAfterMs } from './crash-loop.ts';
 
 it('ends soon after readiness add up, and the rest between them grows', () => {
   const rests: number[] = [];
@@ -23,4 +23,8 @@ it.each<[string, Crashes | undefined, { atMs: number; ranMs: number }, number | 
   ['one after ten minutes is a first', { count: 5, atMs: 0 }, { atMs: 600_000, ranMs: 1 }, 1],
 ])('%s', (_name, before, end, count) => {
   expect(crashesAfter(before, end)?.count).toBe(count);
+});
+
+it('what happened ten minutes ago is forgotten', () => {
+  expect([599_999, 600_000].map((nowMs) => isForgotten({ count: 1, atMs: 0 }, nowMs))).toEqual([false, true]);
 });

@@ -22,7 +22,7 @@ export function crashesAfter(
   end: { atMs: number; ranMs: number },
 ): Crashes | undefined {
   if (end.ranMs >= STABLE_MS) return undefined;
-  const inARow = before && end.atMs - before.atMs < FORGOTTEN_MS ? before.count : 0;
+  const inARow = before && !isForgotten(before, end.atMs) ? before.count : 0;
   return { count: inARow + 1, atMs: end.atMs };
 }
 
@@ -32,4 +32,9 @@ export function crashesAfter(
  */
 export function restAfterMs({ count }: Crashes): number {
   return count < 2 ? 0 : startBackoffMs(count - 1);
+}
+
+/** Whether they are so long ago that they say nothing of the next. */
+export function isForgotten({ atMs }: Crashes, nowMs: number): boolean {
+  return nowMs - atMs >= FORGOTTEN_MS;
 }

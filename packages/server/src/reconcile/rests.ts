@@ -1,4 +1,4 @@
-import { type Crashes, crashesAfter, restAfterMs } from '../domain/crash-loop.ts';
+import { type Crashes, crashesAfter, isForgotten, restAfterMs } from '../domain/crash-loop.ts';
 import { startBackoffMs } from '../domain/scaling.ts';
 
 interface Rest {
@@ -99,7 +99,10 @@ export function createRests({ now, changed }: RestsOptions) {
     },
 
     /** Runtimes of which a version has crashed lately. */
-    crashing: (): string[] => [...crashes.keys()].map((id) => id.slice(0, id.lastIndexOf('/'))),
+    crashing(): string[] {
+      for (const [id, crash] of crashes) if (isForgotten(crash, now())) crashes.delete(id);
+      return [...crashes.keys()].map((id) => id.slice(0, id.lastIndexOf('/')));
+    },
 
     /** A new version serves, or the runtime is gone: what was before says nothing any more. */
     forget(runtimeId: string): void {

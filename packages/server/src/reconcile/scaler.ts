@@ -337,7 +337,8 @@ export function createScaler(options: ScalerOptions) {
         sessions: instance.sessions,
         idleMs: idleMs(instance),
         sick: instance.sick,
-        mayBeBusy: isAsleepSoon(instance) && !mayBeLetGo(instance),
+        // Those that are asked for are not asked: they stay in any case.
+        mayBeBusy: running > minInstances && isAsleepSoon(instance) && !mayBeLetGo(instance),
         ...startOf(instance),
       })),
       queued: waiting?.queued ?? 0,
