@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util';
 import { report } from './report.mjs';
 
 /** Each is a file in `cold-start/` with `measure({ rounds, say }) → bars`. */
-const PARTS = ['node'];
+const PARTS = ['node', 'python', 'scale'];
 
 const { values } = parseArgs({
   args: process.argv.slice(3),

@@ -29,6 +29,24 @@ const ROWS = [
     prepared: recorded,
   },
   {
+    name: 'Node 24, record, compile cache and pool',
+    language: 'nodejs24',
+    env: { RUNSTEAD_POOL: '2', RUNSTEAD_SANDBOX: 'off' },
+    limit: 0.33,
+    prepared: recorded,
+  },
+  ...(existsSync('/usr/bin/bwrap')
+    ? [
+        {
+          name: 'Node 24, record and compile cache, in the sandbox',
+          language: 'nodejs24',
+          env: { RUNSTEAD_POOL: '0', RUNSTEAD_SANDBOX: 'require' },
+          limit: 0.55,
+          prepared: recorded,
+        },
+      ]
+    : []),
+  {
     name: 'the system’s Node, plain',
     language: 'nodejs20',
     env: { RUNSTEAD_POOL: '0', RUNSTEAD_SANDBOX: 'off' },

@@ -8,12 +8,18 @@ import { byHand, SLEEPY, sleeper, waitingMiB } from './sleepers.mjs';
 
 const EXAMPLE = fileURLToPath(new URL('../../examples/fastapi-agent', import.meta.url));
 
+export async function measure({ rounds, say }) {
+  const rows = await pythonRows({ rounds });
+  for (const { name, value, unit } of rows) say(`${name}: ${value} ${unit}`);
+  return rows;
+}
+
 /**
  * A Python agent from zero, through the gateway, against the same by hand: its own folder and interpreter, started by
  * turns. With forks, and with all else but forks.
  * @param rounds of each
  */
-export function pythonRows({ rounds = 15 } = {}) {
+function pythonRows({ rounds }) {
   const code = () => codeFromFile(EXAMPLE, { language: 'python3.10', command: ['python', 'main.py'] });
   return withServer(
     (forking) =>

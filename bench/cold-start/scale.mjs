@@ -21,6 +21,8 @@ const SERVER = fileURLToPath(new URL('scaled-server.mjs', import.meta.url));
 const HEAP_MOST_KIB = 3;
 const START_MOST = 2;
 
+export const measure = ({ rounds }) => scaleRows({ rounds });
+
 /**
  * The rows of this bench.
  * @param context.rounds how often the start of a server is measured, of few runtimes and of many by turns; 0: this is left out. Default: 15

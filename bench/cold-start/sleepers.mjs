@@ -8,8 +8,8 @@ import { waitForRuntime } from '../../examples/demo/deploy.mjs';
 import { callUrl, instancesOf } from '../fixture.mjs';
 import { childrenOf, memoryMiB } from '../processes.mjs';
 
-/** Agents sleep as soon as they may, so that each call finds none. */
-export const SLEEPY = { RUNSTEAD_IDLE_STOP: '300ms' };
+/** Agents sleep as soon as they may, so that each call finds none; what waits for a start is only used without a sandbox. */
+export const SLEEPY = { RUNSTEAD_IDLE_STOP: '300ms', RUNSTEAD_SANDBOX: 'off' };
 const LOOK_MS = 4;
 
 /** Deploys an agent; gives what wakes it. */
