@@ -246,7 +246,7 @@ export async function composeControl({
 
   const runningNow = ({ idleSince, ...instance }: Instance): RunningNow => ({
     ...instance,
-    driver: driver.name,
+    driver: driver.nameOf?.(instance.id) ?? driver.name,
     idleSince: idleSince === undefined ? undefined : new Date(Date.now() - (now() - idleSince)).toISOString(),
     busyReason: instance.inFlight > 0 ? `calls in flight: ${instance.inFlight}` : instance.keptBecause,
   });

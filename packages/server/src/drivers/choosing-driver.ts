@@ -49,6 +49,7 @@ export function createChoosingDriver(
       return adopted;
     },
 
+    nameOf: (instanceId) => ownerOf(instanceId).name,
     list: () => drivers.flatMap((it) => it.list()),
     identify: (instanceId) => ownerOf(instanceId).identify(instanceId),
     probe: (instanceId) => ownerOf(instanceId).probe(instanceId),

@@ -9,6 +9,8 @@ import type { InstanceSpec } from './instance-spec.ts';
  */
 export interface Driver {
   readonly name: string;
+  /** Of several drivers in one, that of an instance. Absent: there is only this one. */
+  nameOf?(instanceId: string): string;
   /** Variables for programs that work for instances, such as installers: what bears them, `adopt` ends. */
   readonly marks: Readonly<Record<string, string>>;
 
