@@ -25,8 +25,9 @@ test.skipIf(!hasProc)(
     await waitFor('the start to be recorded', isKept);
     await waitFor('the agent to be asleep', async () => (await server.instances(id)).length === 0);
 
-    const answer = await fetch(`${server.invocationUrl(runtime.agentRuntimeName)}/who`);
-    const { pid } = (await answer.json()) as { pid: number };
+    await fetch(`${server.invocationUrl(runtime.agentRuntimeName)}/who`);
+    const [instance] = await server.instances(id);
+    const pid = instance!.pid;
     expect(execFileSync(`/proc/${pid}/exe`, ['--version'], { encoding: 'utf8' })).toMatch(/^v24\./);
     const environment = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0');
     expect(environment.find((it) => it.startsWith('RUNSTEAD_NODE_START='))).toMatch(/=play:/);

@@ -298,6 +298,7 @@ export function driverCases(
           });
         const failure = await failureOf(secret({ GREETING: 'planted-value' }));
         expect(failure.lastLines).toContain('GREETING is ***');
+        if (notInContainers('variables whose names a shell cannot carry are passed like all others')) return;
         const refused = await failureOf(secret({ 'my-greeting': 'planted-value' }));
         expect(refused.message).toMatch(/"my-greeting" looks like a secret but cannot be passed in secret/);
       });
@@ -614,7 +615,9 @@ export function driverCases(
         };
         const spec = agentSpec(['node', 'talker.mjs'], { environment });
         await start(spec);
-        expect(await driver.logTail(spec.instanceId, { maxLines: 20 })).toEqual([
+        const tail = () => driver.logTail(spec.instanceId, { maxLines: 20 });
+        await until('all its lines', async () => (await tail()).length >= 7);
+        expect(await tail()).toEqual([
           'key ***, longer ***',
           'password ***',
           'and *** too',

@@ -1,7 +1,15 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { randomInt, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -78,12 +86,13 @@ describe('the process driver and its machine', () => {
       const code = `require('node:http').createServer((_, answer) => answer.end('{"status":"HealthyBusy"}')).listen(process.env.PORT);`;
       const spec = agentSpec(['node', '-e', code]);
       await driver.start(spec, options());
-      const memory = await driver.memoryOf!([spec.instanceId, 'of nobody']);
-      expect([...memory.keys()]).toEqual(process.platform === 'linux' ? [spec.instanceId] : []);
-      for (const bytes of memory.values()) {
-        expect(bytes).toBeGreaterThan(4 * 2 ** 20);
-        expect(bytes).toBeLessThan(2 ** 30);
+      const used = await driver.usageOf!([spec.instanceId, 'of nobody']);
+      if (process.platform === 'linux') {
+        const { memoryBytes } = used.get(spec.instanceId)!;
+        expect(memoryBytes).toBeGreaterThan(4 * 2 ** 20);
+        expect(memoryBytes).toBeLessThan(2 ** 30);
       }
+      expect(used.get('of nobody')?.memoryBytes).toBeUndefined();
       expect(await driver.probe(spec.instanceId)).toEqual({ ok: true, detail: 'HTTP 200', busy: true });
     });
 
@@ -173,8 +182,9 @@ describe('the process driver and its machine', () => {
       expect(server.signalCode).toBe('SIGKILL');
       const driver = driverOf();
       const adopted = await driver.adopt();
-      // With a record it is found; without one it is ended. Never neither.
-      if (freeze || dieAt === 'prepared') expect(adopted).toEqual([]);
+      // With a record it is found; without one it is ended. Never neither. A wrapper may be stopped after it has written it.
+      if (dieAt === 'prepared') expect(adopted).toEqual([]);
+      if (freeze) expect(adopted.length).toBeLessThanOrEqual(1);
       if (dieAt === 'ready') expect(adopted).toHaveLength(1);
       if (adopted.length === 0) expect(await leftoversOf(dataDir)).toEqual([]);
     });

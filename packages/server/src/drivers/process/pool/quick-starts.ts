@@ -149,7 +149,13 @@ export class QuickStarts {
 
   /** Ends what waits, not what has become an instance. */
   async close(): Promise<void> {
-    await Promise.all([this.#parents.close(), this.#pool.close()]);
+    // What waits keeps no server up, but its end has to be waited for.
+    const up = setInterval(() => {}, 60_000);
+    try {
+      await Promise.all([this.#parents.close(), this.#pool.close()]);
+    } finally {
+      clearInterval(up);
+    }
   }
 
   #fromPool(input: LaunchInput, { onBorn }: QuickStartHooks): Launched | undefined {
