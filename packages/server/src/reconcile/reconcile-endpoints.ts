@@ -114,7 +114,7 @@ export function describeScaling(
     const record = versions.find((candidate) => candidate.version === version);
     const ready = own.filter(({ revision, state }) => revision === record?.revision && state === 'ready');
     currentInstances += ready.length;
-    targetInstances += Math.max(Math.ceil(minimum * share), scaler.targetOf(runtime.id, version));
+    targetInstances += Math.max(Math.ceil(minimum * share), record ? scaler.neededForCalls(record) : 0);
     const fault = scaler.faultOf(runtime.id, version) ?? ready.find(({ sick }) => sick !== undefined)?.sick;
     if (fault !== undefined) errors.push(shares.length > 1 ? `version ${version}: ${fault}` : fault);
   }

@@ -73,8 +73,8 @@ export function createScaler(options: ScalerOptions) {
   const asked = new Map<string, number>();
   /** Numbers of versions that have instances, by runtime and revision. */
   const numbers = new Map<string, number>();
-  /** What was last decided of versions that have instances or want some, by runtime and version. */
-  const decided = new Map<string, { target: number; cause: string; keptBack: string | undefined }>();
+  /** Which limit keeps a version from having all instances it needs, by runtime and version. */
+  const keptBack = new Map<string, string>();
   /** What endpoints serve and served, by runtime and name; only of runtimes that have instances. */
   const histories = new Map<string, Map<string, EndpointHistory>>();
   /** Versions that cannot have another instance at present; of their runtimes, those that wait for room on the machine. */
@@ -247,7 +247,7 @@ export function createScaler(options: ScalerOptions) {
         numbers.delete(ofRevision);
       }
       if (!wanted) {
-        decided.delete(key(runtimeId, version.version));
+        keptBack.delete(key(runtimeId, version.version));
         tellNoRoom(runtimeId, version.version, undefined);
         if (own.length > 0) replaced.push(version.version);
         const reason = `no endpoint names version ${version.version} any more`;
@@ -289,7 +289,7 @@ export function createScaler(options: ScalerOptions) {
     histories.delete(runtimeId);
     minimums.forget(runtimeId);
     memory.forgetRuntime(runtimeId);
-    for (const map of [noRoom, asked, numbers, decided])
+    for (const map of [noRoom, asked, numbers, keptBack])
       for (const id of map.keys()) if (id.startsWith(`${runtimeId}/`)) map.delete(id);
   };
 
@@ -363,11 +363,10 @@ export function createScaler(options: ScalerOptions) {
         short.set(runtime.id, { has: ofRuntime + granted, holds: holds + granted * claim, claim });
       return granted;
     });
-    const keptBack =
+    const limits =
       decision.action === 'start' && granted < decision.count ? limitOf(ofRuntime, claim) : undefined;
-    if (running + granted > 0 || decision.target > 0)
-      decided.set(id, { target: decision.target, cause: decision.cause, keptBack });
-    else decided.delete(id);
+    if (limits === undefined) keptBack.delete(id);
+    else keptBack.set(id, limits);
     if (running + granted > 0) return tellNoRoom(runtime.id, version.version, undefined);
     const limit = limitOf(ofRuntime, claim);
     const isAsked = waiting !== undefined || noRoom.has(id);
@@ -583,12 +582,17 @@ export function createScaler(options: ScalerOptions) {
     /** Why a version is not as it should be, in words: it could not be started, did not stay, or has no room. */
     faultOf(runtimeId: string, version: number): string | undefined {
       const id = key(runtimeId, version);
-      return rests.lastFaultOf(runtimeId, version) ?? noRoom.get(id) ?? decided.get(id)?.keptBack;
+      return rests.lastFaultOf(runtimeId, version) ?? noRoom.get(id) ?? keptBack.get(id);
     },
 
-    /** How many instances a version needs by its calls, sessions and minimums together. */
-    targetOf: (runtimeId: string, version: number): number =>
-      decided.get(key(runtimeId, version))?.target ?? 0,
+    /** How many instances a version needs for its calls and sessions, as far as it may have them. */
+    neededForCalls({ runtimeId, version, revision, spec }: VersionRecord): number {
+      const waiting = demand.get(key(runtimeId, version));
+      const own = instances.of(runtimeId).filter((instance) => instance.revision === revision);
+      const taken = waiting?.inFlight ?? own.reduce((sum, instance) => sum + takenOf(instance), 0);
+      const needed = Math.ceil(((waiting?.queued ?? 0) + taken) / sessionsPerInstance(spec));
+      return Math.min(needed, options.maxInstancesPerRuntime);
+    },
 
     /** An instance ended that nobody stopped. */
     instanceEnded: (instance: Instance, exit: InstanceExit): Promise<void> => {
