@@ -45,7 +45,8 @@ export async function openStartBench(node: Interpreter) {
     logLimitBytes: 256 * 1024,
     accountId: '0000000000000000',
     region: 'cn-test',
-    portRange: { from: 22_000, to: 22_999 },
+    // Beside the default one, in which every other server on this machine looks for ports.
+    portRange: { from: 32_001, to: 32_700 },
     findInterpreter: async () => node,
   };
   const plain = createProcessDriver(options);

@@ -118,6 +118,13 @@ describe.skipIf(!node)('a recorded start', () => {
     }
     expect(modes).toEqual(['record', 'play', 'record', 'play', 'record', 'plain', 'record', 'record']);
     expect(bench.warnings.join()).toContain('the agent has module hooks in a thread of their own');
+
+    // They may also come up in a start that is being played, or recorded.
+    const hooked = { ...spec, environment: { HOOKED: 'yes' } };
+    const { mode, text } = await bench.ask(hooked);
+    expect([mode, JSON.parse(text).beta]).toEqual(['play', 'hooked']);
+    const again = await bench.ask({ ...hooked, environment: { HOOKED: 'yes', NODE_ENV: 'test' } });
+    expect([again.mode, JSON.parse(again.text).beta]).toEqual(['record', 'hooked']);
     expect(records('rt')).toHaveLength(3);
   });
 

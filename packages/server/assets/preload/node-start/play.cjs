@@ -58,6 +58,8 @@ function activate({ recordFolder, cacheFolder = `${recordFolder}/cache`, given =
       },
     };
     Module.register = told.register;
+    // Also for those who import it by name.
+    Module.syncBuiltinESMExports();
   }
   const { readFileSync } = fs;
   const { _resolveFilename: resolveFilename, _findPath: findPath } = Module;

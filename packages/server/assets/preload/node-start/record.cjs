@@ -34,6 +34,8 @@ function activate({ recordFolder, cacheFolder }) {
     },
   };
   Module.register = told.register;
+  // Also for those who import it by name.
+  Module.syncBuiltinESMExports();
 
   Module.registerHooks({
     resolve(specifier, context, nextResolve) {

@@ -1,3 +1,4 @@
+import { isAscii } from 'node:buffer';
 import { createHash, randomUUID } from 'node:crypto';
 import {
   chmodSync,
@@ -217,7 +218,9 @@ function indexOf(claim: StartClaim, modules: ReadonlyMap<string, KeptModule>, re
       urls.at(claimed.url),
       claimed.format === undefined ? -1 : formats.at(claimed.format),
     ];
-    byParent.set(from, [...(byParent.get(from) ?? []), edge]);
+    const own = byParent.get(from);
+    if (own) own.push(edge);
+    else byParent.set(from, [edge]);
   }
   const parents: [number, number][] = [];
   const edges: number[] = [];
@@ -227,8 +230,7 @@ function indexOf(claim: StartClaim, modules: ReadonlyMap<string, KeptModule>, re
   }
   const loads = [...modules].map(([url, { root, path, bytes, offset, required, imported }]) => {
     if (!sealed[root]) hang([{ root, path, what: 'content' }]);
-    const isAscii = bytes.every((byte) => byte < 0x80);
-    return [urls.at(url), offset, bytes.length, isAscii ? 1 : 0, required, imported];
+    return [urls.at(url), offset, bytes.length, isAscii(bytes) ? 1 : 0, required, imported];
   });
   const starts = roots.map(rootUrl);
   const index = {
