@@ -205,11 +205,15 @@ export class Server {
 
   /** Everything that still runs for this data folder: both server processes, wrappers, agents. */
   processes(): number[] {
-    return [...new Set([...processesWith('RUNSTEAD_DATA', this.data), ...this.agentProcesses()])];
+    return [...new Set([...processesWith('RUNSTEAD_DATA', this.data), ...this.#marked()])];
   }
 
-  /** Wrappers, agents and what they started. */
+  /** Wrappers, agents and what they started; not what waits to become one. */
   agentProcesses(): number[] {
+    return this.#marked().filter((pid) => !/waiting-wrapper|node-waiting|python-parent/.test(commandOf(pid)));
+  }
+
+  #marked(): number[] {
     return processesWith('RUNSTEAD_DATA_MARK', dataMark(this.data));
   }
 

@@ -242,7 +242,9 @@ describe.skipIf(!PYTHON)('requirements', () => {
   it('are installed once when several starts want them at the same time', async () => {
     const files = await selfContained('AT_ONCE = 1');
     const counted = { ...PYTHON!, path: join(outside, 'counted-python') };
-    writeFileSync(counted.path, `#!/bin/sh\necho one >> ${outside}/made\nexec ${PYTHON!.path} "$@"\n`);
+    // Packages are compiled by it, too.
+    const count = `case "$*" in *venv*) echo one >> ${outside}/made ;; esac`;
+    writeFileSync(counted.path, `#!/bin/sh\n${count}\nexec ${PYTHON!.path} "$@"\n`);
     chmodSync(counted.path, 0o755);
     await Promise.all([1, 2, 3].map(() => preparing(files, { findInterpreter: async () => counted })));
     const made = execFileSync('cat', [join(outside, 'made')], { encoding: 'utf8' })
