@@ -44,6 +44,7 @@ const api = createApi({
   identity: { accountId: '0000000000000000', region: 'cn-hangzhou' },
   log: pino({ level: 'error' }, pino.destination({ fd: 2, sync: true })),
   bodyLimitBytes: 16 * 1024 * 1024,
+  freeSpaceReserveBytes: 0,
   maxInstancesPerRuntime: 10,
   redactLists: false,
   walks: createWalks(() => performance.now()),
@@ -57,6 +58,8 @@ const api = createApi({
   progress: () => undefined,
   scalingStatus: () => ({ currentInstances: 0, minInstances: 0, targetInstances: 0 }),
   instances: () => [],
+  containment: () => ({ sandbox: { kind: 'off', reason: 'it was switched off' }, limits: undefined }),
+  namedKeyWarning: () => undefined,
   usageOf: async () => new Map(),
   logs: createAgentLogs({ driver: {}, versionsOf: async () => new Map(), now: Date.now }),
 });
