@@ -22,6 +22,8 @@ export interface KeptSpec {
   isConfined?: boolean;
   memoryBytes?: number;
   groups?: Groups;
+  /** Its share of the processors: a server may have ended while it was still allowed more. */
+  cpu?: number;
 }
 
 export interface Launched {

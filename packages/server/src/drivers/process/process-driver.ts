@@ -40,10 +40,11 @@ import {
   leavePlaces,
   memoryAtKill,
   openGroups,
+  setCpu,
   sweepGroups,
 } from './limits/control-groups.ts';
 import { holdWaiting } from './limits/hold-waiting.ts';
-import { type Limits, NICENESS, processorsFor, shareOf } from './limits/limits.ts';
+import { type Limits, NICENESS, processorsFor, shareOf, startingCpu } from './limits/limits.ts';
 import { outOfMemory } from './limits/usage.ts';
 import { type Held, watchLimits } from './limits/watch-limits.ts';
 import { LogBounds } from './log-bounds.ts';
@@ -148,6 +149,8 @@ interface Instance {
   /** The most memory it may have; undefined: what there is. */
   memoryBytes: number | undefined;
   groups: Groups;
+  /** Its share of the processors once it is ready. */
+  cpu: number;
   /** The agent's number, once it was asked for; see `agentPidOf`. */
   agentPid: number | undefined;
   /** Why it is being ended, when it broke a limit. */
@@ -345,6 +348,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       isConfined: options.confinedBy !== undefined,
       memoryBytes: limits && shareOf(limits, spec).memoryBytes,
       groups: {},
+      cpu: spec.cpu,
       agentPid: undefined,
       verdict: undefined,
       leader: undefined,
@@ -376,6 +380,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       const host = await untilReady(instance, spec, spawnedAt, onProbe);
       const startMs = performance.now() - spawnedAt;
       await instance.nodeStart?.ready();
+      settleCpu(instance);
       instance.halt.signal.throwIfAborted();
       options.onStep?.('ready');
       quickStarts.settled(instance.instanceId, { isReady: true });
@@ -404,7 +409,10 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       const { accountId, region } = options;
       // Nobody else's: an instance of this id is not known, and `adopt` has cleared the rest.
       rmSync(folder, { recursive: true, force: true });
-      if (limits) instance.groups = openGroups(limits.places, spec.instanceId, shareOf(limits, spec));
+      if (limits) {
+        const share = { ...shareOf(limits, spec), cpu: startingCpu(spec.cpu) };
+        instance.groups = openGroups(limits.places, spec.instanceId, share);
+      }
       makeFolder(folder, keptOf(instance));
       if (chosen.node && wantedBy(spec.language)?.family === 'node')
         instance.nodeStart = await options.nodeStarts?.begin(spec, chosen.node, folder, view);
@@ -733,6 +741,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       isConfined: kept.isConfined ?? false,
       memoryBytes: kept.memoryBytes,
       groups: kept.groups ?? {},
+      cpu: kept.cpu ?? 0,
       agentPid: undefined,
       verdict: undefined,
       leader,
@@ -759,6 +768,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     };
     ports.hold(port);
     instances.set(instanceId, instance);
+    if (kept.cpu !== undefined) settleCpu(instance);
     await agentPidOf(instance);
     const running = nowRunning(instance, hostIn(record.host));
     instance.starting = Promise.resolve(running);
@@ -799,6 +809,15 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     await killAll((table, seen) =>
       membersOf(table, { instanceId, dataMark, leader, seen }).filter((it) => it.pid !== leader?.pid),
     );
+  }
+
+  /** It is ready, and has what it was given from now on. */
+  function settleCpu({ instanceId, groups, cpu }: Instance): void {
+    try {
+      setCpu(groups, cpu);
+    } catch (error) {
+      log.warn({ err: error, instanceId }, 'its share of the processors could not be set');
+    }
   }
 
   async function probe(instanceId: string): Promise<ProbeResult> {
@@ -863,8 +882,8 @@ function once(call: () => void): () => void {
 }
 
 /** What a later server is to know of it. */
-function keptOf({ health, agentPort, isConfined, memoryBytes, groups }: Instance): KeptSpec {
-  return { health, agentPort, isConfined, groups, ...(memoryBytes !== undefined && { memoryBytes }) };
+function keptOf({ health, agentPort, isConfined, memoryBytes, groups, cpu }: Instance): KeptSpec {
+  return { health, agentPort, isConfined, groups, cpu, ...(memoryBytes !== undefined && { memoryBytes }) };
 }
 
 function whyNotStarted({ code = '', message }: NodeJS.ErrnoException): string {

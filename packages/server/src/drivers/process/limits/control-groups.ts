@@ -194,6 +194,13 @@ export function openGroups(
   }
 }
 
+/** Sets how much of the processors an instance may have from now on. @throws when its group is gone */
+export function setCpu({ cpu: group }: Groups, cpu: number): void {
+  if (group === undefined) return;
+  const version = existsSync(join(group, 'cpu.max')) ? 2 : 1;
+  setShare(version, group, 'cpu', { cpu, memoryBytes: 0, processes: 0 });
+}
+
 /** The files to write a process's number into, to put it and all that it starts from then on into the groups. */
 export function doorsOf(groups: Groups): string[] {
   return [...new Set(Object.values(groups))].map((group) => join(group, 'cgroup.procs'));

@@ -51,6 +51,14 @@ export function shareOf({ processes }: Limits, spec: Pick<InstanceSpec, 'cpu' | 
 }
 
 /**
+ * What an instance may have of the processors until it is ready: interpreters use several to load a program, and somebody
+ * waits for it.
+ */
+export function startingCpu(cpu: number): number {
+  return Math.max(2, 2 * cpu);
+}
+
+/**
  * The processors an instance is put on where no group limits its time: as many as it was given, another part of them
  * for each instance. Undefined: all.
  */
