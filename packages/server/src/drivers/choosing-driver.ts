@@ -23,12 +23,16 @@ export function createChoosingDriver(
     start(spec, options) {
       const driver = owners.get(spec.instanceId) ?? choose(spec);
       owners.set(spec.instanceId, driver);
-      return driver.start(spec, {
+      const starting = driver.start(spec, {
         ...options,
         onExit(exit) {
           owners.delete(spec.instanceId);
           options.onExit(exit);
         },
+      });
+      return starting.catch((error: unknown) => {
+        owners.delete(spec.instanceId);
+        throw error;
       });
     },
 

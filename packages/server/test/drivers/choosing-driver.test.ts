@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { createChoosingDriver } from '../../src/drivers/choosing-driver.ts';
-import type { Driver, InstanceExit } from '../../src/drivers/driver.ts';
+import type { Driver, InstanceExit, KeptLog } from '../../src/drivers/driver.ts';
 import { agentSpec } from '../driver-cases.ts';
 import { FakeDriver } from '../fake-driver.ts';
 
@@ -60,6 +60,36 @@ it('takes over what any of them has left, and stops what nobody knows with all',
   expect(containers.stops).toEqual([container.instanceId, 'nobody']);
   await driver.forgetRuntime('r');
   expect([processes.forgotten, containers.forgotten]).toEqual([['r'], ['r']]);
+});
+
+it('tells of each what its own driver tells: use, logs, and which it is', async () => {
+  const [code, container] = [agentSpec(['node']), agentSpec([], { image })];
+  processes.behave = () => ({ memoryMiB: 10 });
+  containers.behave = () => ({ memoryMiB: 20 });
+  await driver.start(code, options());
+  await driver.start(container, options());
+  const used = await driver.usageOf!([code.instanceId, container.instanceId, 'nobody']);
+  expect([...used]).toEqual([
+    [code.instanceId, { memoryBytes: 10 * 2 ** 20 }],
+    [container.instanceId, { memoryBytes: 20 * 2 ** 20 }],
+  ]);
+  const logs = (instanceId: string) => [{ instanceId } as KeptLog];
+  Object.assign(processes, { name: 'process', logsOf: () => logs(code.instanceId) });
+  Object.assign(containers, { name: 'docker', logsOf: () => logs(container.instanceId) });
+  expect(driver.logsOf!('r').map(({ instanceId }) => instanceId)).toEqual([
+    code.instanceId,
+    container.instanceId,
+  ]);
+  expect(driver.nameOf!(code.instanceId)).toBe('process');
+  expect(driver.nameOf!(container.instanceId)).toBe('docker');
+});
+
+it('forgets who was to start what could not be started', async () => {
+  containers.behave = () => ({ failure: { kind: 'exited', message: 'no' } });
+  const container = agentSpec([], { image });
+  await expect(driver.start(container, options())).rejects.toThrow('no');
+  await driver.stop(container.instanceId, { graceMs: 0 });
+  expect(processes.stops).toEqual([container.instanceId]);
 });
 
 it('has what else the first of them has', () => {
