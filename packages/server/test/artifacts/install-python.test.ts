@@ -243,7 +243,7 @@ describe.skipIf(!PYTHON)('requirements', () => {
     const files = await selfContained('AT_ONCE = 1');
     const counted = { ...PYTHON!, path: join(outside, 'counted-python') };
     // Packages are compiled by it, too.
-    const count = `case "$*" in *venv*) echo one >> ${outside}/made ;; esac`;
+    const count = `case "$*" in *"-m venv"*) echo one >> ${outside}/made ;; esac`;
     writeFileSync(counted.path, `#!/bin/sh\n${count}\nexec ${PYTHON!.path} "$@"\n`);
     chmodSync(counted.path, 0o755);
     await Promise.all([1, 2, 3].map(() => preparing(files, { findInterpreter: async () => counted })));
