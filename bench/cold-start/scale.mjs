@@ -28,7 +28,7 @@ export const measure = ({ rounds }) => scaleRows({ rounds });
  * @param context.rounds how often the start of a server is measured, of few runtimes and of many by turns; 0: this is left out. Default: 15
  * @param context.awake how many agents are awake at once; 0: this is left out. Default: 100
  */
-export async function scaleRows({ rounds = 15, awake = 100 } = {}) {
+async function scaleRows({ rounds = 15, awake = 100 } = {}) {
   const folder = await mkdtemp(join(ROOT, 'runstead-scale-'));
   try {
     return [

@@ -12,7 +12,7 @@ export interface ServerEvent {
   data?: unknown;
 }
 
-export const EVENT_STREAM = 'text/event-stream; charset=utf-8';
+const EVENT_STREAM = 'text/event-stream; charset=utf-8';
 /** Events are sent together up to this size, if there are so many. */
 const PIECE_CHARS = 16 * 1024;
 /** How long clients wait before they connect again. */

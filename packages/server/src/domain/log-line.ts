@@ -47,7 +47,7 @@ export function lineFacts(text: string, context: LineContext): LineFacts {
 }
 
 /** Belongs to the line before: the frames of a stack. */
-export function isContinuation(text: string): boolean {
+function isContinuation(text: string): boolean {
   return /^[ \t]+\S/.test(text);
 }
 

@@ -56,7 +56,7 @@ export type ScaleDecision = {
 /** A sick instance without a call for so long is not replaced; the next call starts another. */
 const IN_USE_MS = 60_000;
 /** A start under way is called off when it has been one too many for so long: calls come in waves. */
-export const SURPLUS_MS = 1000;
+const SURPLUS_MS = 1000;
 
 /**
  * Waiting calls need slots. Those of instances that are still starting count as theirs already, and so do those that
@@ -127,7 +127,7 @@ export function decideScale(input: ScaleInput): ScaleDecision {
 }
 
 /** Without a call or a session, and for so long. */
-export function isIdleFor(
+function isIdleFor(
   { inFlight, sessions = 0, idleMs }: Pick<ScaleInstance, 'inFlight' | 'sessions' | 'idleMs'>,
   forMs: number,
 ): boolean {

@@ -102,7 +102,7 @@ export function containerBody(spec: InstanceSpec, around: ContainerSurroundings)
  * The variables of an agent in a container, on top of its image's. What the platform promises wins over the user's.
  * Not the mark of the data folder: by that, the processes of this machine are told from each other.
  */
-export function containerEnvironment(
+function containerEnvironment(
   spec: InstanceSpec,
   { accountId, region, sitePackages }: Pick<ContainerSurroundings, 'accountId' | 'region' | 'sitePackages'>,
 ): Record<string, string> {

@@ -258,7 +258,7 @@ export function createNodeStarts(options: NodeStartsOptions) {
 }
 
 /** Whether a Node has synchronous module hooks (`module.registerHooks`). */
-export function hasHooks([major = 0, minor = 0]: readonly number[]): boolean {
+function hasHooks([major = 0, minor = 0]: readonly number[]): boolean {
   return major >= 24 || (major === 22 && minor >= 15);
 }
 

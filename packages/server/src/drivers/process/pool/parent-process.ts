@@ -46,7 +46,10 @@ export interface Fork {
   leader: ProcessId;
   /** The leader has written down how the agent ended and is about to end; or nobody is left who could say so. */
   ended: Promise<'said' | 'lost'>;
+  /** Lets the agent begin. */
   go(): void;
+  /** Has the leader end, with nothing of the agent having run. Resolves when it is gone. */
+  drop(): Promise<void>;
 }
 
 /** Why instances are not forked from a parent. */
@@ -168,14 +171,23 @@ export class ParentProcess {
         leader: { pid: Number(pid), startTicks },
         ended: end,
         go: () => send(this.#control, ['go', order.id]),
+        drop: async () => {
+          this.#forks.delete(order.id);
+          send(this.#control, ['drop', order.id]);
+          await this.#killForked(order.id);
+        },
       };
     }
     this.#forks.delete(order.id);
     await this.end();
     // The instance's own leader, if there is one, ends with the parent; it must not write into the folder any more.
-    const { dataMark } = this.#marks;
-    await killAll((table) => table.filter((it) => it.dataMark === dataMark && it.instanceId === order.id));
+    await this.#killForked(order.id);
     throw new ForkRefused(`forking failed: ${pid}`);
+  }
+
+  async #killForked(instanceId: string): Promise<void> {
+    const { dataMark } = this.#marks;
+    await killAll((table) => table.filter((it) => it.dataMark === dataMark && it.instanceId === instanceId));
   }
 
   /** Ends it, not what it has forked. */

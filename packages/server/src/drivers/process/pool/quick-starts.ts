@@ -200,8 +200,14 @@ export class QuickStarts {
       environment,
     });
     if (!fork) return undefined;
+    try {
+      onBorn?.([fork.leader.pid]);
+    } catch (error) {
+      this.#options.log.warn({ err: error, instanceId: spec.instanceId }, 'a fork could not be used');
+      await fork.drop();
+      return undefined;
+    }
     const watch = watchEnd(fork, folder);
-    onBorn?.([fork.leader.pid]);
     fork.go();
     return { leader: fork.leader, ...watch };
   }
