@@ -299,6 +299,34 @@ describe.skipIf(!hasPython)('a process to fork from', () => {
     expect(existsSync(touched)).toBe(false);
   });
 
+  it('takes back a fork that is not wanted after all, and serves the next', async () => {
+    const ran = join(folder, 'ran');
+    writeFileSync(join(codeDir, 'main.py'), `open(${JSON.stringify(ran)}, "a").write("once ")\n`);
+    const parent = await ParentProcess.start(plan(), join(folder, 'parents'), 'test-quick');
+    const order = (id: string) => {
+      const own = join(folder, id);
+      for (const name of [own, join(own, 'home'), join(own, 'tmp')]) mkdirSync(name);
+      const environment = {
+        ...parent.environment,
+        RUNSTEAD_INSTANCE_ID: id,
+        RUNSTEAD_DATA_MARK: 'test-quick',
+      };
+      return { id, folder: own, log: join(folder, `${id}.log`), record: '{"instanceId":"x"', environment };
+    };
+    try {
+      const unwanted = await parent.fork(order('unwanted'));
+      await unwanted.drop();
+      expect(isThere(unwanted.leader.pid)).toBe(false);
+      expect(existsSync(ran)).toBe(false);
+      const wanted = await parent.fork(order('wanted'));
+      wanted.go();
+      await until('its end on disk', () => existsSync(join(folder, 'wanted', 'exit')));
+      expect(readFileSync(ran, 'utf8')).toBe('once ');
+    } finally {
+      await parent.end();
+    }
+  });
+
   it('gives way to others once it is not used, and not before', async () => {
     let now = 0;
     const parents = new ForkParents({
