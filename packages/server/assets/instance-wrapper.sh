@@ -3,7 +3,7 @@
 #
 #   instance-wrapper.sh FOLDER RECORD [--join FILE]... [--nice NUMBER] [--processors LIST] --|--inside PROGRAM [ARGUMENT...]
 #
-# FOLDER   the instance's folder: identity.json, agent.pid and exit appear there, each complete or not at all
+# FOLDER   the instance's folder: identity.json, agent.pid and exit are written there
 # RECORD   the identity record as JSON, without what only this shell knows and without the closing brace
 # --join   a control group's list of processes, which the agent is put on before it begins
 # --nice, --processors   the agent's niceness and the processors it may use, such as 0,1
@@ -69,11 +69,11 @@ start_ticks() {
 read -r boot 2>/dev/null < /proc/sys/kernel/random/boot_id || boot=$(sysctl -n kern.bootsessionuuid)
 start_ticks
 
-# The record comes before the agent: a server that dies now finds out what it had started.
-{
-  printf '%s,"bootId":"%s","pid":%s,"startTicks":"%s"}\n' "$record" "$boot" $$ "$ticks" \
-    > "$folder/identity.new" && mv -f "$folder/identity.new" "$folder/identity.json"
-} || exit 125
+# The record comes before the agent: a server that dies now finds out what it had started. Written in place, since to
+# rename it would cost a process while somebody waits for the agent: what is not whole yet is no record to any reader,
+# and its instance one that has not begun.
+printf '%s,"bootId":"%s","pid":%s,"startTicks":"%s"}\n' "$record" "$boot" $$ "$ticks" \
+  > "$folder/identity.json" || exit 125
 [ -z "$ended" ] || exit 143
 
 # From here on standard error is the agent's alone; this shell would add a "Killed" of its own.

@@ -35,6 +35,7 @@ import { type KeptSpec, launch, makeFolder } from './launch.ts';
 import {
   closeGroups,
   doorsOf,
+  easeJoining,
   forbidForks,
   type Groups,
   leavePlaces,
@@ -398,6 +399,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
   /** @returns when the wrapper was spawned, in ms of the monotonic clock */
   async function startProcess(instance: Instance, spec: InstanceSpec): Promise<number> {
     const { halt, folder } = instance;
+    if (limits?.ownGroup !== undefined) easeJoining(limits.ownGroup);
     try {
       const chosen = await chosenInterpreters(spec, options.findInterpreter ?? findInterpreter);
       const path = agentPath(spec, binDir, chosen);

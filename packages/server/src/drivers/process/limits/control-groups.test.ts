@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
-import { findPlaces, memoryAtKill, openGroups } from './control-groups.ts';
+import { easeJoining, findPlaces, memoryAtKill, openGroups, ownGroup } from './control-groups.ts';
 import { processorsFor } from './limits.ts';
 
 /** Folders that look like the kernel's: what is written can be read, and nothing comes of it. */
@@ -56,6 +56,21 @@ test('where each resource has a hierarchy of its own, one may be there without t
   expect(places).toEqual({ memory: { version: 1, folder: join(root, 'mem', 'own', 'name') } });
   openGroups(places, 'one', SHARE);
   expect(read('mem/own/name/one/memory.limit_in_bytes')).toBe('134217728');
+});
+
+test('this process is put where it is already, and nowhere else', async () => {
+  mkdirSync(join(root, 'slice', 'own', 'cgroup.subtree_control'), { recursive: true });
+  file('slice/cgroup.subtree_control', 'cpu memory pids\n');
+  file('slice/name/cgroup.subtree_control', 'cpu memory pids\n');
+  const places = findPlaces('name', unified());
+  file('slice/own/cgroup.procs', '1\n');
+  expect(ownGroup(places, unified())).toBeUndefined();
+  file('slice/own/cgroup.procs', `1\n${process.pid}\n`);
+  expect(ownGroup(places, unified())).toBe(join(root, 'slice', 'own'));
+  easeJoining(join(root, 'slice', 'own'));
+  await expect.poll(() => read('slice/own/cgroup.procs')).toBe(String(process.pid));
+  // It is only a help.
+  easeJoining(join(root, 'nowhere'));
 });
 
 test('a system without control groups has no places', () => {

@@ -1,4 +1,12 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  writeFile,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -204,6 +212,35 @@ export function setCpu({ cpu: group }: Groups, cpu: number): void {
 /** The files to write a process's number into, to put it and all that it starts from then on into the groups. */
 export function doorsOf(groups: Groups): string[] {
   return [...new Set(Object.values(groups))].map((group) => join(group, 'cgroup.procs'));
+}
+
+/** The group that this process is in, for some resource that others can be given groups for; undefined: none is sure. */
+export function ownGroup(
+  places: Partial<Record<Resource, Place>>,
+  accounts = ownAccounts(),
+): string | undefined {
+  const mounts = readMounts(accounts.mountinfo);
+  for (const resource of RESOURCES) {
+    const place = places[resource];
+    if (!place) continue;
+    const [folder] =
+      place.version === 2
+        ? unifiedFolders(mounts, accounts.cgroup)
+        : separateFolders(mounts, accounts.cgroup, CONTROLLER[resource]);
+    // A container may be shown another part of the hierarchy than the one it is in.
+    const members = folder === undefined ? '' : readOrEmpty(join(folder, 'cgroup.procs'));
+    if (members.split('\n').includes(String(process.pid))) return folder;
+  }
+  return undefined;
+}
+
+/**
+ * Begins what makes the first process of all that are put into groups wait for ten milliseconds: until every processor
+ * has come past a certain point of the kernel's. Those that follow at once need not wait. So this process is put where it is
+ * already, which changes nothing, while an instance is prepared; nobody waits for it, and it may fail.
+ */
+export function easeJoining(group: string): void {
+  writeFile(join(group, 'cgroup.procs'), String(process.pid), () => {});
 }
 
 /** How much memory the instance had when the kernel ended one of its processes for it; undefined when it never did. */

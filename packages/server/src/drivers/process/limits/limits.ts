@@ -2,11 +2,13 @@ import { createHash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import type { LimitsState } from '../../driver.ts';
 import type { InstanceSpec } from '../../instance-spec.ts';
-import { findPlaces, type Place, type Resource, type Share } from './control-groups.ts';
+import { findPlaces, ownGroup, type Place, type Resource, type Share } from './control-groups.ts';
 
 /** What holds an instance to what it was given, as far as this machine can. */
 export interface Limits {
   places: Partial<Record<Resource, Place>>;
+  /** See `easeJoining`. */
+  ownGroup: string | undefined;
   /** Of one instance; also without a control group. */
   processes: number;
   /** Of its home and temporary files. */
@@ -43,7 +45,7 @@ export function openLimits(
     cpu: by('cpu', `niceness ${NICENESS} and processor affinity`),
     processes: by('processes', `counted every ${watchMs} ms, ended when over`),
   };
-  return { places, processes, diskBytes, watchMs, state };
+  return { places, ownGroup: ownGroup(places), processes, diskBytes, watchMs, state };
 }
 
 export function shareOf({ processes }: Limits, spec: Pick<InstanceSpec, 'cpu' | 'memoryMiB'>): Share {
