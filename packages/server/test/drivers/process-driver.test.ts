@@ -278,6 +278,8 @@ describe('the process driver and its machine', () => {
         record: 'mine',
         UID: '7',
       });
+      // What the platform asks of Node besides is not passed on.
+      expect(env.NODE_OPTIONS).toMatch(/^--title=mine --require \S+listen\.cjs$/);
       expect(existsSync(touched)).toBe(false);
 
       const record = JSON.parse(

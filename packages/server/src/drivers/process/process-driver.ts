@@ -80,6 +80,7 @@ import { confinedView, plainView, type View } from './sandbox/view.ts';
 import { isLoopback } from './sockets.ts';
 import { endedEarly, notReadyInTime } from './start-failure.ts';
 import { UsageMeter } from './usage.ts';
+import { youngGenerationOption } from './young-generation.ts';
 
 export interface ProcessDriverOptions {
   dataDir: string;
@@ -416,14 +417,16 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
         instance.groups = openGroups(limits.places, spec.instanceId, share);
       }
       makeFolder(folder, keptOf(instance));
-      if (chosen.node && wantedBy(spec.language)?.family === 'node')
+      const isNode = wantedBy(spec.language)?.family === 'node';
+      if (chosen.node && isNode)
         instance.nodeStart = await options.nodeStarts?.begin(spec, chosen.node, folder, view);
       halt.signal.throwIfAborted();
       const nodeStart = instance.nodeStart && {
         preload: NODE_START_PRELOAD,
         variables: instance.nodeStart.variables,
       };
-      const around = { view, port: instance.port, accountId, region, dataMark, path, nodeStart };
+      const nodeOption = isNode ? youngGenerationOption(spec.memoryMiB, chosen.node) : undefined;
+      const around = { view, port: instance.port, accountId, region, dataMark, path, nodeStart, nodeOption };
       const environment = agentEnvironment(spec, around);
       const boundary = view.boundary(instance.nodeStart?.readOnly);
       mkdirSync(join(logsDir, spec.runtimeId), { recursive: true, mode: 0o700 });
