@@ -2,9 +2,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { codeFromFile } from '@runstead/client/code';
 import { withServer } from '../fixture.mjs';
-import { commandOf } from '../processes.mjs';
+import { commandOf, memoryMiB } from '../processes.mjs';
 import { bar, median } from '../report.mjs';
-import { byHand, SLEEPY, sleeper, waitingMiB } from './sleepers.mjs';
+import { startByHand } from './by-hand.mjs';
+import { SLEEPY, sleeper, waitingMiB } from './sleepers.mjs';
 
 const EXAMPLE = fileURLToPath(new URL('../../examples/fastapi-agent', import.meta.url));
 
@@ -37,7 +38,9 @@ function pythonRows({ rounds }) {
           // The first start of a version after its deploy is an ordinary one's equal: the parent comes up beside it.
           for (const it of [forked, started]) await it.asleep();
           for (let round = 0; round < rounds; round++) {
-            take('hand', await byHand(python, ['main.py'], started.codeDir));
+            const own = await startByHand([python, 'main.py'], started.codeDir);
+            take('hand', { ms: own.ms, memory: memoryMiB(own.pid) });
+            await own.stop();
             take('started', await started.wake());
             await started.asleep();
             take('forked', await forked.wake());

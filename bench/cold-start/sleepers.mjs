@@ -1,7 +1,4 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { waitForRuntime } from '../../examples/demo/deploy.mjs';
@@ -10,7 +7,6 @@ import { childrenOf, memoryMiB } from '../processes.mjs';
 
 /** Agents sleep as soon as they may, so that each call finds none; what waits for a start is only used without a sandbox. */
 export const SLEEPY = { RUNSTEAD_IDLE_STOP: '300ms', RUNSTEAD_SANDBOX: 'off' };
-const LOOK_MS = 4;
 
 /** Deploys an agent; gives what wakes it. */
 export async function sleeper({ server, client, folder }, name, codeConfiguration) {
@@ -54,53 +50,10 @@ export async function sleeper({ server, client, folder }, name, codeConfiguratio
   };
 }
 
-/** Starts a program as its author would and gives the time to its first healthy answer, in ms. */
-export async function byHand(program, args, cwd) {
-  const port = await freePort();
-  const begun = performance.now();
-  const child = spawn(program, args, {
-    cwd,
-    env: { PATH: process.env.PATH, HOME: process.env.HOME, PORT: String(port) },
-    stdio: 'ignore',
-  });
-  try {
-    for (;;) {
-      // A bare connection costs the program that is measured less than a client's whole machinery.
-      const response = (await accepts(port)) ? await fetch(`http://127.0.0.1:${port}/health`) : undefined;
-      if (response) await response.arrayBuffer();
-      if (response?.status === 200) break;
-      if (child.exitCode !== null)
-        throw new Error(`${program} ${args.join(' ')} ended with ${child.exitCode}`);
-      await delay(LOOK_MS);
-    }
-    return { ms: performance.now() - begun, memory: memoryMiB(child.pid) };
-  } finally {
-    child.kill('SIGKILL');
-    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
-  }
-}
-
 /** What each of a server's processes takes that wait for a start, in MiB. Wrappers, which are shells, do not count. */
 export function waitingMiB(server, isWaiting, commandOf) {
   return childrenOf(server.pid)
     .flatMap((pid) => [pid, ...childrenOf(pid)])
     .filter((pid) => isWaiting(commandOf(pid)) && !commandOf(pid).startsWith('/bin/sh'))
     .map((pid) => memoryMiB(pid));
-}
-
-function accepts(port) {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1', () => resolve(true)).on('error', () => resolve(false));
-    socket.on('close', () => resolve(false));
-    socket.once('connect', () => socket.destroy());
-  });
-}
-
-async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -135,6 +135,11 @@ export class Server {
     return this.#items(`/runstead/v1/instances?agentRuntimeId=${agentRuntimeId}`);
   }
 
+  /** Of all runtimes. */
+  everyInstance(): Promise<InstanceInfo[]> {
+    return this.#items('/runstead/v1/instances?pageSize=100');
+  }
+
   /** Newest first. */
   events(agentRuntimeId: string): Promise<RuntimeEvent[]> {
     return this.#items(`/runstead/v1/runtimes/${agentRuntimeId}/events`);

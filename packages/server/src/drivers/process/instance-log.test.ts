@@ -1,6 +1,7 @@
 import {
   appendFileSync,
   closeSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -12,7 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { createSecretBox } from '../../auth/secret-box.ts';
-import { boundLog, findLog, openLog, readTail } from './instance-log.ts';
+import { boundLog, cutLog, findLog, logExtent, openLog, readLogBytes, readTail } from './instance-log.ts';
 import { LogShelf } from './log-shelf.ts';
 
 let folder: string;
@@ -90,4 +91,51 @@ it('what a release before left in the plain to be masked is sealed, once', () =>
   expect(readTail(shelf.find('x')!, 1)).toEqual(['open ***']);
   shelf.sealEarlier();
   expect(readFileSync(`${path}.secrets`, 'utf8')).toBe(sealed);
+});
+
+it('a log that is cut keeps whole lines of its end, goes on behind them, and positions say what was lost', async () => {
+  writeFileSync(path, `${lines(0, 400).join('\n')}\nhalf a li`);
+  const size = statSync(path).size;
+  const cut = cutLog(path, 16 * 1024);
+  // Until the kernel has come to it, what is about to go is not shown again.
+  expect(logExtent(path)).toMatchObject({ end: size });
+  await cut;
+  expect(statSync(path).size).toBe(0);
+  const { start, end } = logExtent(path);
+  expect(end).toBe(size);
+  const kept = readLogBytes(path, start, size);
+  expect(kept.from).toBe(start);
+  expect(kept.bytes.toString()).toBe(`${lines(400 - Math.floor(kept.bytes.length / 100), 400).join('\n')}\n`);
+  expect(kept.bytes.length).toBeGreaterThan(15 * 1024);
+  expect(readLogBytes(path, start + kept.bytes.length, 100)).toEqual({ from: size, bytes: Buffer.alloc(0) });
+
+  // The rest of the line whose beginning is lost: it may be the end of a secret.
+  appendFileSync(path, 'ne with sesame');
+  expect(readLogBytes(path, size, 100).bytes.toString()).toBe('');
+  appendFileSync(path, '\nnext\n');
+  const next = readLogBytes(path, size, 100);
+  expect(next.bytes.toString()).toBe('next\n');
+  expect(next.from).toBe(size + 'ne with sesame\n'.length);
+  expect(readTail({ path, secrets: [] }, 2)).toEqual([lines(399, 400)[0], 'next']);
+});
+
+it('a log that was cut is shortened as any other: what was kept beside it goes first', async () => {
+  writeFileSync(path, `${lines(0, 2000).join('\n')}\n`);
+  await cutLog(path, 64 * 1024);
+  const before = logExtent(path).end;
+  appendFileSync(path, `x\n${lines(2000, 4000).join('\n')}\n`);
+  await boundLog(path, 64 * 1024);
+  expect(existsSync(`${path}.1`)).toBe(false);
+  const { start, end } = logExtent(path);
+  expect(end).toBe(before + statSync(path).size);
+  const { from, bytes } = readLogBytes(path, 0, end);
+  expect([from, from + bytes.length]).toEqual([start, end]);
+  expect(bytes.toString().endsWith(`${lines(3500, 4000).join('\n')}\n`)).toBe(true);
+});
+
+it('one endless line that is cut keeps its end', async () => {
+  writeFileSync(path, 'x'.repeat(3 * 1024 * 1024));
+  await cutLog(path, 8 * 1024 * 1024);
+  expect(statSync(`${path}.1`).size).toBe(1024 * 1024);
+  expect(readTail({ path, secrets: [] }, 5)).toEqual([`${'x'.repeat(499)}…`]);
 });

@@ -1,21 +1,22 @@
-import { execFile } from 'node:child_process';
 import {
   closeSync,
   copyFileSync,
-  existsSync,
   fstatSync,
   openSync,
   readFileSync,
   readSync,
   renameSync,
+  rmSync,
   statSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
+import { truncate } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import type { SecretBox } from '../../auth/secret-box.ts';
 import { mask } from '../../observe/secrets.ts';
+import { freeHead } from './free-head.ts';
 
 /**
  * The file an agent's output goes to. The agent holds it open for append and knows nothing of the server, so it is
@@ -23,15 +24,21 @@ import { mask } from '../../observe/secrets.ts';
  *
  * Beside `x.log`: `x.log.start`, the offset of the first line still there; `x.log.secrets`, what to mask in it, for
  * a server started later, sealed (the log itself is as the agent wrote it); `x.log.about`, whose it is;
- * `x.log.times`, when what was written. Where blocks cannot be given back: `x.log.1`, older lines, and `x.log.base`,
- * how many bytes had been written before those in `x.log`.
+ * `x.log.times`, when what was written. Where blocks cannot be given back, or not fast enough: `x.log.1`, older lines,
+ * and `x.log.base`, how many bytes had been written before those in `x.log`, and, where some were lost in between, up to
+ * the end of those in `x.log.1`.
  */
 export interface InstanceLog {
   path: string;
   secrets: string[];
 }
 
+const LF = 0x0a;
 const LINE_LIMIT = 500;
+/** How far the beginning of a line is looked for. */
+const SCAN_BYTES = 64 * 1024;
+/** Kept of what had been written of a log that is cut, at most. */
+const CUT_KEEPS_BYTES = 1024 * 1024;
 /** How far back a tail is looked for: twenty lines of any reasonable length. */
 const TAIL_BYTES = [64 * 1024, 1024 * 1024];
 
@@ -95,9 +102,10 @@ export function readTail(log: InstanceLog, maxLines: number): string[] {
 }
 
 function readEnd(log: InstanceLog, limit: number): { text: string; isCut: boolean } {
-  const start = readNumber(`${log.path}.start`);
-  const current = readRange(log.path, start, limit);
-  const older = current.isCut ? undefined : readRange(`${log.path}.1`, 0, limit - current.bytes.length);
+  const { begin, olderBytes } = piecesOf(log.path);
+  const current = readRange(log.path, begin, limit);
+  const isAll = current.isCut || olderBytes === 0;
+  const older = isAll ? undefined : readRange(`${log.path}.1`, 0, limit - current.bytes.length);
   const bytes = older ? Buffer.concat([older.bytes, current.bytes]) : current.bytes;
   // Not fatal: what is not UTF-8 becomes U+FFFD.
   return { text: new TextDecoder().decode(bytes), isCut: older?.isCut ?? current.isCut };
@@ -145,20 +153,81 @@ function linesOf(text: string, secrets: string[], isCut: boolean): string[] {
  * Keeps the newest `limitBytes` of a log that has grown beyond twice that.
  * Safe while the agent writes: no byte it writes meanwhile is lost. The exception is a file system that cannot punch
  * holes (macOS, NFS): there, what is written between the copy and the cut, a few microseconds, is lost.
+ * @returns where in the file that begins which is kept
  */
-export async function boundLog(path: string, limitBytes: number, freeHead = punchHole): Promise<void> {
-  const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
-  if (size - readNumber(`${path}.start`) <= 2 * limitBytes) return;
+export async function boundLog(path: string, limitBytes: number, free = freeHead): Promise<number> {
+  const { size, start: before, base, olderEnd, olderBytes } = piecesOf(path);
+  const cutBytes = olderEnd < base ? olderBytes : 0;
+  if (size - before + cutBytes <= 2 * limitBytes) return before;
   // First the new start, then the hole: a reader never sees the zeros.
-  const start = lineStart(path, size - limitBytes, size);
-  writeNumber(`${path}.start`, start);
-  if (await freeHead(path, start)) return;
-  writeNumber(`${path}.start`, 0);
+  const start = lineStart(path, Math.max(before, size - limitBytes), size);
+  writeText(`${path}.start`, String(start));
+  if (await free(path, start)) {
+    if (olderBytes > 0) rmSync(`${path}.1`, { force: true });
+    return start;
+  }
+  writeText(`${path}.start`, '0');
   copyFileSync(path, `${path}.1.new`);
-  const before = statSync(path).size + readNumber(`${path}.base`);
+  const written = statSync(path).size + base;
   truncateSync(path, 0);
   renameSync(`${path}.1.new`, `${path}.1`);
-  writeNumber(`${path}.base`, before);
+  writeText(`${path}.base`, String(written));
+  return 0;
+}
+
+/** Of these it is about to be true, as soon as the kernel comes to it, that nothing is in them. */
+const beingEmptied = new Set<string>();
+
+/**
+ * For a log that is written faster than its head can be given back: of what there is, the newest MiB is kept, or
+ * `limitBytes` where that is less, and the file is emptied, which takes the kernel a millisecond and costs no start of a
+ * program. What is written meanwhile is lost, and readers are told so.
+ * @returns where in the file that begins which is kept
+ */
+export async function cutLog(path: string, limitBytes: number): Promise<number> {
+  const { size, start, base } = piecesOf(path);
+  const from = lineStart(path, Math.max(start, size - Math.min(limitBytes, CUT_KEEPS_BYTES)), size);
+  const kept = readRange(path, from, size - from).bytes;
+  // What follows is lost, so that a last line without its end stays without it.
+  const whole = kept.subarray(0, kept.lastIndexOf(LF) + 1 || kept.length);
+  writeFileSync(`${path}.1.new`, whole, { mode: 0o600 });
+  renameSync(`${path}.1.new`, `${path}.1`);
+  writeText(`${path}.base`, `${base + statSync(path).size} ${base + from + whole.length}`);
+  writeText(`${path}.start`, '0');
+  beingEmptied.add(path);
+  try {
+    // Not at once: a write of the agent's that takes long has the file for itself, and this process has more to do.
+    await truncate(path, 0);
+  } finally {
+    beingEmptied.delete(path);
+  }
+  return 0;
+}
+
+/** Where what of a log is; all in bytes. */
+interface Pieces {
+  /** Of the file, and where in it that begins which is kept. */
+  size: number;
+  start: number;
+  /** Where in the file the first line begins. */
+  begin: number;
+  /** How much had been written before the file's first byte. */
+  base: number;
+  /** How much had been written up to the end of the older lines, and how long these are. */
+  olderEnd: number;
+  olderBytes: number;
+}
+
+function piecesOf(path: string): Pieces {
+  const size = beingEmptied.has(path) ? 0 : sizeOf(path);
+  const start = readNumbers(`${path}.start`)[0] ?? 0;
+  const [base = 0, olderEnd = base] = readNumbers(`${path}.base`);
+  // Lines before those that were freed are no more.
+  const olderBytes = base > 0 && start === 0 ? sizeOf(`${path}.1`) : 0;
+  // A line that was begun in what is lost is not shown: it could be the end of a secret.
+  const isTorn = start === 0 && base > olderEnd && size > 0;
+  const begin = isTorn ? lineStart(path, 0, size, Math.min(size, SCAN_BYTES)) : start;
+  return { size, start, begin: Math.min(begin, size), base, olderEnd, olderBytes };
 }
 
 /** What of a log is there, by positions that mean the same for ever: how many bytes had been written before. */
@@ -170,65 +239,57 @@ export interface LogExtent {
 }
 
 export function logExtent(path: string): LogExtent {
-  const base = readNumber(`${path}.base`);
-  const older = base === 0 ? 0 : (statSync(`${path}.1`, { throwIfNoEntry: false })?.size ?? 0);
-  const current = statSync(path, { throwIfNoEntry: false });
-  const end = base + (current?.size ?? 0);
-  const start = base > 0 ? base - older : readNumber(`${path}.start`);
-  return { start: Math.min(start, end), end, writtenMs: current?.mtimeMs ?? 0 };
+  const { size, begin, base, olderEnd, olderBytes } = piecesOf(path);
+  const start = olderBytes > 0 ? olderEnd - olderBytes : base + begin;
+  return { start, end: base + size, writtenMs: statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0 };
 }
 
 /** At most `limit` bytes from a position on; fewer at an end. What was freed is passed over: `from` says. */
 export function readLogBytes(path: string, position: number, limit: number): { from: number; bytes: Buffer } {
   // All in one go: nothing is freed in between.
-  const { start, end } = logExtent(path);
-  const base = readNumber(`${path}.base`);
-  const from = Math.min(Math.max(position, start), end);
-  const [file, offset, there] =
-    from < base ? [`${path}.1`, from - start, base - from] : [path, from - base, end - from];
-  const bytes = Buffer.alloc(Math.min(limit, there));
-  if (bytes.length === 0) return { from, bytes };
-  const opened = openSync(file, 'r');
-  try {
-    return { from, bytes: bytes.subarray(0, readSync(opened, bytes, 0, bytes.length, offset)) };
-  } finally {
-    closeSync(opened);
+  const { size, begin, base, olderEnd, olderBytes } = piecesOf(path);
+  if (olderBytes > 0 && position < olderEnd) {
+    const from = Math.max(position, olderEnd - olderBytes);
+    const offset = from - (olderEnd - olderBytes);
+    return { from, bytes: readAt(`${path}.1`, offset, Math.min(limit, olderEnd - from)) };
   }
+  const from = Math.min(Math.max(position, base + begin), base + size);
+  return { from, bytes: readAt(path, from - base, Math.min(limit, base + size - from)) };
 }
 
-function writeNumber(path: string, value: number): void {
-  writeFileSync(`${path}.new`, String(value), { mode: 0o600 });
-  renameSync(`${path}.new`, path);
-}
-
-/** The first line that begins at or after an offset; the offset itself when the line is endless. */
-function lineStart(path: string, offset: number, size: number): number {
+function readAt(path: string, offset: number, length: number): Buffer {
+  const bytes = Buffer.alloc(length);
+  if (length === 0) return bytes;
   const file = openSync(path, 'r');
   try {
-    const piece = Buffer.alloc(Math.min(64 * 1024, size - offset));
-    const count = readSync(file, piece, 0, piece.length, offset);
-    const end = piece.subarray(0, count).indexOf(0x0a);
-    return end < 0 ? offset : offset + end + 1;
+    return bytes.subarray(0, readSync(file, bytes, 0, length, offset));
   } finally {
     closeSync(file);
   }
 }
 
-function readNumber(path: string): number {
-  try {
-    return Number(readFileSync(path, 'latin1')) || 0;
-  } catch {
-    return 0;
-  }
+function writeText(path: string, text: string): void {
+  writeFileSync(`${path}.new`, text, { mode: 0o600 });
+  renameSync(`${path}.new`, path);
 }
 
-/** Node has no fallocate of its own; util-linux's program does it in a millisecond, every few seconds at most. */
-const FALLOCATE = ['/usr/bin/fallocate', '/bin/fallocate'].find((path) => existsSync(path));
+/** The first line that begins at or after an offset; `otherwise`, the offset itself, when the line is endless. */
+function lineStart(path: string, offset: number, size: number, otherwise = offset): number {
+  const piece = readAt(path, offset, Math.min(SCAN_BYTES, size - offset));
+  const end = piece.indexOf(LF);
+  return end < 0 ? otherwise : offset + end + 1;
+}
 
-function punchHole(path: string, length: number): Promise<boolean> {
-  if (FALLOCATE === undefined) return Promise.resolve(false);
-  const args = ['--punch-hole', '--keep-size', '--offset', '0', '--length', String(length), path];
-  return new Promise((resolve) => {
-    execFile(FALLOCATE, args, { env: {} }, (error) => resolve(error === null));
-  });
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+}
+
+function readNumbers(path: string): number[] {
+  try {
+    return readFileSync(path, 'latin1')
+      .split(' ')
+      .map((text) => Number(text) || 0);
+  } catch {
+    return [];
+  }
 }

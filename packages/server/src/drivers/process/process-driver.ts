@@ -29,7 +29,7 @@ import {
   readRecord,
   writeRecord,
 } from './identity.ts';
-import { boundLog, findLog, type InstanceLog, logExtent, readTail } from './instance-log.ts';
+import { findLog, type InstanceLog, readTail } from './instance-log.ts';
 import { defaultInterpreter, findInterpreters, wantedBy } from './interpreters.ts';
 import { type KeptSpec, launch, makeFolder } from './launch.ts';
 import {
@@ -49,6 +49,7 @@ import { type Limits, NICENESS, processorsFor, shareOf, startingCpu } from './li
 import { outOfMemory } from './limits/usage.ts';
 import { type Held, watchLimits } from './limits/watch-limits.ts';
 import { LogBounds } from './log-bounds.ts';
+import { LogKeeper } from './log-keeper.ts';
 import { LogShelf, pathSegment } from './log-shelf.ts';
 import { LogTimes } from './log-times.ts';
 import { NODE_START_PRELOAD, type NodeStart, type NodeStarts } from './node-start/node-starts.ts';
@@ -87,7 +88,7 @@ export interface ProcessDriverOptions {
   log: Log;
   /** Seals what is to be masked in logs, for a server started later. Asked for when first needed. */
   box: () => SecretBox;
-  /** Kept of each instance's log; it may grow to twice that and what is written between two looks. */
+  /** Kept of each instance's log; it may grow to twice that, and by what is written in the moment until it is shortened. */
   logLimitBytes: number;
   /** What logs may take up on the disk: those of one runtime, and all. Default: no limit but that of each. */
   logsRuntimeBytes?: number;
@@ -112,7 +113,7 @@ export interface ProcessDriverOptions {
   isElsewhere?: (instanceId: string) => boolean;
   /** Logs kept of a runtime's ended instances. */
   keptLogs?: number;
-  /** Between two looks at the logs: how large they are, and when they were written. Default: 250 ms. */
+  /** Between two looks at all logs: how large they are, and when they were written. Default: 250 ms. */
   logCheckMs?: number;
   /** Booted Nodes that wait for a start, for each interpreter in use. Default 0: none. */
   pool?: number;
@@ -130,11 +131,6 @@ export interface ProcessDriverOptions {
 const START_GRACE_MS = 1000;
 const ADOPTED_CHECK_MS = 250;
 const LAST_LINES = 20;
-const LOG_CHECK_MS = 250;
-/** A log that grows by its limit between two looks is looked at again after this. */
-const FLOOD_CHECK_MS = 50;
-/** What logs take up in all is looked at less often: each is bounded, and so grows slowly or not at all. */
-const BOUND_EVERY_LOOKS = 120;
 
 interface Instance {
   instanceId: string;
@@ -210,6 +206,13 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     },
     isOpen,
   );
+  const logs = new LogKeeper({
+    growing: () => [...instances.values()],
+    bounds,
+    limitBytes: options.logLimitBytes,
+    everyMs: options.logCheckMs,
+    log,
+  });
   const usage = new UsageMeter(async (instanceIds) => {
     const table = await listProcesses();
     const found = instanceIds.flatMap((id) => instances.get(id) ?? []);
@@ -229,24 +232,6 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
   // Asked before the first start needs the answer.
   void defaultInterpreter('python');
 
-  let looks = 0;
-  const lookAtLogs = async (): Promise<void> => {
-    const before = new Map([...instances].map(([id, { logTimes }]) => [id, logTimes.end]));
-    await Promise.all([...instances.values()].map(keepLogSmall));
-    if (++looks % BOUND_EVERY_LOOKS === 0)
-      for (const runtimeId of new Set([...instances.values()].map((it) => it.runtimeId)))
-        boundLogs(runtimeId);
-    // One that writes very much is looked at more often, so that it does not fill the disk in between.
-    const isFlooded = [...instances].some(
-      ([id, { logTimes }]) => logTimes.end - (before.get(id) ?? 0) > options.logLimitBytes,
-    );
-    if (!isClosed) lookLater(isFlooded ? FLOOD_CHECK_MS : (options.logCheckMs ?? LOG_CHECK_MS));
-  };
-  const lookLater = (afterMs: number): void => {
-    logTimer = setTimeout(() => void lookAtLogs(), afterMs).unref();
-  };
-  let logTimer: NodeJS.Timeout;
-  lookLater(options.logCheckMs ?? LOG_CHECK_MS);
   const watch = limits && watchLimits(limits, { current: held, end: endFor, log });
 
   return {
@@ -287,7 +272,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       const openLog = (instanceId: string) => {
         const instance = instances.get(instanceId);
         if (!instance) return undefined;
-        noteTime(instance);
+        logs.noteTime(instance);
         return { log: instance.log, times: instance.logTimes };
       };
       return shelf.logsOf(runtimeId, openLog, options.isElsewhere);
@@ -303,7 +288,6 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
 
     async close() {
       isClosed = true;
-      clearTimeout(logTimer);
       watch?.stop();
       const all = [...instances.values()];
       // A start that nobody waits for any more has no owner.
@@ -314,7 +298,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       instances.clear();
       await quickStarts.close();
       if (limits) leavePlaces(limits.places);
-      await bounds.close();
+      await logs.close();
     },
   };
 
@@ -451,6 +435,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       const launched =
         (await quickStarts.launch(input, { onBorn: (pids) => holdWaiting(pids.at(-1)!, input) })) ??
         (await launch({ ...input, environment: quickStarts.observed(input) }));
+      logs.begin(instance);
       instance.leader = launched.leader;
       instance.bornAs = launched.bornAs;
       instance.detach = () => launched.detach();
@@ -635,7 +620,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
           log.warn({ instanceId, pid }, 'a process cannot be signalled; left alone');
       }
       await closeGroupsOf(instance);
-      await keepLogSmall(instance);
+      await logs.end(instance);
       // What cannot be removed now is for the next server's `adopt`; the end of an instance must not fail over it.
       await rm(instance.folder, { recursive: true, force: true, maxRetries: 3 }).catch((error: unknown) => {
         log.warn({ err: error, instanceId }, "an ended instance's folder could not be removed");
@@ -645,7 +630,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       instance.detach();
       usage.forget(instanceId);
       await shelf.clear(instance.runtimeId, options.keptLogs ?? 20, isOpen);
-      boundLogs(instance.runtimeId);
+      logs.bound(instance.runtimeId);
     })();
     return instance.clearing;
   }
@@ -773,6 +758,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     };
     ports.hold(port);
     instances.set(instanceId, instance);
+    logs.begin(instance);
     if (kept.cpu !== undefined) settleCpu(instance);
     await agentPidOf(instance);
     const running = nowRunning(instance, hostIn(record.host));
@@ -839,41 +825,6 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       return { ok: attempt.ok, detail: attempt.detail, ...(isBusy && { busy: true as const }) };
     } catch (error) {
       return { ok: false, detail: (error as Error).message };
-    }
-  }
-
-  /** Looks when the newest lines were written. */
-  function noteTime({ instanceId, log: { path }, logTimes }: Instance): void {
-    try {
-      const { end, writtenMs } = logExtent(path);
-      logTimes.note(end, writtenMs);
-    } catch (error) {
-      // A full disk: the times are kept in memory, and it is tried again with the next ones.
-      log.debug({ err: error, instanceId }, 'when lines were written could not be noted');
-    }
-  }
-
-  /** In all, not each. What fails is tried again with the next. */
-  function boundLogs(runtimeId: string): void {
-    bounds
-      .settle(runtimeId)
-      .catch((error: unknown) =>
-        log.warn({ err: error, agentRuntimeId: runtimeId }, 'logs could not be removed'),
-      );
-  }
-
-  async function keepLogSmall(instance: Instance): Promise<void> {
-    // First: what gives blocks back counts as a change of the file.
-    noteTime(instance);
-    try {
-      const all = [...instances.values()];
-      const ofRuntime = all.filter(({ runtimeId }) => runtimeId === instance.runtimeId).length;
-      await boundLog(
-        instance.log.path,
-        bounds.limitOfOne(options.logLimitBytes, { ofRuntime, inAll: all.length }),
-      );
-    } catch (error) {
-      log.warn({ err: error, instanceId: instance.instanceId }, 'a log could not be shortened');
     }
   }
 }

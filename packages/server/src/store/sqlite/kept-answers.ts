@@ -24,6 +24,21 @@ export async function keepAnswer<R>(
     .execute();
 }
 
+/** Writes, and keeps the answer that tells of it, if one is to be kept: both or neither. */
+export async function keepingAnswer<R>(
+  db: Kysely<Tables>,
+  box: SecretBox,
+  keep: AnswerToKeep<R> | undefined,
+  written: R,
+  write: (tx: Kysely<Tables>) => Promise<unknown>,
+): Promise<void> {
+  if (keep === undefined) return void (await write(db));
+  await db.transaction().execute(async (tx) => {
+    await write(tx);
+    await keepAnswer(tx, box, keep, written);
+  });
+}
+
 export async function findKeptAnswer(
   db: Kysely<Tables>,
   box: SecretBox,

@@ -1,7 +1,8 @@
 import type { Kysely, Selectable } from 'kysely';
 import type { SecretBox } from '../../auth/secret-box.ts';
 import type { SecretTable, Tables } from '../rows.ts';
-import { NoSuchWorkspace, type SecretRecord, type Store } from '../store.ts';
+import type { SecretRecord, Store } from '../store.ts';
+import { orNoSuchWorkspace } from './refusals.ts';
 
 type SecretQueries = Pick<Store, 'setSecret' | 'listSecrets' | 'secretValues' | 'removeSecret'>;
 
@@ -11,18 +12,15 @@ export function secretQueries(db: Kysely<Tables>, box: SecretBox): SecretQueries
   return {
     async setSecret({ workspaceId, name, value, at }) {
       const sealed = box.seal(value, purpose(workspaceId, name));
-      const row = await db
+      const write = db
         .insertInto('secrets')
         .values({ workspace_id: workspaceId, name, sealed, created_at: at, updated_at: at })
         .onConflict((conflict) =>
           conflict.columns(['workspace_id', 'name']).doUpdateSet({ sealed, updated_at: at }),
         )
         .returningAll()
-        .executeTakeFirstOrThrow()
-        .catch((error: unknown) => {
-          if (!(error instanceof Error) || !/FOREIGN KEY constraint failed/.test(error.message)) throw error;
-          throw new NoSuchWorkspace(`workspace '${workspaceId}' is not there`, { cause: error });
-        });
+        .executeTakeFirstOrThrow();
+      const row = await orNoSuchWorkspace(workspaceId, write);
       return toSecret(row);
     },
 

@@ -1,8 +1,12 @@
-import type { Kysely, Selectable } from 'kysely';
+import type { ExpressionBuilder, Kysely, Selectable } from 'kysely';
 import type { SessionTable, Tables } from '../rows.ts';
-import type { SessionRecord, Store } from '../store.ts';
+import type { SessionFilter, SessionRecord, Store } from '../store.ts';
+import { newestFirst } from './newest-first.ts';
 
-type SessionQueries = Pick<Store, 'saveSessions' | 'keepSessionsOf' | 'sessions' | 'getSession'>;
+type SessionQueries = Pick<
+  Store,
+  'saveSessions' | 'keepSessionsOf' | 'sessions' | 'listSessions' | 'getSession'
+>;
 
 /** So many rows go into one statement: far from what the database takes, and enough to be quick. */
 const ROWS_AT_ONCE = 200;
@@ -51,6 +55,11 @@ export function sessionQueries(db: Kysely<Tables>): SessionQueries {
       return rows.map(toSession);
     },
 
+    async listSessions(filter, page) {
+      const { items, total } = await newestFirst(db, 'sessions', (where) => ofSessions(where, filter), page);
+      return { items: items.map(toSession), total };
+    },
+
     async getSession(id) {
       const row = await db.selectFrom('sessions').selectAll().where('id', '=', id).executeTakeFirst();
       return row && toSession(row);
@@ -58,7 +67,21 @@ export function sessionQueries(db: Kysely<Tables>): SessionQueries {
   };
 }
 
-export function toSession(row: Selectable<SessionTable>): SessionRecord {
+function ofSessions(where: ExpressionBuilder<Tables, 'sessions'>, filter: SessionFilter) {
+  const conditions = [];
+  if (filter.runtimeId !== undefined) conditions.push(where('runtime_id', '=', filter.runtimeId));
+  if (filter.endpointName !== undefined) conditions.push(where('endpoint_name', '=', filter.endpointName));
+  if (filter.workspaceIds?.length) {
+    const within = where
+      .selectFrom('runtimes')
+      .select('runtimes.id')
+      .where('runtimes.workspace_id', 'in', [...filter.workspaceIds]);
+    conditions.push(where('runtime_id', 'in', within));
+  }
+  return where.and(conditions);
+}
+
+function toSession(row: Selectable<SessionTable>): SessionRecord {
   return {
     id: row.id,
     runtimeId: row.runtime_id,
