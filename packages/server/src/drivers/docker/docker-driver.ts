@@ -69,6 +69,11 @@ const PORT_REST_MS = 60_000;
 const START_GRACE_MS = 1000;
 const LAST_LINES = 20;
 const LOOK_MS = 500;
+/**
+ * Between two looks whether the kernel has killed for want of memory. Shorter than an engine takes to clear the
+ * control group away with the count in it.
+ */
+const KILLS_LOOK_MS = 25;
 /** How long looks at the memory used are remembered. */
 const MEMORY_MS = 3000;
 /** After the engine was gone: between two tries to reach it. */
@@ -100,6 +105,8 @@ interface Instance extends Kept {
   onMachine: ContainerProcess | undefined;
   /** In bytes, by the newest looks: a container that is being killed gives back what it had. */
   memoryUsed: { at: number; bytes: number }[];
+  /** When the kernel was last seen to have killed for want of memory, in ms of the monotonic clock. */
+  killedForMemoryAt: number | undefined;
   hasNetwork: boolean;
   ended: Promise<ContainerEnding>;
   ending: ContainerEnding | undefined;
@@ -264,6 +271,7 @@ export function createDockerDriver(options: DockerDriverOptions): Driver {
       writing: undefined,
       onMachine: undefined,
       memoryUsed: [],
+      killedForMemoryAt: undefined,
       hasNetwork: false,
       ended: new Promise(() => {}),
       ending: undefined,
@@ -401,6 +409,7 @@ export function createDockerDriver(options: DockerDriverOptions): Driver {
     instance.ended = untilEnded(instance);
     const pid = (await inspect(instance.container).catch(() => undefined))?.State.Pid ?? 0;
     instance.onMachine = pid > 1 ? containerProcess(pid, id) : undefined;
+    watchKills(instance, how.box !== undefined);
   }
 
   /** Never rejects; never resolves once it is let go of. The engine may come and go meanwhile. */
@@ -411,9 +420,8 @@ export function createDockerDriver(options: DockerDriverOptions): Driver {
         await engine.ask('POST', `/containers/${instance.container}/wait`, { signal, silenceMs: 0 });
         const found = await inspect(instance.container);
         if (!found?.State.Running) {
-          const { memoryMiB, memoryUsed } = instance;
           instance.ending = found
-            ? containerEnding(found.State, memoryMiB, Math.max(0, ...memoryUsed.map(({ bytes }) => bytes)))
+            ? containerEnding(found.State, instance.memoryMiB, shortlyBefore(instance))
             : {};
           return instance.ending;
         }
@@ -429,6 +437,26 @@ export function createDockerDriver(options: DockerDriverOptions): Driver {
       await delay(pauseMs, undefined, { signal }).catch(() => {});
       if (signal.aborted) return new Promise(() => {});
     }
+  }
+
+  /**
+   * Notes when the kernel kills for want of memory: the count goes with the container.
+   * @param isNew whether what is counted already has just happened
+   */
+  function watchKills(instance: Instance, isNew: boolean): void {
+    let known = instance.onMachine?.memoryKills();
+    if (known === undefined) return;
+    const note = () => {
+      const kills = instance.onMachine?.memoryKills();
+      if (kills === undefined || kills === known) return;
+      known = kills;
+      instance.killedForMemoryAt = performance.now();
+    };
+    if (isNew) known = 0;
+    note();
+    const looking = setInterval(note, KILLS_LOOK_MS);
+    looking.unref();
+    instance.letGo.signal.addEventListener('abort', () => clearInterval(looking), { once: true });
   }
 
   /** @throws StartFailure the moment it is certain that it will not be ready; the halt's reason. */
@@ -708,6 +736,13 @@ export function createDockerDriver(options: DockerDriverOptions): Driver {
       log.warn({ err: error, instanceId: instance.instanceId }, 'a log could not be shortened');
     }
   }
+}
+
+function shortlyBefore({ killedForMemoryAt = Number.NEGATIVE_INFINITY, memoryUsed }: Instance) {
+  return {
+    killedForMemory: performance.now() - killedForMemoryAt < MEMORY_MS,
+    usedBytes: Math.max(0, ...memoryUsed.map(({ bytes }) => bytes)),
+  };
 }
 
 function isUp(instance: Instance): boolean {
