@@ -119,14 +119,32 @@ describe.skipIf(missing !== undefined)('with an engine', () => {
     'docker',
     async () => {
       const dataDir = newFolder();
-      const driver = makeDriver(dataDir);
-      const dispose = async () => {
-        await driver.close();
-        rmSync(dataDir, { recursive: true, force: true });
+      let driver = makeDriver(dataDir);
+      return {
+        driver,
+        leftovers: () => leftoversOf(dataDir),
+        async kill({ instanceId }, signal) {
+          const container = `runstead-${dataMark(dataDir)}-${instanceId}`;
+          await podman.engine.ask('POST', `/containers/${container}/kill`, { query: { signal } });
+        },
+        async reopen() {
+          await driver.close();
+          driver = makeDriver(dataDir);
+          return driver;
+        },
+        async dispose() {
+          await driver.close();
+          rmSync(dataDir, { recursive: true, force: true });
+        },
       };
-      return { driver, leftovers: () => leftoversOf(dataDir), dispose };
     },
-    { processes: false, containers: true, ownPids: true, codeDirInside: () => '/code' },
+    {
+      processes: false,
+      containers: true,
+      ownPids: true,
+      limitsMemory: true,
+      codeDirInside: () => '/code',
+    },
   );
 
   describe('images', () => {
