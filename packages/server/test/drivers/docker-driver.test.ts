@@ -24,17 +24,23 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { composeControl } from '../../src/compose.ts';
 import { loadConfig } from '../../src/config.ts';
 import { engineAddresses } from '../../src/domain/engine-address.ts';
-import { createDockerDriver, type DockerDriverOptions } from '../../src/drivers/docker/docker-driver.ts';
+import {
+  createDockerDriver,
+  type DockerDriverOptions,
+  isInContainer,
+} from '../../src/drivers/docker/docker-driver.ts';
 import { createEngine } from '../../src/drivers/docker/engine.ts';
 import { createImageStore } from '../../src/drivers/docker/image-store.ts';
 import type { InstanceExit } from '../../src/drivers/driver.ts';
 import type { InstanceSpec } from '../../src/drivers/instance-spec.ts';
 import { dataMark } from '../../src/drivers/process/identity.ts';
+import { isAProcess } from '../../src/drivers/process/is-a-process.ts';
 import { agentSpec, driverCases, get } from '../driver-cases.ts';
 import { engineMissing, nodeArchive, startPodman, type TestEngine } from '../engine/podman.ts';
 import { newAuthority, startRegistry, type TestRegistry, tinyLayer } from '../engine/registry.ts';
 import { testBox } from '../secret-box.ts';
 import { waitFor } from '../wait-for.ts';
+import { makeDriver as makeProcessDriver, removeFolder } from './harness.ts';
 
 const IMAGE = 'localhost/runstead-test-node:latest';
 const missing = engineMissing();
@@ -633,17 +639,7 @@ it('without an engine says what to install, for images and for code alike', asyn
     message: expect.stringMatching(reason) as string,
   });
   await images.collect(async () => new Set());
-  const driver = createDockerDriver({
-    dataDir,
-    log,
-    engine,
-    images,
-    box: () => testBox,
-    logLimitBytes: 1024,
-    accountId: '0',
-    region: 'r',
-    codeImages: { custom: IMAGE },
-  });
+  const driver = withoutEngine(dataDir);
   expect(await driver.adopt()).toEqual([]);
   await expect(driver.start(agentSpec(['node', 'echo.mjs']), { signal, onExit() {} })).rejects.toMatchObject({
     kind: 'cannot-start',
@@ -653,3 +649,47 @@ it('without an engine says what to install, for images and for code alike', asyn
   await driver.close();
   rmSync(dataDir, { recursive: true });
 });
+
+it('leaves the logs alone of those that run as processes of the same runtime', async () => {
+  const dataDir = newFolder();
+  const processes = makeProcessDriver(dataDir, { isElsewhere: (id) => isInContainer(dataDir, id) });
+  const containers = withoutEngine(dataDir, { keptLogs: 0 });
+  const spec = agentSpec(['node', 'echo.mjs']);
+  const signal = new AbortController().signal;
+  try {
+    await processes.start(spec, { signal, onExit() {} });
+    const tail = () => processes.logTail(spec.instanceId, { maxLines: 5 });
+    await waitFor('its lines', async () => (await tail()).length === 2);
+    const other = agentSpec(['node', 'echo.mjs'], { runtimeId: spec.runtimeId });
+    await expect(containers.start(other, { signal, onExit() {} })).rejects.toThrow('no container engine');
+    expect(await tail()).toEqual(['echo begins', 'echo listens']);
+    await containers.forgetRuntime(spec.runtimeId);
+    expect(await tail()).toEqual(['echo begins', 'echo listens']);
+    await processes.stop(spec.instanceId, { graceMs: 0 });
+    await containers.forgetRuntime(spec.runtimeId);
+    expect(await tail()).toEqual([]);
+  } finally {
+    await Promise.all([processes.close(), containers.close()]);
+    await removeFolder(dataDir);
+  }
+});
+
+/** A driver whose engine is not there. */
+function withoutEngine(dataDir: string, changes: Partial<DockerDriverOptions> = {}) {
+  const log = pino({ level: 'silent' });
+  const engine = createEngine(engineAddresses(join(dataDir, 'nobody.sock'), {}));
+  const images = createImageStore({ engine, mark: 'm', timeoutMs: 1000, log });
+  return createDockerDriver({
+    dataDir,
+    log,
+    engine,
+    images,
+    box: () => testBox,
+    logLimitBytes: 1024,
+    accountId: '0',
+    region: 'r',
+    codeImages: { custom: IMAGE },
+    isElsewhere: (id) => isAProcess(dataDir, id),
+    ...changes,
+  });
+}

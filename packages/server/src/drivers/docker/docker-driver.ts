@@ -52,6 +52,8 @@ export interface DockerDriverOptions {
   codeImages: Readonly<Record<string, string>>;
   /** Where the ports on 127.0.0.1 come from. */
   portRange?: PortRange;
+  /** Whether an instance is another driver's, whose logs lie beside ours. Default: there is no other. */
+  isElsewhere?: (instanceId: string) => boolean;
   /** Logs kept of a runtime's ended instances. */
   keptLogs?: number;
   /** Between two looks at the logs' sizes and the memory used. */
@@ -142,6 +144,9 @@ export function createDockerDriver(options: DockerDriverOptions): Driver {
   const networks = createNetworks(engine, dataMark);
   const shelf = new LogShelf(logsDir, options.box);
   const instances = new Map<string, Instance>();
+  /** Whether an instance's log is still written to. */
+  const isOpen = (instanceId: string) =>
+    instances.has(instanceId) || options.isElsewhere?.(instanceId) === true;
   let isClosed = false;
   /** The engine may hold containers of ours that nobody here knows of. */
   let mayHaveStrays = false;
@@ -216,7 +221,7 @@ export function createDockerDriver(options: DockerDriverOptions): Driver {
     },
 
     async forgetRuntime(runtimeId) {
-      await shelf.clear(runtimeId, 0, (id) => instances.has(id));
+      await shelf.clear(runtimeId, 0, isOpen);
     },
 
     async close() {
@@ -566,7 +571,7 @@ export function createDockerDriver(options: DockerDriverOptions): Driver {
       if (instance.port > 0) ports.release(instance.port);
       if (instances.get(instanceId) === instance) instances.delete(instanceId);
       if (instance.hasNetwork) await networks.release(runtimeId).catch(() => (mayHaveStrays = true));
-      await shelf.clear(runtimeId, options.keptLogs ?? 20, (id) => instances.has(id));
+      await shelf.clear(runtimeId, options.keptLogs ?? 20, isOpen);
     })();
     return instance.clearing;
   }
