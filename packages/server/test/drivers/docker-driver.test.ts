@@ -534,6 +534,33 @@ describe.skipIf(missing !== undefined)('with an engine', () => {
       rmSync(other, { recursive: true });
     });
 
+    it('whose server dies before its network is gone leaves that to the next one', async () => {
+      let reached = () => {};
+      let goOn = () => {};
+      const isReached = new Promise<void>((resolve) => (reached = resolve));
+      const mayGoOn = new Promise<void>((resolve) => (goOn = resolve));
+      const ask = (async (method, path, call) => {
+        if (method === 'DELETE' && path.startsWith('/networks/')) {
+          reached();
+          await mayGoOn;
+        }
+        return podman.engine.ask(method, path, call);
+      }) as typeof podman.engine.ask;
+      const dying = makeDriver(dataDir, { engine: { ...podman.engine, ask } });
+      const spec = agentSpec(['node', 'echo.mjs']);
+      await start(dying, spec);
+      const stopping = dying.stop(spec.instanceId, { graceMs: 0 });
+      await isReached;
+      try {
+        expect(await driverOf().adopt()).toEqual([]);
+        expect(await leftoversOf(dataDir)).toEqual([]);
+      } finally {
+        goOn();
+        await stopping;
+        await dying.close();
+      }
+    });
+
     it('is not started while the engine is gone, and is once it is back', async () => {
       const driver = driverOf({ lookMs: 50 });
       const before = agentSpec(['node', 'echo.mjs']);

@@ -566,11 +566,16 @@ export function createDockerDriver(options: DockerDriverOptions): Driver {
       instance.letGo.abort();
       instance.writing?.close();
       await keepLogSmall(instance);
-      // As long as there is a folder, there may be a container: so a server knows whether to ask the engine at all.
-      if (!isLeft) await removeFolder(instance.folder);
       if (instance.port > 0) ports.release(instance.port);
+      if (instance.hasNetwork)
+        await networks.release(runtimeId).catch(() => {
+          isLeft = true;
+          mayHaveStrays = true;
+        });
+      // As long as there is a folder, there may be a container or its network: so a server knows whether to ask the
+      // engine at all.
+      if (!isLeft) await removeFolder(instance.folder);
       if (instances.get(instanceId) === instance) instances.delete(instanceId);
-      if (instance.hasNetwork) await networks.release(runtimeId).catch(() => (mayHaveStrays = true));
       await shelf.clear(runtimeId, options.keptLogs ?? 20, isOpen);
     })();
     return instance.clearing;

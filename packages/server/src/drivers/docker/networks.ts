@@ -24,17 +24,12 @@ export function createNetworks(engine: Engine, mark: string) {
   }
 
   return {
-    /** For one more container. @returns the network's name */
+    /** For one more container; to be released whatever comes of it. @returns the network's name */
     take(runtimeId: string): Promise<string> {
       const name = nameOf(runtimeId);
       users.set(name, (users.get(name) ?? 0) + 1);
       return inTurn(name, async () => {
-        try {
-          await make(name, runtimeId);
-        } catch (error) {
-          users.set(name, users.get(name)! - 1);
-          throw error;
-        }
+        await make(name, runtimeId);
         return name;
       });
     },
