@@ -2,6 +2,8 @@ import { pathSegment } from '../process/log-shelf.ts';
 import { LABEL } from './container-body.ts';
 import { type Engine, EngineRefusal } from './engine.ts';
 
+export type Networks = ReturnType<typeof createNetworks>;
+
 /**
  * A network for each runtime that has containers: its instances see no neighbour, and nothing of this machine but what
  * listens on all addresses. It goes with the last of them, since engines have addresses for a few dozen only.
