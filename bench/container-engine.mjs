@@ -1,4 +1,5 @@
 import { execFile, execFileSync, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import {
   chmodSync,
@@ -57,7 +58,8 @@ export async function startEngine({ trustedCa } = {}) {
       // Limits as they are: others than root may not raise them, and some machines have none to give.
       '[containers]\ndefault_ulimits=["nofile=4096:4096","nproc=4096:4096"]\nlog_driver="k8s-file"\n' +
         '[engine]\nruntime="runc"\ncgroup_manager="cgroupfs"\nevents_logger="file"\n' +
-        `[network]\nnetwork_backend="netavark"\nnetwork_config_dir="${join(folder, 'networks')}"\n`,
+        `[network]\nnetwork_backend="netavark"\nnetwork_config_dir="${join(folder, 'networks')}"\n` +
+        `default_subnet_pools=[{"base"="${ownAddresses()}","size"=25}]\n`,
     ),
     CONTAINERS_STORAGE_CONF: file(
       'storage.conf',
@@ -102,6 +104,14 @@ export async function startEngine({ trustedCa } = {}) {
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/**
+ * Two engines give the same addresses to networks that neither has brought up yet, and then a call to a container of
+ * one is answered by one of the other.
+ */
+function ownAddresses() {
+  return `10.${randomInt(128, 255)}.${64 * randomInt(4)}.0/18`;
 }
 
 function answers(socketPath) {
