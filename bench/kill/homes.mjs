@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -13,7 +14,10 @@ export const HOMES = ['plain', 'sandboxed', 'containers'];
 
 /** Why instances cannot run in it here; undefined when they can. */
 export function homeMissing(kind) {
-  return kind === 'containers' ? engineMissing() : undefined;
+  if (kind === 'containers') return engineMissing();
+  const words = ['--ro-bind', '/', '/', '--unshare-pid', '--proc', '/proc', '--dev', '/dev', '/bin/true'];
+  const works = kind === 'plain' || spawnSync('bwrap', words, { timeout: 10_000 }).status === 0;
+  return works ? undefined : 'bubblewrap is missing or does not work on this machine';
 }
 
 /**
