@@ -534,6 +534,52 @@ describe.skipIf(missing !== undefined)('with an engine', () => {
       rmSync(other, { recursive: true });
     });
 
+    it('that is made after the death of the server that asked for it is swept as well', async () => {
+      const { ask } = podman.engine;
+      const engineThat = (own: (...given: Parameters<typeof ask>) => Promise<unknown>) =>
+        ({ ...podman.engine, ask: own }) as typeof podman.engine;
+      let make: (() => Promise<unknown>) | undefined;
+      const dying = makeDriver(dataDir, {
+        engine: engineThat(async (method, path, call) => {
+          if (path !== '/containers/create') return ask(method, path, call);
+          // An engine goes on with what it was asked for when nobody waits for the answer any more.
+          make = () => ask(method, path, call);
+          return new Promise(() => {});
+        }),
+      });
+      start(dying, agentSpec(['node', 'echo.mjs'])).catch(() => {});
+      await waitFor('the wish for it', () => make);
+      let asked = 0;
+      const next = driverOf({
+        lookMs: 20,
+        lateLooksMs: [100, 200],
+        engine: engineThat(async (method, path, call) => {
+          // It comes between the look at what there is and the end of the sweep.
+          if (method === 'GET' && path === '/networks' && asked++ === 0) await make!();
+          return ask(method, path, call);
+        }),
+      });
+      expect(await next.adopt()).toEqual([]);
+      await waitFor('it to be swept', async () => (await leftoversOf(dataDir)).length === 0);
+      await waitFor('all to be settled', () => !existsSync(join(dataDir, 'containers-unsettled')));
+    });
+
+    it('that came late is swept by the server after the next, when that one had no time for it', async () => {
+      mkdirSync(join(dataDir, 'containers', randomUUID()), { recursive: true });
+      const next = makeDriver(dataDir, { lateLooksMs: [60_000] });
+      expect(await next.adopt()).toEqual([]);
+      await next.close();
+      expect(await leftoversOf(dataDir)).toEqual([]);
+      const name = `runstead-${dataMark(dataDir)}-${randomUUID()}`;
+      await podman.engine.ask('POST', '/containers/create', {
+        query: { name },
+        body: { Image: IMAGE, Labels: { 'runstead.data': dataMark(dataDir), 'runstead.instance': name } },
+      });
+      expect(await leftoversOf(dataDir)).toHaveLength(1);
+      expect(await driverOf().adopt()).toEqual([]);
+      expect(await leftoversOf(dataDir)).toEqual([]);
+    });
+
     it('whose server dies before its network is gone leaves that to the next one', async () => {
       let reached = () => {};
       let goOn = () => {};

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import type { SecretBox } from '../../auth/secret-box.ts';
 import type { Log } from '../../observe/log.ts';
 import type { RunningInstance } from '../driver.ts';
@@ -41,7 +41,8 @@ export function createAdoption(parts: {
   return async function adopt(): Promise<RunningInstance[]> {
     const adopted: RunningInstance[] = [];
     // Whoever runs no containers may have no engine, or one that is not to be woken.
-    if (readdirSync(folder).length === 0) return adopted;
+    if (!strays.mayBeThere()) return adopted;
+    strays.expectLateOnes();
     try {
       for (const found of await containers.list()) {
         const { [LABEL.instance]: id, [LABEL.runtime]: runtimeId, [LABEL.revision]: revision } = found.Labels;

@@ -48,6 +48,8 @@ export interface DockerDriverOptions extends StartSettings {
   keptLogs?: number;
   /** Between two looks at the logs' sizes and the memory used. */
   lookMs?: number;
+  /** When it is looked once more for what an earlier server had asked the engine for, after it was settled. */
+  lateLooksMs?: readonly number[];
 }
 
 /** Whether an instance is, or is about to be, in a container. */
@@ -65,7 +67,7 @@ const LOOK_MS = 500;
  * Runs each instance as a container of Docker or Podman. Containers live on when the server dies, and are found again
  * by their labels.
  *
- * In DATA: `containers/<id>/` (instance.json, log-mark), `logs/<runtime>/<id>.log`.
+ * In DATA: `containers/<id>/` (instance.json, log-mark), `containers-unsettled`, `logs/<runtime>/<id>.log`.
  */
 export function createDockerDriver(options: DockerDriverOptions): Driver {
   const { dataDir, log, engine, box } = options;
@@ -84,7 +86,15 @@ export function createDockerDriver(options: DockerDriverOptions): Driver {
     instances.has(instanceId) || options.isElsewhere?.(instanceId) === true;
   const clearLogs = (runtimeId: string) => shelf.clear(runtimeId, options.keptLogs ?? 20, isOpen);
   const logKeeping = createLogKeeping(log, options.logLimitBytes);
-  const strays = createStrays({ containers, networks, instances, folder, log });
+  const strays = createStrays({
+    containers,
+    networks,
+    instances,
+    folder,
+    unsettledPath: join(dataDir, 'containers-unsettled'),
+    lateLooksMs: options.lateLooksMs,
+    log,
+  });
   const { sweep } = strays;
   const watch = createWatch(engine, containers);
   const startContainer = createContainerStart(options, {
@@ -193,7 +203,7 @@ export function createDockerDriver(options: DockerDriverOptions): Driver {
         it.letGo.abort();
         it.writing?.close();
       }
-      await strays.settled();
+      await strays.close();
       instances.clear();
     },
   };
