@@ -29,7 +29,7 @@ import {
   type DockerDriverOptions,
   isInContainer,
 } from '../../src/drivers/docker/docker-driver.ts';
-import { createEngine } from '../../src/drivers/docker/engine.ts';
+import { createEngine, EngineAbsent } from '../../src/drivers/docker/engine.ts';
 import { createImageStore } from '../../src/drivers/docker/image-store.ts';
 import type { InstanceExit } from '../../src/drivers/driver.ts';
 import type { InstanceSpec } from '../../src/drivers/instance-spec.ts';
@@ -562,6 +562,30 @@ describe.skipIf(missing !== undefined)('with an engine', () => {
       expect(await next.adopt()).toEqual([]);
       await waitFor('it to be swept', async () => (await leftoversOf(dataDir)).length === 0);
       await waitFor('all to be settled', () => !existsSync(join(dataDir, 'containers-unsettled')));
+    });
+
+    it('that the engine was too slow to own to is swept when it has come up', async () => {
+      const { ask } = podman.engine;
+      let make: (() => Promise<unknown>) | undefined;
+      const slow = (async (method, path, call) => {
+        if (path === '/containers/create') {
+          make = () => ask(method, path, call);
+          throw new EngineAbsent('silent');
+        }
+        if (method === 'DELETE' && path.startsWith('/networks/')) {
+          await make?.();
+          make = undefined;
+        }
+        return ask(method, path, call);
+      }) as typeof ask;
+      const driver = driverOf({
+        lookMs: 20,
+        lateLooksMs: [100],
+        engine: { ...podman.engine, ask: slow },
+      });
+      await expect(start(driver, agentSpec(['node', 'echo.mjs']))).rejects.toThrow('silent');
+      expect(make).toBe(undefined);
+      await waitFor('it to be swept', async () => (await leftoversOf(dataDir)).length === 0);
     });
 
     it('that came late is swept by the server after the next, when that one had no time for it', async () => {

@@ -95,7 +95,6 @@ export function createDockerDriver(options: DockerDriverOptions): Driver {
     lateLooksMs: options.lateLooksMs,
     log,
   });
-  const { sweep } = strays;
   const watch = createWatch(engine, containers);
   const startContainer = createContainerStart(options, {
     engine,
@@ -105,7 +104,7 @@ export function createDockerDriver(options: DockerDriverOptions): Driver {
     shelf,
     dataMark,
     logsDir,
-    sweep,
+    strays,
     watch,
   });
   const clear = createClear({ containers, networks, ports, instances, strays, logKeeping, clearLogs, log });
@@ -130,7 +129,7 @@ export function createDockerDriver(options: DockerDriverOptions): Driver {
       noteMemory(it);
       if (it.clearing === undefined) void logKeeping.keepSmall(it);
     }
-    void sweep().catch(() => {});
+    void strays.sweep().catch(() => {});
   }, options.lookMs ?? LOOK_MS);
   looking.unref();
 

@@ -14,6 +14,7 @@ import type { EngineContainers } from './engine-containers.ts';
 import type { ImageStore } from './image-store.ts';
 import { linkedFolders } from './linked-folders.ts';
 import type { Networks } from './networks.ts';
+import type { Strays } from './sweep-containers.ts';
 import type { WatchContainer } from './watch-container.ts';
 
 /** What the start of a container depends on besides the instance. */
@@ -29,6 +30,8 @@ export interface StartSettings {
   codeImages: Readonly<Record<string, string>>;
 }
 
+/** An engine that is to start many at once takes its time for each. */
+const PATIENCE = { silenceMs: 120_000 };
 /** A port that was free may be taken by the time the engine asks for it. */
 const PORT_TRIES = 3;
 
@@ -43,12 +46,11 @@ export function createContainerStart(
     shelf: LogShelf;
     dataMark: string;
     logsDir: string;
-    /** Called first: what is left of others may hold what this one needs. */
-    sweep: () => Promise<void>;
+    strays: Strays;
     watch: WatchContainer;
   },
 ) {
-  const { engine, containers, networks, ports, shelf, dataMark, logsDir } = parts;
+  const { engine, containers, networks, ports, shelf, strays, dataMark, logsDir } = parts;
 
   /**
    * What it makes, it notes on the instance before: whoever clears it away knows how far it has come.
@@ -59,7 +61,8 @@ export function createContainerStart(
     const { halt, folder, container } = instance;
     const { signal } = halt;
     try {
-      await parts.sweep();
+      // First: what is left of others may hold what this one needs.
+      await strays.sweep();
       const facts = await engine.facts();
       const image = await imageFor(spec, signal);
       signal.throwIfAborted();
@@ -89,14 +92,11 @@ export function createContainerStart(
         writeKept(instance);
         // From here on, whatever becomes of the answer.
         instance.mayExist = true;
-        const { Id: id } = await engine.ask<{ Id: string }>('POST', '/containers/create', {
-          query: { name: container },
-          body,
-        });
+        const id = await create(container, body);
         signal.throwIfAborted();
         const startedAt = performance.now();
         try {
-          await engine.ask('POST', `/containers/${container}/start`);
+          await engine.ask('POST', `/containers/${container}/start`, PATIENCE);
         } catch (error) {
           const isTaken =
             error instanceof EngineRefusal && /address already in use|port is already/.test(error.message);
@@ -116,6 +116,18 @@ export function createContainerStart(
       throw new StartFailure('start', 'cannot-start', message);
     }
   };
+
+  /** @returns its id */
+  async function create(name: string, body: object): Promise<string> {
+    try {
+      const call = { query: { name }, body, ...PATIENCE };
+      return (await engine.ask<{ Id: string }>('POST', '/containers/create', call)).Id;
+    } catch (error) {
+      // Without its word it may make it yet, after all that is there has been cleared away.
+      if (!(error instanceof EngineRefusal)) strays.expectLateOnes();
+      throw error;
+    }
+  }
 
   /** @returns the name that the image has in the engine */
   async function imageFor(spec: InstanceSpec, signal: AbortSignal): Promise<string> {

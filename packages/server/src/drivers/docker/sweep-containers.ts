@@ -42,7 +42,7 @@ export function createStrays(parts: {
       areSuspected = true;
     },
 
-    /** An earlier server has just ended: what it had asked for may come up yet. */
+    /** The engine may be at work on something that nobody waits for any more: it may come up yet. */
     expectLateOnes(): void {
       writeFileSync(unsettledPath, '', { mode: 0o600 });
       for (const ms of parts.lateLooksMs ?? LATE_LOOKS_MS) {
