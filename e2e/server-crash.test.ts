@@ -164,6 +164,24 @@ describe.skipIf(!hasProc)('one of the two is killed while the server starts', ()
     expect((await fetch(`${server.url}/health`)).status).toBe(200);
   });
 
+  test('without its gateway four times in a row it comes up as well', async () => {
+    const server = await startServerForTest();
+    await server.stop();
+    const starting = server.start();
+    const killed = new Set<number>();
+    while (killed.size < 4) {
+      const next = await waitFor('another gateway to be on its way', () => {
+        const pid = server.gatewayPid();
+        return pid !== undefined && !killed.has(pid) ? pid : undefined;
+      });
+      process.kill(next, 'SIGKILL');
+      killed.add(next);
+    }
+    await starting;
+    await waitFor('a gateway that answers', async () => !(await isRefused(server.port)));
+    expect((await fetch(`${server.url}/health`)).status).toBe(200);
+  });
+
   test('killed before its gateway has loaded, it leaves nobody on the port for the next one', async () => {
     const server = await startServerForTest();
     await server.stop();

@@ -7,15 +7,20 @@ import { childrenOf, commandOf, environmentOf, processesOf } from '../processes.
 const GONE_WITHIN_MS = 20_000;
 
 /** Looks for what nothing refers to, in the table of processes and in the data folder, until it is gone or late. */
-export async function findLeftovers(slots, { control, packages, server, ledger }) {
+export async function findLeftovers(slots, { control, home, server, ledger }) {
   const deadline = performance.now() + GONE_WITHIN_MS;
   for (;;) {
+    const instances = await control.instances();
+    for (const { instanceId, driver } of instances)
+      if (driver !== home.driver)
+        ledger.add('untrue', `instance ${instanceId} is run by ${driver}, not by ${home.driver}`);
     const left = [
       ...server.strays().map((pid) => `process ${pid} (${commandOf(pid)})`),
-      ...strangers(server, await control.instances()),
-      ...unreferenced(server.data, slots, packages),
+      ...strangers(server, instances),
+      ...(await home.leftovers(server.data, instances)),
+      ...unreferenced(server.data, slots),
     ].filter((text) => !ledger.findings.orphans.includes(text));
-    if (left.length === 0) return;
+    if (left.length === 0) return ledger.count('instances looked at', instances.length);
     if (performance.now() > deadline) {
       for (const text of left) ledger.add('orphans', text);
       return;
@@ -37,21 +42,23 @@ function strangers({ data, pid: control }, instances) {
     .filter((pid) => !owned.has(markOf(pid)) && !waits(pid))
     .map((pid) => `process ${pid} (${commandOf(pid)})`)
     .concat(
-      names(data, 'instances')
-        .filter((id) => !owned.has(id))
-        .map((id) => `folder instances/${id}`),
+      ['instances', 'containers'].flatMap((folder) =>
+        names(data, folder)
+          .filter((id) => !owned.has(id))
+          .map((id) => `folder ${folder}/${id}`),
+      ),
     );
 }
 
 /** Packages, unpacked and packed, installs and logs of what is not there any more. */
-function unreferenced(data, slots, packages) {
+function unreferenced(data, slots) {
   const left = [];
   const digests = new Set();
   const known = new Map();
   for (const slot of slots) {
     if (!slot.runtime) continue;
-    const variants = [...slot.variantsInUse()].map((variant) => packages.get(variant));
-    for (const { digest } of variants) digests.add(digest);
+    const variants = slot.variantsInUse();
+    for (const { digest } of variants) if (digest !== undefined) digests.add(digest);
     known.set(slot.runtime.id, variants);
   }
   for (const folder of ['code', 'deps', 'logs'])

@@ -11,7 +11,7 @@ const PADDING_BYTES = 1_500_000;
 /**
  * The agent in several packages: two small ones, one large enough to be cut off on its way in, and one with a lockfile,
  * so that a kill can fall within an install.
- * @returns by name: `{ variant, digest, installs, codeConfiguration }`
+ * @returns by name: `{ variant, digest, installs, configuration }`; the last is what a request says of it
  */
 export async function makePackages(folder) {
   const made = new Map();
@@ -25,7 +25,12 @@ export async function makePackages(folder) {
     const codeConfiguration = await codeFromFile(own, options);
     const zip = Buffer.from(codeConfiguration.zipFile, 'base64');
     const digest = createHash('sha256').update(zip).digest('hex');
-    made.set(variant, { variant, digest, installs: variant === 'locked', codeConfiguration });
+    made.set(variant, {
+      variant,
+      digest,
+      installs: variant === 'locked',
+      configuration: { codeConfiguration },
+    });
   }
   return made;
 }

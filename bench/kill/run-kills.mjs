@@ -6,38 +6,41 @@ import { processesOf } from '../processes.mjs';
 import { audit, resolvePending, untilFinal, untilTakenIn } from './audit.mjs';
 import { callAlong } from './caller.mjs';
 import { ControlPlane } from './control-plane.mjs';
+import { makeHome } from './homes.mjs';
 import { Ledger } from './ledger.mjs';
 import { findLeftovers } from './leftovers.mjs';
-import { makePackages } from './packages.mjs';
 import { Random } from './random.mjs';
 import { Slot } from './slot.mjs';
 import { SupervisedServer } from './supervised-server.mjs';
 import { write } from './writer.mjs';
 
 const SLOTS = 6;
-/** A kill falls within this much of writing, and writing goes on for up to the second after it. */
-const BEFORE_KILL_MS = 700;
+/** Writing goes on for up to this after a kill. */
 const AFTER_KILL_MS = 400;
 const AT_ONCE_SHARE = 0.2;
 
 /**
  * Kills parts of a server at random moments of a mix of writes and calls, and after each holds what the server says
  * against everything it has acknowledged.
+ * @param instances what they run in: one of `HOMES`
  * @param kinds what to kill, in this order: `control`, `gateway` or `both`
  * @param seed of all chance; the moments within the server are the machine's own
  * @returns `{ lost, untrue, cut, orphans, notFinal }`, texts of what was found, and `counts` of what was done
  */
-export async function runKills({ kinds, seed, say = () => {} }) {
+export async function runKills({ instances = 'sandboxed', kinds, seed, say = () => {} }) {
   const random = new Random(seed);
   const folder = await mkdtemp(join(tmpdir(), 'runstead-kills-'));
-  const server = new SupervisedServer(join(folder, 'data'), { RUNSTEAD_STOP_GRACE: '2s' });
+  const home = await makeHome(instances, folder);
+  const server = new SupervisedServer(join(folder, 'data'), { RUNSTEAD_STOP_GRACE: '2s', ...home.env });
   const ledger = new Ledger(say);
   try {
-    const packages = await makePackages(join(folder, 'packages'));
     await server.start();
     const control = new ControlPlane(server);
-    const slots = Array.from({ length: SLOTS }, (_, index) => new Slot(`agent-${index}`));
-    const context = { control, packages, server, ledger };
+    const slots = Array.from(
+      { length: SLOTS },
+      (_, index) => new Slot(`agent-${index}`, home.artifactsOf(index)),
+    );
+    const context = { control, home, server, ledger };
     /** Whether there is a gateway that takes calls: nobody killed it since it was last seen to. */
     let hasGateway = true;
     const rest = async (options) => {
@@ -71,10 +74,13 @@ export async function runKills({ kinds, seed, say = () => {} }) {
     await server.stop();
     for (const pid of [...processesOf(server.data), ...server.strays()])
       ledger.add('orphans', `process ${pid} after the server was stopped`);
+    for (const text of await home.leftovers(server.data, []))
+      ledger.add('orphans', `${text} after the server was stopped`);
     return { ...ledger.findings, counts: Object.fromEntries(ledger.counts) };
   } finally {
     await server.stop();
     for (const pid of [...processesOf(server.data), ...server.strays()]) end(pid);
+    await home.dispose();
     await rm(folder, { recursive: true, force: true, maxRetries: 5 });
   }
 }
@@ -87,7 +93,7 @@ async function writeAndKill(slots, kind, random, context) {
     write(slot, random.fork(), during),
     callAlong(slot, random.fork(), during),
   ]);
-  const moment = Math.round(random.below(BEFORE_KILL_MS));
+  const moment = Math.round(random.below(context.home.beforeKillMs));
   const after = random.below(AFTER_KILL_MS);
   await delay(moment);
   await context.server.kill(kind);

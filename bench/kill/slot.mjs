@@ -5,6 +5,8 @@
  */
 export class Slot {
   name;
+  /** What the agent comes as: `{ artifactType, variants }`. */
+  artifacts;
   /** What is known to be there: `{ id, desired, versions, endpoints, stamps }`; undefined when nothing is. */
   runtime;
   /** A request that got no answer: `{ what, … }`. Nothing more is written before it has been found out. */
@@ -19,8 +21,9 @@ export class Slot {
   gone = new Set();
   #lastRevision = 0;
 
-  constructor(name) {
+  constructor(name, artifacts) {
     this.name = name;
+    this.artifacts = artifacts;
   }
 
   /** A new configuration, about to be sent. */
@@ -52,10 +55,11 @@ export class Slot {
     this.runtime = undefined;
   }
 
-  /** What is needed to run the runtime as it is known: digests of its packages. */
+  /** The variants that are needed to run the runtime as it is known. */
   variantsInUse() {
-    if (!this.runtime) return new Set();
+    if (!this.runtime) return [];
     const revisions = [this.runtime.desired, ...this.runtime.versions.values()];
-    return new Set(revisions.map((revision) => this.sent.get(revision).variant));
+    const names = new Set(revisions.map((revision) => this.sent.get(revision).variant));
+    return [...names].map((name) => this.artifacts.variants.get(name));
   }
 }

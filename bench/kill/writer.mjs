@@ -3,7 +3,6 @@ import { describeAnswer } from './control-plane.mjs';
 
 const PAUSE_MS = 250;
 const ENDPOINT_NAMES = ['blue', 'green', 'canary'];
-const VARIANTS = ['plain', 'other', 'padded', 'locked'];
 /** How often each kind of write is made, as parts of their sum. */
 const MIX = {
   update: 36,
@@ -17,7 +16,7 @@ const MIX = {
 
 /**
  * Writes to one slot, one request after the other, until told to stop or until a request stays without an answer.
- * @param context `{ control, packages, ledger, isOver }`
+ * @param context `{ control, ledger, isOver }`
  */
 export async function write(slot, random, context) {
   while (!context.isOver() && !slot.pending) {
@@ -29,13 +28,13 @@ export async function write(slot, random, context) {
 
 const writes = {
   async create(slot, random, context) {
-    const { revision, code, environmentVariables } = configuration(slot, random, context, {
+    const { revision, code, environmentVariables } = configuration(slot, random, {
       crashes: random.isUnder(0.15),
       needsCode: true,
     });
     const body = {
       agentRuntimeName: slot.name,
-      artifactType: 'Code',
+      artifactType: slot.artifacts.artifactType,
       networkConfiguration: { networkMode: 'PUBLIC' },
       cpu: 1,
       memory: 256,
@@ -130,7 +129,7 @@ const writes = {
 };
 
 async function update(slot, random, context, { crashes }) {
-  const { revision, code, environmentVariables } = configuration(slot, random, context, { crashes });
+  const { revision, code, environmentVariables } = configuration(slot, random, { crashes });
   const body = { ...code, environmentVariables };
   await send(slot, context, 'UpdateAgentRuntime', idOf(slot), body, {
     pending: { what: 'update', revision },
@@ -166,13 +165,14 @@ async function send(slot, { control, ledger }, operation, path, body, { pending,
   }
 }
 
-function configuration(slot, random, { packages }, { crashes, needsCode = false }) {
+function configuration(slot, random, { crashes, needsCode = false }) {
+  const { variants } = slot.artifacts;
   const withCode = needsCode || random.isUnder(0.4);
-  const variant = withCode ? random.oneOf(VARIANTS) : slot.sent.get(slot.runtime.desired).variant;
+  const variant = withCode ? random.oneOf([...variants.keys()]) : slot.sent.get(slot.runtime.desired).variant;
   const revision = slot.nextRevision({ variant, crashes });
   return {
     revision,
-    code: withCode ? { codeConfiguration: packages.get(variant).codeConfiguration } : {},
+    code: withCode ? variants.get(variant).configuration : {},
     environmentVariables: {
       RUNTIME: slot.name,
       REVISION: String(revision),

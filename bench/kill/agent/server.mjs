@@ -9,4 +9,4 @@ const variant = readFileSync(new URL('variant.txt', import.meta.url), 'utf8');
 createServer((_request, response) => {
   response.setHeader('content-type', 'application/json');
   response.end(JSON.stringify({ runtime: RUNTIME, revision: Number(REVISION), variant }));
-}).listen(Number(PORT), '127.0.0.1');
+}).listen(Number(PORT)); // A container publishes no loopback of its own; a process is kept to the machine's.

@@ -56,7 +56,7 @@ export interface GatewayProcessOptions {
 const RESPAWN_MIN_MS = 50;
 const RESPAWN_MAX_MS = 5000;
 /** For a gateway that ends before it listens, without a word, when the server starts. */
-const FIRST_START_RETRIES = 2;
+const FIRST_START_RETRIES = 5;
 /** Beyond its own grace, before it is ended by force. */
 const CLOSE_PATIENCE_MS = 2000;
 /** What open calls get of a gateway that is replaced. */
@@ -152,6 +152,7 @@ export async function startGatewayProcess(options: GatewayProcessOptions): Promi
       // Whoever ended it may have had no reason that holds for the next; what it says itself, the next would say too.
       if (!(error instanceof GatewayLost) || triesLeft === 0) throw error;
       log.error({ how: error.message }, 'the gateway process ended; starting another');
+      await delay(RESPAWN_MIN_MS * 2 ** (FIRST_START_RETRIES - triesLeft));
       return beginFirst(triesLeft - 1, makeRoom);
     }
   };

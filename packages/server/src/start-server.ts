@@ -15,6 +15,7 @@ import type { SandboxState } from './drivers/driver.ts';
 import type { InstanceSpec } from './drivers/instance-spec.ts';
 import { createInterpreterFinder } from './drivers/process/find-interpreter.ts';
 import { dataMark } from './drivers/process/identity.ts';
+import { isAProcess } from './drivers/process/is-a-process.ts';
 import { openLimits } from './drivers/process/limits/limits.ts';
 import { createNodeStarts } from './drivers/process/node-start/node-starts.ts';
 import { createProcessDriver } from './drivers/process/process-driver.ts';
@@ -106,6 +107,7 @@ export async function startServer(config: Readonly<Config>): Promise<RunningServ
       engine,
       images,
       box: () => (box ??= openSecretBox(openDataFolders(config.dataDir).secretsKey)),
+      isElsewhere: (instanceId) => isAProcess(config.dataDir, instanceId),
     });
     const isForContainers = (spec: InstanceSpec) =>
       spec.image !== undefined || config.codeDriver === 'docker';

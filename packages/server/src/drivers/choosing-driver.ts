@@ -1,4 +1,4 @@
-import type { Driver, RunningInstance } from './driver.ts';
+import type { Driver, InstanceExit, RunningInstance } from './driver.ts';
 import type { InstanceSpec } from './instance-spec.ts';
 
 /**
@@ -47,6 +47,7 @@ export function createChoosingDriver(
       for (const driver of drivers) {
         for (const instance of await driver.adopt()) {
           owners.set(instance.instanceId, driver);
+          hearEnd(instance, () => owners.delete(instance.instanceId));
           adopted.push(instance);
         }
       }
@@ -76,4 +77,20 @@ export function createChoosingDriver(
       await Promise.all(drivers.map((it) => it.close()));
     },
   } satisfies Driver);
+}
+
+/** Has `note` called at the end of an instance that was taken over, whoever else is to hear of it, now or later. */
+function hearEnd(instance: RunningInstance, note: () => void): void {
+  let owner = instance.onExit;
+  Object.defineProperty(instance, 'onExit', {
+    configurable: true,
+    enumerable: true,
+    get: () => (exit: InstanceExit) => {
+      note();
+      owner?.(exit);
+    },
+    set(next: RunningInstance['onExit']) {
+      owner = next;
+    },
+  });
 }

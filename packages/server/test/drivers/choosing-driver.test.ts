@@ -92,6 +92,20 @@ it('forgets who was to start what could not be started', async () => {
   expect(processes.stops).toEqual([container.instanceId]);
 });
 
+it('forgets whose it was that was taken over and has ended, and its new owner hears of the end', async () => {
+  const container = agentSpec([], { image });
+  await containers.start(container, options());
+  containers.leaveBehind();
+  const exits: InstanceExit[] = [];
+  const [adopted] = await driver.adopt();
+  adopted!.onExit = (exit) => exits.push(exit);
+  expect(driver.list()).toEqual([adopted]);
+  await containers.crash(container.instanceId, { code: 3, lastLines: [] });
+  expect(exits).toEqual([{ instanceId: container.instanceId, code: 3, lastLines: [] }]);
+  await driver.stop(container.instanceId, { graceMs: 0 });
+  expect(processes.stops).toEqual([container.instanceId]);
+});
+
 it('has what else the first of them has', () => {
   const able = Object.assign(new FakeDriver(), { ability: 'its own' });
   const chosen = createChoosingDriver([able, containers], () => able);

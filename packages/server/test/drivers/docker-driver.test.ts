@@ -24,17 +24,23 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { composeControl } from '../../src/compose.ts';
 import { loadConfig } from '../../src/config.ts';
 import { engineAddresses } from '../../src/domain/engine-address.ts';
-import { createDockerDriver, type DockerDriverOptions } from '../../src/drivers/docker/docker-driver.ts';
-import { createEngine } from '../../src/drivers/docker/engine.ts';
+import {
+  createDockerDriver,
+  type DockerDriverOptions,
+  isInContainer,
+} from '../../src/drivers/docker/docker-driver.ts';
+import { createEngine, EngineAbsent } from '../../src/drivers/docker/engine.ts';
 import { createImageStore } from '../../src/drivers/docker/image-store.ts';
 import type { InstanceExit } from '../../src/drivers/driver.ts';
 import type { InstanceSpec } from '../../src/drivers/instance-spec.ts';
 import { dataMark } from '../../src/drivers/process/identity.ts';
+import { isAProcess } from '../../src/drivers/process/is-a-process.ts';
 import { agentSpec, driverCases, get } from '../driver-cases.ts';
 import { engineMissing, nodeArchive, startPodman, type TestEngine } from '../engine/podman.ts';
 import { newAuthority, startRegistry, type TestRegistry, tinyLayer } from '../engine/registry.ts';
 import { testBox } from '../secret-box.ts';
 import { waitFor } from '../wait-for.ts';
+import { makeDriver as makeProcessDriver, removeFolder } from './harness.ts';
 
 const IMAGE = 'localhost/runstead-test-node:latest';
 const missing = engineMissing();
@@ -119,14 +125,32 @@ describe.skipIf(missing !== undefined)('with an engine', () => {
     'docker',
     async () => {
       const dataDir = newFolder();
-      const driver = makeDriver(dataDir);
-      const dispose = async () => {
-        await driver.close();
-        rmSync(dataDir, { recursive: true, force: true });
+      let driver = makeDriver(dataDir);
+      return {
+        driver,
+        leftovers: () => leftoversOf(dataDir),
+        async kill({ instanceId }, signal) {
+          const container = `runstead-${dataMark(dataDir)}-${instanceId}`;
+          await podman.engine.ask('POST', `/containers/${container}/kill`, { query: { signal } });
+        },
+        async reopen() {
+          await driver.close();
+          driver = makeDriver(dataDir);
+          return driver;
+        },
+        async dispose() {
+          await driver.close();
+          rmSync(dataDir, { recursive: true, force: true });
+        },
       };
-      return { driver, leftovers: () => leftoversOf(dataDir), dispose };
     },
-    { processes: false, containers: true, ownPids: true, codeDirInside: () => '/code' },
+    {
+      processes: false,
+      containers: true,
+      ownPids: true,
+      limitsMemory: true,
+      codeDirInside: () => '/code',
+    },
   );
 
   describe('images', () => {
@@ -510,6 +534,103 @@ describe.skipIf(missing !== undefined)('with an engine', () => {
       rmSync(other, { recursive: true });
     });
 
+    it('that is made after the death of the server that asked for it is swept as well', async () => {
+      const { ask } = podman.engine;
+      const engineThat = (own: (...given: Parameters<typeof ask>) => Promise<unknown>) =>
+        ({ ...podman.engine, ask: own }) as typeof podman.engine;
+      let make: (() => Promise<unknown>) | undefined;
+      const dying = makeDriver(dataDir, {
+        engine: engineThat(async (method, path, call) => {
+          if (path !== '/containers/create') return ask(method, path, call);
+          // An engine goes on with what it was asked for when nobody waits for the answer any more.
+          make = () => ask(method, path, call);
+          return new Promise(() => {});
+        }),
+      });
+      start(dying, agentSpec(['node', 'echo.mjs'])).catch(() => {});
+      await waitFor('the wish for it', () => make);
+      let asked = 0;
+      const next = driverOf({
+        lookMs: 20,
+        lateLooksMs: [100, 200],
+        engine: engineThat(async (method, path, call) => {
+          // It comes between the look at what there is and the end of the sweep.
+          if (method === 'GET' && path === '/networks' && asked++ === 0) await make!();
+          return ask(method, path, call);
+        }),
+      });
+      expect(await next.adopt()).toEqual([]);
+      await waitFor('it to be swept', async () => (await leftoversOf(dataDir)).length === 0);
+      await waitFor('all to be settled', () => !existsSync(join(dataDir, 'containers-unsettled')));
+    });
+
+    it('that the engine was too slow to own to is swept when it has come up', async () => {
+      const { ask } = podman.engine;
+      let make: (() => Promise<unknown>) | undefined;
+      const slow = (async (method, path, call) => {
+        if (path === '/containers/create') {
+          make = () => ask(method, path, call);
+          throw new EngineAbsent('silent');
+        }
+        if (method === 'DELETE' && path.startsWith('/networks/')) {
+          await make?.();
+          make = undefined;
+        }
+        return ask(method, path, call);
+      }) as typeof ask;
+      const driver = driverOf({
+        lookMs: 20,
+        lateLooksMs: [100],
+        engine: { ...podman.engine, ask: slow },
+      });
+      await expect(start(driver, agentSpec(['node', 'echo.mjs']))).rejects.toThrow('silent');
+      expect(make).toBe(undefined);
+      await waitFor('it to be swept', async () => (await leftoversOf(dataDir)).length === 0);
+    });
+
+    it('that came late is swept by the server after the next, when that one had no time for it', async () => {
+      mkdirSync(join(dataDir, 'containers', randomUUID()), { recursive: true });
+      const next = makeDriver(dataDir, { lateLooksMs: [60_000] });
+      expect(await next.adopt()).toEqual([]);
+      await next.close();
+      expect(await leftoversOf(dataDir)).toEqual([]);
+      const name = `runstead-${dataMark(dataDir)}-${randomUUID()}`;
+      await podman.engine.ask('POST', '/containers/create', {
+        query: { name },
+        body: { Image: IMAGE, Labels: { 'runstead.data': dataMark(dataDir), 'runstead.instance': name } },
+      });
+      expect(await leftoversOf(dataDir)).toHaveLength(1);
+      expect(await driverOf().adopt()).toEqual([]);
+      expect(await leftoversOf(dataDir)).toEqual([]);
+    });
+
+    it('whose server dies before its network is gone leaves that to the next one', async () => {
+      let reached = () => {};
+      let goOn = () => {};
+      const isReached = new Promise<void>((resolve) => (reached = resolve));
+      const mayGoOn = new Promise<void>((resolve) => (goOn = resolve));
+      const ask = (async (method, path, call) => {
+        if (method === 'DELETE' && path.startsWith('/networks/')) {
+          reached();
+          await mayGoOn;
+        }
+        return podman.engine.ask(method, path, call);
+      }) as typeof podman.engine.ask;
+      const dying = makeDriver(dataDir, { engine: { ...podman.engine, ask } });
+      const spec = agentSpec(['node', 'echo.mjs']);
+      await start(dying, spec);
+      const stopping = dying.stop(spec.instanceId, { graceMs: 0 });
+      await isReached;
+      try {
+        expect(await driverOf().adopt()).toEqual([]);
+        expect(await leftoversOf(dataDir)).toEqual([]);
+      } finally {
+        goOn();
+        await stopping;
+        await dying.close();
+      }
+    });
+
     it('is not started while the engine is gone, and is once it is back', async () => {
       const driver = driverOf({ lookMs: 50 });
       const before = agentSpec(['node', 'echo.mjs']);
@@ -615,17 +736,7 @@ it('without an engine says what to install, for images and for code alike', asyn
     message: expect.stringMatching(reason) as string,
   });
   await images.collect(async () => new Set());
-  const driver = createDockerDriver({
-    dataDir,
-    log,
-    engine,
-    images,
-    box: () => testBox,
-    logLimitBytes: 1024,
-    accountId: '0',
-    region: 'r',
-    codeImages: { custom: IMAGE },
-  });
+  const driver = withoutEngine(dataDir);
   expect(await driver.adopt()).toEqual([]);
   await expect(driver.start(agentSpec(['node', 'echo.mjs']), { signal, onExit() {} })).rejects.toMatchObject({
     kind: 'cannot-start',
@@ -635,3 +746,47 @@ it('without an engine says what to install, for images and for code alike', asyn
   await driver.close();
   rmSync(dataDir, { recursive: true });
 });
+
+it('leaves the logs alone of those that run as processes of the same runtime', async () => {
+  const dataDir = newFolder();
+  const processes = makeProcessDriver(dataDir, { isElsewhere: (id) => isInContainer(dataDir, id) });
+  const containers = withoutEngine(dataDir, { keptLogs: 0 });
+  const spec = agentSpec(['node', 'echo.mjs']);
+  const signal = new AbortController().signal;
+  try {
+    await processes.start(spec, { signal, onExit() {} });
+    const tail = () => processes.logTail(spec.instanceId, { maxLines: 5 });
+    await waitFor('its lines', async () => (await tail()).length === 2);
+    const other = agentSpec(['node', 'echo.mjs'], { runtimeId: spec.runtimeId });
+    await expect(containers.start(other, { signal, onExit() {} })).rejects.toThrow('no container engine');
+    expect(await tail()).toEqual(['echo begins', 'echo listens']);
+    await containers.forgetRuntime(spec.runtimeId);
+    expect(await tail()).toEqual(['echo begins', 'echo listens']);
+    await processes.stop(spec.instanceId, { graceMs: 0 });
+    await containers.forgetRuntime(spec.runtimeId);
+    expect(await tail()).toEqual([]);
+  } finally {
+    await Promise.all([processes.close(), containers.close()]);
+    await removeFolder(dataDir);
+  }
+});
+
+/** A driver whose engine is not there. */
+function withoutEngine(dataDir: string, changes: Partial<DockerDriverOptions> = {}) {
+  const log = pino({ level: 'silent' });
+  const engine = createEngine(engineAddresses(join(dataDir, 'nobody.sock'), {}));
+  const images = createImageStore({ engine, mark: 'm', timeoutMs: 1000, log });
+  return createDockerDriver({
+    dataDir,
+    log,
+    engine,
+    images,
+    box: () => testBox,
+    logLimitBytes: 1024,
+    accountId: '0',
+    region: 'r',
+    codeImages: { custom: IMAGE },
+    isElsewhere: (id) => isAProcess(dataDir, id),
+    ...changes,
+  });
+}

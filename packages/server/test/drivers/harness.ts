@@ -87,6 +87,7 @@ export async function benchOf(
   return {
     driver,
     leftovers: () => leftoversOf(dataDir),
+    kill: async ({ pid }, signal) => void process.kill(pid!, signal),
     async reopen() {
       await driver.close();
       driver = open();

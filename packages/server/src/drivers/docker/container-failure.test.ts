@@ -32,7 +32,17 @@ describe("a container's end", () => {
       { signal: 'SIGKILL', outOfMemory: 'OOM: used 64 of 64 MiB' },
     ],
   ])('is read: %s', (_name, state, used, expected) => {
-    expect(containerEnding(state, 64, used)).toEqual(expected);
+    expect(containerEnding(state, 64, { killedForMemory: false, usedBytes: used })).toEqual(expected);
+  });
+
+  it('is want of memory when the kernel was seen to kill for it, and the agent was killed', () => {
+    const seen = { killedForMemory: true, usedBytes: 10 * MIB };
+    expect(containerEnding({ ExitCode: 137 }, 64, seen)).toEqual({
+      signal: 'SIGKILL',
+      outOfMemory: 'OOM: used 64 of 64 MiB',
+    });
+    // Of a child that was killed it may have heard, and ended for it in its own way.
+    expect(containerEnding({ ExitCode: 1 }, 64, seen)).toEqual({ code: 1 });
   });
 
   it('before it was ready says why', () => {

@@ -18,18 +18,20 @@ const NEARLY_ALL = 0.85;
 
 /**
  * Reads what the engine says of a container's end.
- * @param usedBytes of memory, shortly before: not every engine hears of it when the kernel kills for want of memory
+ * @param seen shortly before, since not every engine hears of it when the kernel kills for want of memory:
+ *   `killedForMemory`, that it did so; `usedBytes`, the most memory that was taken
  */
 export function containerEnding(
   state: { ExitCode: number; OOMKilled?: boolean },
   memoryMiB: number,
-  usedBytes: number,
+  seen: { killedForMemory: boolean; usedBytes: number },
 ): ContainerEnding {
   const ending = endingOf(state.ExitCode);
-  const used = usedBytes / 1024 / 1024;
-  const isSeen = ending.signal === 'SIGKILL' && used >= NEARLY_ALL * memoryMiB;
-  if (state.OOMKilled !== true && !isSeen) return ending;
-  const shown = isSeen && state.OOMKilled !== true ? Math.min(memoryMiB, Math.round(used)) : memoryMiB;
+  const used = seen.usedBytes / 1024 / 1024;
+  const wasKilled = ending.signal === 'SIGKILL';
+  const isCertain = state.OOMKilled === true || (wasKilled && seen.killedForMemory);
+  if (!isCertain && !(wasKilled && used >= NEARLY_ALL * memoryMiB)) return ending;
+  const shown = isCertain ? memoryMiB : Math.min(memoryMiB, Math.round(used));
   return { ...ending, outOfMemory: `OOM: used ${shown} of ${memoryMiB} MiB` };
 }
 

@@ -2,6 +2,8 @@ import { pathSegment } from '../process/log-shelf.ts';
 import { LABEL } from './container-body.ts';
 import { type Engine, EngineRefusal } from './engine.ts';
 
+export type Networks = ReturnType<typeof createNetworks>;
+
 /**
  * A network for each runtime that has containers: its instances see no neighbour, and nothing of this machine but what
  * listens on all addresses. It goes with the last of them, since engines have addresses for a few dozen only.
@@ -24,17 +26,12 @@ export function createNetworks(engine: Engine, mark: string) {
   }
 
   return {
-    /** For one more container. @returns the network's name */
+    /** For one more container; to be released whatever comes of it. @returns the network's name */
     take(runtimeId: string): Promise<string> {
       const name = nameOf(runtimeId);
       users.set(name, (users.get(name) ?? 0) + 1);
       return inTurn(name, async () => {
-        try {
-          await make(name, runtimeId);
-        } catch (error) {
-          users.set(name, users.get(name)! - 1);
-          throw error;
-        }
+        await make(name, runtimeId);
         return name;
       });
     },

@@ -13,6 +13,11 @@ export interface ContainerProcess {
    * In bytes, all processes together, without what the kernel can drop at will; undefined where it does not say.
    */
   memoryUsed(): number | undefined;
+  /**
+   * How many of its processes the kernel has killed for want of memory. Undefined where that is not counted for the
+   * asking, and with control groups of version 2, by which every engine hears of it.
+   */
+  memoryKills(): number | undefined;
 }
 
 /** @param pid as the engine says; whose it is here, is told by the container's id in its control group */
@@ -31,6 +36,11 @@ export function containerProcess(pid: number, containerId: string): ContainerPro
         Number(new RegExp(`^(?:total_)?${name} (\\d+)$`, 'm').exec(statistics)?.[1] ?? 0);
       return Math.max(0, Number(total) - field('inactive_file') - field('active_file'));
     },
+    memoryKills() {
+      if (group?.kills === undefined) return undefined;
+      const count = /^oom_kill (\d+)$/m.exec(read(join(group.folder, group.kills)) ?? '')?.[1];
+      return count === undefined ? undefined : Number(count);
+    },
   };
 }
 
@@ -39,10 +49,14 @@ function isStill(pid: number, containerId: string): boolean {
 }
 
 /** @param groups `/proc/PID/cgroup` */
-function memoryGroup(groups: string): { folder: string; counter: string } | undefined {
+function memoryGroup(groups: string): { folder: string; counter: string; kills?: string } | undefined {
   const v1 = /^\d+:(?:[^:]*,)?memory(?:,[^:]*)?:(.+)$/m.exec(groups)?.[1];
   if (v1 !== undefined)
-    return { folder: join('/sys/fs/cgroup/memory', v1), counter: 'memory.usage_in_bytes' };
+    return {
+      folder: join('/sys/fs/cgroup/memory', v1),
+      counter: 'memory.usage_in_bytes',
+      kills: 'memory.oom_control',
+    };
   const v2 = /^0::(.+)$/m.exec(groups)?.[1];
   return v2 === undefined ? undefined : { folder: join('/sys/fs/cgroup', v2), counter: 'memory.current' };
 }
