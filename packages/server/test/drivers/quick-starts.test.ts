@@ -32,6 +32,7 @@ import { createProcessDriver, type ProcessDriverOptions } from '../../src/driver
 import { killAll, listProcesses } from '../../src/drivers/process/processes.ts';
 import { AGENTS, agentSpec, get, isThere, until } from '../driver-cases.ts';
 import { testBox } from '../secret-box.ts';
+import { groupsOf, sandbox, testLimits } from './harness.ts';
 
 const SERVER = fileURLToPath(new URL('../../', import.meta.url));
 const found =
@@ -61,8 +62,11 @@ function driverOf(changes: Partial<ProcessDriverOptions> = {}) {
   drivers.push(driver);
   return driver;
 }
-const forking = () => driverOf({ forkMemoryBytes: 512 * 1024 * 1024 });
-const pooling = () => driverOf({ pool: 1 });
+const forking = (more: Partial<ProcessDriverOptions> = {}) =>
+  driverOf({ forkMemoryBytes: 512 * 1024 * 1024, ...more });
+const pooling = (more: Partial<ProcessDriverOptions> = {}) => driverOf({ pool: 1, ...more });
+/** In the sandbox and under limits, as a server runs its agents. */
+const confined = (): Partial<ProcessDriverOptions> => ({ confinedBy: sandbox!, limits: testLimits(dataDir) });
 type TestDriver = ReturnType<typeof driverOf>;
 
 const start = (driver: TestDriver, spec: InstanceSpec, onExit: (exit: InstanceExit) => void = () => {}) =>
@@ -401,14 +405,17 @@ describe('a Node that waits', () => {
       size: 1,
       log: pino({ level: 'silent' }),
     });
-    expect(pool.take(process.execPath)).toBeUndefined();
+    const kind = { program: process.execPath };
+    expect(pool.take(kind)).toBeUndefined();
     pool.fill(() => true);
-    const waiting = await until('one that waits', () => pool.take(process.execPath));
+    const waiting = await until('one that waits', () => pool.take(kind));
     const instance = join(folder, 'instance');
     mkdirSync(instance);
     writeFileSync(join(instance, 'instance.json'), '{}');
     waiting.moveInto(instance);
-    waiting.order({ environment: { MINE: 'yes' }, cwd: codeDir, words: ['prints.mjs'], preloads: [stub] });
+    const environment = { MINE: 'yes' };
+    const order = { environment, cwd: codeDir, words: ['prints.mjs'], preloads: [stub] };
+    waiting.become(`${JSON.stringify(order)}\n`, environment);
     expect(await waiting.ended).toEqual({ code: 0 });
     expect(readFileSync(waiting.logPath, 'utf8')).toBe(
       `${JSON.stringify([join(codeDir, 'prints.mjs'), 'yes'])}\nalso\n`,
@@ -426,6 +433,46 @@ describe('a Node that waits', () => {
     expect((await marks()).filter((it) => !/^[0-9a-f-]{36}$/.test(it))).toEqual([]);
   });
 });
+
+describe.skipIf(!sandbox)('in the sandbox,', () => {
+  it.each([
+    ['an ES module', 'facts.mjs'],
+    ['a CommonJS module', 'facts.cjs'],
+  ])('a Node that waits becomes an agent that sees what one that is started sees, as %s', async (_, file) => {
+    const driver = pooling(confined());
+    const spec = () => node([file, 'one', 'two words'], { MINE: 'yes' });
+    const started = await start(driver, spec());
+    const plain = await factsOf(started);
+    await waiting();
+    const pooled = await start(driver, spec());
+    expect(bornAs(pooled)).toMatch(/^pool-/);
+    expect(await factsOf(pooled)).toEqual(plain);
+    expect(logOf(pooled)).toBe(logOf(started));
+  });
+
+  it.skipIf(!hasPython).each([
+    ['a script', ['facts.py', 'one', 'two words']],
+    ['a module', ['-u', '-m', 'facts', 'one']],
+  ])('a Python that waits does, as %s', async (_, words) => {
+    const driver = forking(confined());
+    const started = await start(driver, python(words, { MINE: 'yes' }));
+    const plain = (await factsOf(started)) as { procEnviron: string[] };
+    await waiting();
+    const prepared = await start(driver, python(words, { MINE: 'yes' }));
+    expect(bornAs(prepared)).toMatch(/^parent-/);
+    const withoutRecorder = plain.procEnviron.filter((it) => !it.startsWith('RUNSTEAD_RECORD_IMPORTS='));
+    expect(await factsOf(prepared)).toEqual({ ...plain, procEnviron: withoutRecorder });
+    expect(logOf(prepared)).toBe(logOf(started));
+    // Another takes its place.
+    await waiting(2);
+  });
+});
+
+/** The mark of what an instance was before; undefined where it was nothing. */
+function bornAs({ instanceId }: Pick<RunningInstance, 'instanceId'>): string | undefined {
+  const text = readFileSync(join(dataDir, 'instances', instanceId, 'identity.json'), 'utf8');
+  return (JSON.parse(text) as { bornAs?: string }).bornAs;
+}
 
 describe("variables of the runtime's", () => {
   it('act on no process that waits, and one that would act at boot has its agent started', async () => {

@@ -31,7 +31,7 @@ import {
 } from './identity.ts';
 import { boundLog, findLog, type InstanceLog, logExtent, readTail } from './instance-log.ts';
 import { defaultInterpreter, findInterpreters, wantedBy } from './interpreters.ts';
-import { type KeptSpec, launch, makeFolder } from './launch.ts';
+import { type KeptSpec, keepSpec, type LaunchInput, launch, makeFolder } from './launch.ts';
 import {
   closeGroups,
   doorsOf,
@@ -41,17 +41,25 @@ import {
   memoryAtKill,
   openGroups,
   setCpu,
+  setShares,
   sweepGroups,
 } from './limits/control-groups.ts';
 import { holdWaiting } from './limits/hold-waiting.ts';
-import { type Limits, NICENESS, processorsFor, shareOf, startingCpu } from './limits/limits.ts';
+import {
+  type Limits,
+  NICENESS,
+  processorsFor,
+  shareAtStart,
+  shareOf,
+  waitingShare,
+} from './limits/limits.ts';
 import { outOfMemory } from './limits/usage.ts';
 import { type Held, watchLimits } from './limits/watch-limits.ts';
 import { LogBounds } from './log-bounds.ts';
 import { LogShelf, pathSegment } from './log-shelf.ts';
 import { LogTimes } from './log-times.ts';
 import { NODE_START_PRELOAD, type NodeStart, type NodeStarts } from './node-start/node-starts.ts';
-import { QuickStarts } from './pool/quick-starts.ts';
+import { type Born, QuickStarts } from './pool/quick-starts.ts';
 import { holderOf, listenersOf } from './port-owner.ts';
 import { DEFAULT_PORT_RANGE, PortPool, type PortRange } from './port-pool.ts';
 import {
@@ -219,7 +227,12 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     dataMark,
     pool,
     forkMemoryBytes,
-    isSandboxed: () => options.confinedBy !== undefined,
+    openGroups:
+      limits &&
+      ((name, spec) => {
+        const share = spec ? shareAtStart(limits, spec) : waitingShare(limits);
+        return openGroups(limits.places, name, share);
+      }),
     log,
   });
   let isClosed = false;
@@ -410,8 +423,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       // Nobody else's: an instance of this id is not known, and `adopt` has cleared the rest.
       rmSync(folder, { recursive: true, force: true });
       if (limits) {
-        const share = { ...shareOf(limits, spec), cpu: startingCpu(spec.cpu) };
-        instance.groups = openGroups(limits.places, spec.instanceId, share);
+        instance.groups = openGroups(limits.places, spec.instanceId, shareAtStart(limits, spec));
       }
       makeFolder(folder, keptOf(instance));
       if (chosen.node && wantedBy(spec.language)?.family === 'node')
@@ -423,7 +435,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       };
       const around = { view, port: instance.port, accountId, region, dataMark, path, nodeStart };
       const environment = agentEnvironment(spec, around);
-      const boundary = view.boundary(instance.nodeStart?.readOnly);
+      const shown = instance.nodeStart?.readOnly ?? [];
       mkdirSync(join(logsDir, spec.runtimeId), { recursive: true, mode: 0o700 });
       shelf.begin(spec);
       options.onStep?.('prepared');
@@ -435,8 +447,11 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
         folder,
         spec,
         command: [view.pathOf(program), ...words],
+        program,
         environment,
-        boundary,
+        boundary: view.boundary(shown),
+        view,
+        shown,
         doors: doorsOf(instance.groups),
         ...(sharesCpu && { niceness: NICENESS, processors: processorsFor(instanceId, spec.cpu) }),
         record,
@@ -444,7 +459,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
         box: options.box(),
       };
       const launched =
-        (await quickStarts.launch(input, { onBorn: (pids) => holdWaiting(pids.at(-1)!, input) })) ??
+        (await quickStarts.launch(input, { onBorn: (born) => holdBorn(instance, spec, born, input) })) ??
         (await launch({ ...input, environment: quickStarts.observed(input) }));
       instance.leader = launched.leader;
       instance.bornAs = launched.bornAs;
@@ -460,6 +475,18 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       if (error instanceof StartFailure) throw error;
       throw new StartFailure('start', 'cannot-start', whyNotStarted(error as NodeJS.ErrnoException));
     }
+  }
+
+  /** Holds what waited, and is about to become the instance, to its limits. */
+  function holdBorn(instance: Instance, spec: InstanceSpec, { pid, groups }: Born, input: LaunchInput): void {
+    holdWaiting(pid, groups ? { ...input, doors: [] } : input);
+    if (!limits || !groups) return;
+    setShares(limits.places, groups, shareAtStart(limits, spec));
+    const unused = instance.groups;
+    // On disk before anything of the agent runs: a server that dies now finds out where it is.
+    keepSpec(instance.folder, { ...keptOf(instance), groups });
+    instance.groups = groups;
+    void closeGroupsOf({ groups: unused, instanceId: instance.instanceId });
   }
 
   async function viewFor(instance: Instance, spec: InstanceSpec, links: string): Promise<View> {
@@ -712,7 +739,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       if (groups) await closeGroupsOf({ groups, instanceId: basename(folder) });
       await rm(folder, { recursive: true, force: true, maxRetries: 3 });
     }
-    if (limits) await sweepGroups(limits.places, (instanceId) => instances.has(instanceId));
+    if (limits) await sweepGroups(limits.places, (name) => instances.has(name) || kept.has(name));
     await quickStarts.sweep();
     bounds.begin().catch((error: unknown) => log.warn({ err: error }, 'logs could not be looked through'));
     // One of them may have ended meanwhile, with nobody to hear of it yet.

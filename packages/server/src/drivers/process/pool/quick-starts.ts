@@ -6,13 +6,16 @@ import type { InstanceSpec } from '../../instance-spec.ts';
 import { PRELOADS, PYTHON_PRELOAD } from '../environment.ts';
 import { type Ending, readEnding, writeRecord } from '../identity.ts';
 import { openLog } from '../instance-log.ts';
-import type { Launched, LaunchInput } from '../launch.ts';
+import { type Launched, type LaunchInput, mendFolder } from '../launch.ts';
+import type { Groups } from '../limits/control-groups.ts';
 import { bootId, isAlive } from '../processes.ts';
+import { fitsOnStage, stageMounts } from '../sandbox/stage.ts';
 import { ForkParents } from './fork-parents.ts';
 import { ImportRecords, startKey } from './import-record.ts';
 import { NodePool } from './node-pool.ts';
 import type { Fork, ParentPlan } from './parent-process.ts';
 import { preloadsIn, whyNotForked, whyNotPooled } from './starts-that-qualify.ts';
+import type { WaitingProcess } from './waiting-process.ts';
 
 export interface QuickStartsOptions {
   dataDir: string;
@@ -21,22 +24,29 @@ export interface QuickStartsOptions {
   pool: number;
   /** Memory of the processes that Python instances are forked from, in bytes. 0: there are none. */
   forkMemoryBytes: number;
-  /** Whether an instance is to be started inside a boundary. Default: none is. */
-  isSandboxed?: (spec: InstanceSpec) => boolean;
+  /** Makes the groups that hold a process that waits to its limits; of a spec, if it is for starts of that. */
+  openGroups?: ((name: string, spec?: InstanceSpec) => Groups) | undefined;
   log: Log;
 }
 
-/** What a start is given before anything of the agent runs. */
+/** What will be an instance. */
+export interface Born {
+  /** The process that will be the agent. */
+  pid: number;
+  /** Those it is in already; undefined: it is to be put into the instance's. */
+  groups?: Groups | undefined;
+}
+
 export interface QuickStartHooks {
-  /** Hears the processes that will be the instance's, such as to put them into its group of limits. */
-  onBorn?: (pids: readonly number[]) => void;
+  /** Called before anything of the agent runs, to hold the process to the instance's limits. */
+  onBorn?: (born: Born) => void;
 }
 
 const LOOK_MS = 250;
 /** Between the word of an end and the end of whoever said it. */
 const SOON_MS = 2;
 const RECORD_VARIABLE = 'RUNSTEAD_RECORD_IMPORTS';
-const RECORD_FILE = 'imports';
+const RECORD_FILE = 'runstead-imports';
 
 /**
  * Starts that begin with a process that waits: a Node that has booted, a fork of a Python that has imported what the
@@ -67,7 +77,8 @@ export class QuickStarts {
       log,
       now: () => performance.now(),
     });
-    this.#pool = new NodePool({ folder: this.#folders.pool, dataMark, size: options.pool, log });
+    const { pool: size, openGroups } = options;
+    this.#pool = new NodePool({ folder: this.#folders.pool, dataMark, size, log, openGroups });
   }
 
   /** For whoever looks from outside: tests, and what tells of the server's state. */
@@ -80,26 +91,17 @@ export class QuickStarts {
   }
 
   /**
-   * Whether a start may begin with a process that waits, whatever its command. Such a process was begun outside of any
-   * boundary, and none can be drawn around it afterwards.
-   */
-  #canUsePool(spec: InstanceSpec): boolean {
-    return this.#options.isSandboxed?.(spec) !== true;
-  }
-
-  /**
    * Starts an instance by a process that waits. Its folder is there, and empty but for what `makeFolder` makes.
    * @returns undefined when it is to be started in the ordinary way; nothing is left of the try then
    */
   async launch(input: LaunchInput, hooks: QuickStartHooks = {}): Promise<Launched | undefined> {
     this.#starting.set(input.spec.instanceId, {});
-    if (!this.#canUsePool(input.spec)) return undefined;
-    return this.#fromPool(input, hooks) ?? (await this.#fromParent(input, hooks));
+    return (await this.#fromPool(input, hooks)) ?? (await this.#fromParent(input, hooks));
   }
 
   /** The environment for the ordinary start of an instance: with a recorder where there is something to be learnt. */
   observed(input: LaunchInput): Record<string, string> {
-    const { spec, folder, environment } = input;
+    const { spec, folder, environment, view } = input;
     const key = this.#forkKey(input);
     if (key === undefined || this.#parents.refusalOf(key) !== undefined) return environment;
     const known = this.#records.read(spec.runtimeId, key);
@@ -107,7 +109,8 @@ export class QuickStarts {
       this.#starting.set(spec.instanceId, { learn: () => this.#begin(key, input, known) });
       return environment;
     }
-    const path = join(folder, RECORD_FILE);
+    // In the sandbox an agent writes to its temporary files, and this file must be among them.
+    const path = join(folder, ...(view.isConfined ? ['tmp'] : []), RECORD_FILE);
     const file = openSync(path, 'wx+', 0o600);
     this.#starting.set(spec.instanceId, {
       learn: () => {
@@ -120,7 +123,7 @@ export class QuickStarts {
         rmSync(path, { force: true });
       },
     });
-    return { ...environment, [RECORD_VARIABLE]: path };
+    return { ...environment, [RECORD_VARIABLE]: view.isConfined ? join(view.tmp, RECORD_FILE) : path };
   }
 
   /** An instance has become ready, or is not going to be. What waits is made now: starts do not wait for it. */
@@ -158,38 +161,80 @@ export class QuickStarts {
     }
   }
 
-  #fromPool(input: LaunchInput, { onBorn }: QuickStartHooks): Launched | undefined {
-    const { folder, spec, command, environment, record, log, box } = input;
+  async #fromPool(input: LaunchInput, hooks: QuickStartHooks): Promise<Launched | undefined> {
+    const { spec, command, environment, view } = input;
     const start = { command, environment };
-    if (whyNotPooled(start, PRELOADS) !== undefined || !this.#isOfThisMachine(command[0]!)) return undefined;
+    if (whyNotPooled(start, PRELOADS) !== undefined || !this.#isOfThisMachine(input.program)) return undefined;
     const [program, file, ...rest] = command as [string, string, ...string[]];
     if (!existsSync(resolve(spec.codeDir, file))) return undefined;
-    const node = this.#pool.take(program);
+    const parts = view.parts(input.shown);
+    if (parts && !fitsOnStage(parts)) return undefined;
+    const node = this.#pool.take({ program, sandboxed: parts });
     if (!node) return undefined;
-    const { leader, bornAs } = node;
+    const prepare = async () => {
+      if (parts) await node.mount(stageMounts(spec.codeDir, parts.late));
+    };
+    if (!(await this.#takeOver(node, input, hooks, prepare))) return undefined;
+    const preloads = preloadsIn(environment.NODE_OPTIONS ?? '', PRELOADS) ?? [];
+    const order = { environment, cwd: view.codeDir, words: [file, ...rest], preloads };
+    node.become(`${JSON.stringify(order)}\n`, environment);
+    return launchedBy(node);
+  }
+
+  /** Makes a process that waits the instance's, up to the moment that it is let go. @returns false when it cannot be used */
+  async #takeOver(
+    waiting: WaitingProcess,
+    { folder, spec, record, log, box }: LaunchInput,
+    { onBorn }: QuickStartHooks,
+    prepare: () => Promise<void> = async () => {},
+  ): Promise<boolean> {
+    const { leader, bornAs, groups } = waiting;
     try {
+      await prepare();
       // The log first: what is written from here on is the instance's.
-      renameSync(node.logPath, log.path);
+      renameSync(waiting.logPath, log.path);
       closeSync(openLog(log, box));
-      node.moveInto(folder);
+      waiting.moveInto(folder);
       writeRecord(folder, { ...record, ...leader, bootId: bootId(), bornAs });
-      onBorn?.([leader.pid, node.pid]);
+      onBorn?.({ pid: waiting.pids.at(-1)!, groups });
+      return true;
     } catch (error) {
       this.#options.log.warn(
         { err: error, instanceId: spec.instanceId },
         'a process that waited could not be used',
       );
-      void node.end();
-      return undefined;
+      await waiting.end();
+      mendFolder(folder);
+      return false;
     }
-    const preloads = preloadsIn(environment.NODE_OPTIONS ?? '', PRELOADS) ?? [];
-    node.order({ environment, cwd: spec.codeDir, words: [file, ...rest], preloads });
-    return { leader, bornAs, ended: node.ended, detach: () => node.detach() };
   }
 
-  async #fromParent(input: LaunchInput, { onBorn }: QuickStartHooks): Promise<Launched | undefined> {
+  async #fromParent(input: LaunchInput, hooks: QuickStartHooks): Promise<Launched | undefined> {
     const key = this.#forkKey(input);
     if (key === undefined) return undefined;
+    return input.view.isConfined ? this.#fromPrepared(key, input, hooks) : this.#fromFork(key, input, hooks);
+  }
+
+  async #fromPrepared(
+    key: string,
+    input: LaunchInput,
+    hooks: QuickStartHooks,
+  ): Promise<Launched | undefined> {
+    const { spec, environment } = input;
+    const prepared = this.#parents.take(key, environment);
+    if (!prepared || !(await this.#takeOver(prepared.waiting, input, hooks))) return undefined;
+    prepared.become(environment);
+    const known = this.#records.read(spec.runtimeId, key);
+    // The next one takes its place.
+    if (known) this.#starting.set(spec.instanceId, { learn: () => this.#begin(key, input, known) });
+    return launchedBy(prepared.waiting);
+  }
+
+  async #fromFork(
+    key: string,
+    input: LaunchInput,
+    { onBorn }: QuickStartHooks,
+  ): Promise<Launched | undefined> {
     const { folder, spec, environment, record, log, box } = input;
     closeSync(openLog(log, box));
     const fork = await this.#parents.fork(key, {
@@ -201,7 +246,7 @@ export class QuickStarts {
     });
     if (!fork) return undefined;
     try {
-      onBorn?.([fork.leader.pid]);
+      onBorn?.({ pid: fork.leader.pid });
     } catch (error) {
       this.#options.log.warn({ err: error, instanceId: spec.instanceId }, 'a fork could not be used');
       await fork.drop();
@@ -213,14 +258,14 @@ export class QuickStarts {
   }
 
   /** Names the parent that an instance could be forked from; undefined when it cannot. */
-  #forkKey({ spec, command, environment, box }: LaunchInput): string | undefined {
+  #forkKey({ spec, command, program, environment, view, box }: LaunchInput): string | undefined {
     if (this.#options.forkMemoryBytes === 0 || process.platform !== 'linux') return undefined;
-    if (!this.#canUsePool(spec)) return undefined;
-    const [program = ''] = command;
     if (whyNotForked({ command, environment }) !== undefined || !this.#isOfThisMachine(program))
       return undefined;
     const variables = Object.entries(spec.environment).sort(([a], [b]) => (a < b ? -1 : 1));
-    return startKey([spec.codeDir, realpathSync(program), command, variables], box.derive('imports'));
+    // A record names files as the agent sees them.
+    const start = [spec.codeDir, view.isConfined, realpathSync(program), command, variables];
+    return startKey(start, box.derive('imports'));
   }
 
   /** Whether a program is the machine's own, and not one that came with a package or was put there by an agent. */
@@ -232,7 +277,9 @@ export class QuickStarts {
     );
   }
 
-  #begin(key: string, { spec, command, environment }: LaunchInput, record: readonly string[]): void {
+  #begin(key: string, input: LaunchInput, record: readonly string[]): void {
+    const { spec, command, environment, view } = input;
+    const { openGroups } = this.#options;
     this.#parents.begin(key, spec.runtimeId, (): ParentPlan => {
       const entries = (environment.PYTHONPATH ?? '').split(delimiter).filter((it) => it !== PYTHON_PRELOAD);
       return {
@@ -240,12 +287,23 @@ export class QuickStarts {
         command,
         codeDir: spec.codeDir,
         preload: PYTHON_PRELOAD,
-        pythonPath: entries.map((it) => (isAbsolute(it) ? it : resolve(spec.codeDir, it))),
-        dependencies: [join(spec.codeDir, 'python'), '/opt/python'],
+        pythonPath: entries.map((it) => (isAbsolute(it) ? it : resolve(view.codeDir, it))),
+        dependencies: [join(view.codeDir, 'python'), '/opt/python'],
         record,
+        confined: view.isConfined
+          ? {
+              boundary: (folder) => view.boundary([], folder),
+              openGroups: openGroups && ((name) => openGroups(name, spec)),
+            }
+          : undefined,
       };
     });
   }
+}
+
+function launchedBy(waiting: WaitingProcess): Launched {
+  const { leader, bornAs, ended } = waiting;
+  return { leader, bornAs, ended, detach: () => waiting.detach() };
 }
 
 /** A leader is no child of the server's; it says when it ends, and is looked at in case it could not. */

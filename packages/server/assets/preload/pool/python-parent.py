@@ -8,13 +8,18 @@ process ends. Orders are eight hexadecimal digits, the length, and as many bytes
     fork, id, folder, log, record, environment                   `environment` is the rest: NAME=VALUE each
     go, id                                                       lets that instance run
 
+Or, in the sandbox, where nothing is forked:
+
+    prepare-alone, as prepare                                    once, first
+    become, environment                                          once, last: this process is the agent
+
 Answers are lines of fields between TABs: `ready` with the variables the imports have read, `refused` with a reason;
 `forked` with id, pid and the time the kernel started it; `failed` with id and a reason; `ended` with id.
 
 Started with a fixed environment, in the package's folder, with the interpreter that would run the agent. Variables of
 the agent come into a fork only. What an instance consists of is what the wrapper of other instances makes
 (instance-wrapper.sh): a leader of a session of its own, which writes identity.json and in the end `exit`, and the agent,
-its child, which begins as `python FILE` and `python -m NAME` begin.
+its child, which begins as `python FILE` and `python -m NAME` begin. In the sandbox there is a wrapper (waiting-wrapper.sh).
 
 None but built-in modules and those of every start are used here: what this file imported would be there in the agents,
 before a module of theirs of the same name.
@@ -440,6 +445,19 @@ def become_agent(prepared):
     gc.enable()
 
 
+def await_turn(prepared):
+    """Waits to be the agent itself."""
+    # From now on nothing points to the memory that this environment is in: the server shows the agent's there.
+    os.environ.clear()
+    tell("ready", *sorted(WatchedEnvironment.read))
+    word, *pairs = next_order()
+    os.close(CONTROL)
+    for pair in pairs:
+        name, _, value = pair.partition("=")
+        os.environ[name] = value
+    become_agent(prepared)
+
+
 def serve():
     """Returns in an agent alone, with what it has to run."""
     waiting = {}
@@ -449,7 +467,8 @@ def serve():
         if sys.version_info < (3, 9):
             raise Refused("Python %d.%d is too old; it takes 3.9" % sys.version_info[:2])
         first = next_order()
-        if first.pop(0) != "prepare":
+        alone = first[0] == "prepare-alone"
+        if first.pop(0) not in ("prepare", "prepare-alone"):
             raise Refused("the first order was not to prepare")
         # Collections would touch, and so copy, what forks share.
         gc.disable()
@@ -457,6 +476,9 @@ def serve():
     except Refused as reason:
         tell("refused", reason)
         os._exit(0)
+    if alone:
+        await_turn(prepared)
+        return prepared
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 1)
     os.dup2(null, 2)

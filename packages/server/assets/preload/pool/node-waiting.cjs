@@ -21,7 +21,9 @@ for (const name of ['net', 'http', 'stream', 'events', 'util', 'url', 'crypto', 
 
 // And the loader for ES modules, by a module without a file or a name that could be met again.
 void import('data:text/javascript,').then(() => {
-  fs.writeSync(ORDERS, `ready ${process.pid}\n`);
+  // From now on nothing points to the memory that this environment is in: an agent's is shown there.
+  for (const name of Object.keys(process.env)) delete process.env[name];
+  fs.writeSync(ORDERS, 'ready\n');
   // Out of the promise: what the file throws is to be an exception, not a rejection.
   setImmediate(start);
 });
@@ -32,7 +34,6 @@ function start() {
   if (order === undefined) process.exit(0);
   fs.closeSync(ORDERS);
   const { environment, cwd, words, preloads } = JSON.parse(order);
-  for (const name of Object.keys(process.env)) delete process.env[name];
   showEnvironment(environment);
   Object.assign(process.env, environment);
   process.chdir(cwd);
@@ -49,7 +50,8 @@ function start() {
 /**
  * Lets others see the agent's environment: /proc/PID/environ shows the memory it was first in, which nothing points to
  * any more. As far as there is room, the marks of the platform first. Where the system does not allow it, the mark that
- * this process was born with remains, and it is found by that.
+ * this process was born with remains, and it is found by that. In the sandbox, where /proc is read-only, the server does it
+ * (show-environment.ts).
  */
 function showEnvironment(environment) {
   try {

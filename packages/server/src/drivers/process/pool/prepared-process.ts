@@ -1,0 +1,80 @@
+import { DATA_MARK, INSTANCE_MARK } from '../processes.ts';
+import { INSIDE } from '../sandbox/confinement.ts';
+import {
+  ForkRefused,
+  framed,
+  importingEnvironment,
+  orderToPrepare,
+  type ParentPlan,
+  proportionalBytes,
+  PYTHON_PARENT,
+  READY_WITHIN_MS,
+} from './parent-process.ts';
+import { type WaitingPlace, WaitingProcess } from './waiting-process.ts';
+
+/**
+ * In the sandbox, what a `ParentProcess` is outside: it has imported a version's dependencies. It forks nothing, since
+ * a fork would share its namespaces and folders with the next; it becomes an instance itself.
+ */
+export class PreparedProcess {
+  /** What it was started with. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** Variables that its imports have read; `*` for all. */
+  readonly read: ReadonlySet<string>;
+  readonly waiting: WaitingProcess;
+
+  private constructor(waiting: WaitingProcess, environment: Record<string, string>, read: ReadonlySet<string>) {
+    this.waiting = waiting;
+    this.environment = environment;
+    this.read = read;
+  }
+
+  /**
+   * Starts one and has it import.
+   * @throws ForkRefused with the reason for which the version is better started in the ordinary way
+   */
+  static async start(plan: ParentPlan, place: WaitingPlace): Promise<PreparedProcess> {
+    const { program, preload, confined } = plan;
+    const environment = importingEnvironment({ preload, home: INSIDE.home, tmp: INSIDE.tmp });
+    const waiting = new WaitingProcess(
+      { kind: 'parent', command: [program, PYTHON_PARENT], environment, boundary: confined!.boundary },
+      { ...place, openGroups: confined!.openGroups },
+    );
+    try {
+      waiting.send(framed(orderToPrepare('prepare-alone', plan)));
+      const line = await waiting.nextLine(READY_WITHIN_MS).catch((error: unknown) => {
+        throw new ForkRefused(`the process that imports ahead: ${(error as Error).message}`);
+      });
+      const [word, ...fields] = line.split('\t');
+      if (word !== 'ready') throw new ForkRefused(fields.join(' '));
+      const marks = { [INSTANCE_MARK]: waiting.bornAs, [DATA_MARK]: place.dataMark };
+      return new PreparedProcess(waiting, { ...environment, ...marks }, new Set(fields.filter(Boolean)));
+    } catch (error) {
+      await waiting.end();
+      throw error;
+    }
+  }
+
+  get pid(): number | undefined {
+    return this.waiting.pids.at(-1);
+  }
+
+  get isAlive(): boolean {
+    return this.waiting.isAlive;
+  }
+
+  /** Proportional set size, in bytes. */
+  memoryBytes(): number {
+    return proportionalBytes(this.pid);
+  }
+
+  /** Lets it be the agent. */
+  become(environment: Readonly<Record<string, string>>): void {
+    const pairs = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
+    this.waiting.become(framed(['become', ...pairs]), environment);
+  }
+
+  end(): Promise<void> {
+    return this.waiting.end();
+  }
+}
