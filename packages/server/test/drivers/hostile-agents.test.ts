@@ -13,6 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import pino from 'pino';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import type { Driver, InstanceExit, RunningInstance } from '../../src/drivers/driver.ts';
 import type { InstanceSpec } from '../../src/drivers/instance-spec.ts';
@@ -61,6 +62,14 @@ afterEach(async () => {
 
 type Deed = 'list' | 'read' | 'write' | 'fill' | 'open' | 'kill' | 'run';
 
+function readOrZero(path: string): number {
+  try {
+    return Number(readFileSync(path, 'latin1'));
+  } catch {
+    return 0;
+  }
+}
+
 /** Has the agent try it. @returns what it got, or the error's code */
 async function attempt(agent: RunningInstance, deed: Deed, what: string | number): Promise<unknown> {
   const answer = await get(agent, `/${deed}?${encodeURIComponent(String(what))}`);
@@ -68,14 +77,40 @@ async function attempt(agent: RunningInstance, deed: Deed, what: string | number
   return code ?? value;
 }
 
-describe.skipIf(!sandbox)('in the sandbox', () => {
-  const confined = (changes: Partial<ProcessDriverOptions> = {}) =>
-    driverOf({ confinedBy: sandbox!, limits: testLimits(dataDir), ...changes });
+const BEGINNINGS = [
+  { how: 'that is begun anew', pool: 0 },
+  { how: 'in a process that waited for it', pool: 2 },
+];
+
+describe.skipIf(!sandbox).each(BEGINNINGS)('in the sandbox, $how,', ({ pool }) => {
+  /** @param first which starts before, so that what waits does so for the like of it */
+  async function confined(
+    changes: Partial<ProcessDriverOptions> = {},
+    first: Partial<InstanceSpec> = {},
+  ): Promise<Driver> {
+    const said: string[] = [];
+    const log = pino({ level: 'debug' }, { write: (line) => void said.push(line) });
+    const driver = driverOf({ confinedBy: sandbox!, limits: testLimits(dataDir), pool, log, ...changes });
+    if (pool === 0) return driver;
+    const { instanceId } = await start(driver, agentSpec(['node', 'snoop.mjs'], first));
+    await driver.stop(instanceId, { graceMs: 0 });
+    const count = () => said.filter((line) => line.includes('waits for a start')).length;
+    await until('processes that wait', () => count() >= pool);
+    return driver;
+  }
+
+  /** Starts one, and makes sure that it was begun as it should be. */
+  async function startSo(driver: Driver, spec: InstanceSpec): Promise<RunningInstance> {
+    const agent = await start(driver, spec);
+    const record = readFileSync(join(dataDir, 'instances', agent.instanceId, 'identity.json'), 'utf8');
+    expect(record.includes('"bornAs":"pool-')).toBe(pool > 0);
+    return agent;
+  }
 
   it('an agent sees neither its neighbours nor the server nor the data folder', async () => {
-    const driver = confined();
-    const neighbour = await start(driver, agentSpec(['node', 'snoop.mjs']));
-    const agent = await start(
+    const driver = await confined();
+    const neighbour = await startSo(driver, agentSpec(['node', 'snoop.mjs']));
+    const agent = await startSo(
       driver,
       agentSpec(['node', 'snoop.mjs'], { environment: { A_TOKEN: 'sesame' } }),
     );
@@ -99,15 +134,16 @@ describe.skipIf(!sandbox)('in the sandbox', () => {
     ])
       expect(await attempt(agent, 'list', path), path).toBe('ENOENT');
     // The first process of the sandbox has the launcher's environment, not the server's.
-    expect(await attempt(agent, 'run', "tr '\\0' '\\n' < /proc/1/environ | cut -d= -f1 | sort")).toBe(
-      'PATH\nRUNSTEAD_DATA_MARK\nRUNSTEAD_INSTANCE_ID\nRUNSTEAD_RUNTIME_ID\n',
-    );
+    const names = await attempt(agent, 'run', "tr '\\0' '\\n' < /proc/1/environ | cut -d= -f1 | sort");
+    const known = 'PATH\nRUNSTEAD_DATA_MARK\nRUNSTEAD_INSTANCE_ID\nRUNSTEAD_RUNTIME_ID\n';
+    expect(names).toBe(pool > 0 ? known.replace('RUNSTEAD_RUNTIME_ID\n', '') : known);
+    expect(await attempt(agent, 'read', '/proc/1/environ')).not.toContain('sesame');
     const everyLine = spawnSync('ps', ['-axww', '-o', 'command='], { encoding: 'utf8' }).stdout;
     expect(everyLine).not.toContain('sesame');
   });
 
   it('an agent writes into its home and temporary folders and nowhere else, root or not', async () => {
-    const agent = await start(confined(), agentSpec(['node', 'snoop.mjs']));
+    const agent = await startSo(await confined(), agentSpec(['node', 'snoop.mjs']));
     for (const folder of ['/home/agent', '/tmp', '/dev/shm']) {
       expect(await attempt(agent, 'write', `${folder}/mine`)).toBeNull();
     }
@@ -125,6 +161,13 @@ describe.skipIf(!sandbox)('in the sandbox', () => {
       expect(await attempt(agent, 'write', path), path).toBe('EROFS');
     // A program of this name would be run by the kernel, outside, for any process that crashes.
     expect(await attempt(agent, 'open', '/proc/sys/kernel/core_pattern')).toBe('EROFS');
+    for (const line of [
+      'mount -o remount,rw /code',
+      'umount /code',
+      'umount -l /',
+      'mount -t tmpfs none /tmp',
+    ])
+      expect(await attempt(agent, 'run', `${line} 2>/dev/null; echo $?`), line).not.toBe('0\n');
     const status = (await attempt(agent, 'read', '/proc/self/status')) as string;
     for (const kind of ['CapInh', 'CapPrm', 'CapEff', 'CapAmb'])
       expect(status).toMatch(`${kind}:\t${'0'.repeat(16)}`);
@@ -161,7 +204,7 @@ describe.skipIf(!sandbox)('in the sandbox', () => {
       BASH_ENV: join(codeDir, 'acts.cjs'),
       'odd.name': 'passed on by env',
     };
-    const agent = await start(confined(), agentSpec(['node', 'echo.mjs'], { codeDir, environment }));
+    const agent = await start(await confined(), agentSpec(['node', 'echo.mjs'], { codeDir, environment }));
     const { env } = (await (await get(agent)).json()) as { env: Record<string, string> };
     expect(env).toMatchObject({ LD_PRELOAD: environment.LD_PRELOAD, 'odd.name': 'passed on by env' });
     expect(existsSync(mark)).toBe(false);
@@ -181,7 +224,8 @@ describe.skipIf(!sandbox)('in the sandbox', () => {
       ['.venv', secrets],
     ] as const;
     for (const [name, target] of links) spawnSync('ln', ['-s', target, join(codeDir, name)]);
-    const agent = await start(confined(), agentSpec(['node', 'snoop.mjs'], { codeDir }));
+    const driver = await confined({}, { codeDir });
+    const agent = await startSo(driver, agentSpec(['node', 'snoop.mjs'], { codeDir }));
     for (const path of [secrets, '/code/node_modules', '/code/.venv'])
       expect(await attempt(agent, 'list', path), path).toBe('ENOENT');
   });
@@ -195,7 +239,7 @@ describe.skipIf(!sandbox)('in the sandbox', () => {
     onTestFinished(() => rmSync(codeDir, { recursive: true }));
     cpSync(join(AGENTS, 'snoop.mjs'), join(codeDir, 'snoop.mjs'));
     spawnSync('ln', ['-s', own, join(codeDir, 'node_modules')]);
-    const agent = await start(confined(), { ...spec, codeDir });
+    const agent = await startSo(await confined(), { ...spec, codeDir });
     expect(await attempt(agent, 'list', '/code/node_modules')).toEqual(['present.js']);
     expect(await attempt(agent, 'write', join(own, 'mine'))).toBe('EROFS');
     expect(await attempt(agent, 'list', other)).toBe('ENOENT');
@@ -205,7 +249,7 @@ describe.skipIf(!sandbox)('in the sandbox', () => {
   it('directories that the operator mapped are there and can be written to', async () => {
     const shared = mkdtempSync(join(tmpdir(), 'runstead-mapped-'));
     onTestFinished(() => rmSync(shared, { recursive: true }));
-    const agent = await start(confined(), agentSpec(['node', 'snoop.mjs'], { mounts: [shared] }));
+    const agent = await start(await confined(), agentSpec(['node', 'snoop.mjs'], { mounts: [shared] }));
     expect(await attempt(agent, 'write', join(shared, 'mine'))).toBeNull();
     expect(existsSync(join(shared, 'mine'))).toBe(true);
   });
@@ -215,7 +259,7 @@ describe.skipIf(!sandbox)('in the sandbox', () => {
     if (limits.places.processes === undefined)
       context.skip('no control group for processes can be made here');
     if (!hasPython()) context.skip('there is no python3 here');
-    const driver = confined({ limits });
+    const driver = await confined({ limits });
     const spec = agentSpec(['python3', 'fork_bomb.py'], { startTimeoutMs: 3000 });
     const bomb = start(driver, spec);
     bomb.catch(() => {});
@@ -227,6 +271,29 @@ describe.skipIf(!sandbox)('in the sandbox', () => {
     await driver.stop(spec.instanceId, { graceMs: 100 });
     await expect(bomb).rejects.toThrow('stopped before it was ready');
     expect((await listProcesses()).filter((it) => it.instanceId === spec.instanceId)).toEqual([]);
+  });
+
+  it('an agent is held to its processes and its memory from its first line on', async (context) => {
+    const limits = testLimits(dataDir, { processes: 40 });
+    if (limits.places.processes === undefined || limits.places.memory === undefined)
+      context.skip('no control groups for processes and memory can be made here');
+    const driver = await confined({ limits });
+    const bomb = await startSo(driver, agentSpec(['node', 'snoop.mjs']));
+    void attempt(bomb, 'run', 'i=0; while [ $i -lt 200 ]; do sleep 1000 & i=$((i+1)); done').catch(() => {});
+    const held = () => groupsOf(dataDir).filter((group) => readOrZero(join(group, 'pids.max')) === 40);
+    await until('it to have all it may', () =>
+      held().some((group) => readOrZero(join(group, 'pids.current')) >= 39),
+    );
+    for (const group of held()) expect(readOrZero(join(group, 'pids.current'))).toBeLessThanOrEqual(40);
+    await driver.stop(bomb.instanceId, { graceMs: 0 });
+
+    const exits: InstanceExit[] = [];
+    const spec = agentSpec(['node', 'hog.mjs', 'asked'], { memoryMiB: 128 });
+    const hog = await start(driver, spec, (exit) => exits.push(exit));
+    await get(hog, '/more').catch(() => {});
+    await until('its exit', () => exits.length);
+    expect(exits[0]!.reason).toMatch(/^OOM: used 1[23]\d of 128 MiB$/);
+    await until('nothing of it', () => driver.list().length === 0);
   });
 });
 

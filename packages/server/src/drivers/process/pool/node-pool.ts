@@ -6,9 +6,7 @@ import type { ViewParts } from '../sandbox/view.ts';
 import { WAITING_LANG } from './starts-that-qualify.ts';
 import { type WaitingPlace, type WaitingPlan, WaitingProcess } from './waiting-process.ts';
 
-const PROGRAM = fileURLToPath(
-  new URL('../../../../assets/preload/pool/node-waiting.cjs', import.meta.url),
-);
+const PROGRAM = fileURLToPath(new URL('../../../../assets/preload/pool/node-waiting.cjs', import.meta.url));
 /** Interpreters that processes wait for, at most: of more, those used last. */
 const PROGRAMS_MAX = 4;
 const READY_WITHIN_MS = 30_000;

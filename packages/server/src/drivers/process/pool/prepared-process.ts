@@ -23,7 +23,11 @@ export class PreparedProcess {
   readonly read: ReadonlySet<string>;
   readonly waiting: WaitingProcess;
 
-  private constructor(waiting: WaitingProcess, environment: Record<string, string>, read: ReadonlySet<string>) {
+  private constructor(
+    waiting: WaitingProcess,
+    environment: Record<string, string>,
+    read: ReadonlySet<string>,
+  ) {
     this.waiting = waiting;
     this.environment = environment;
     this.read = read;

@@ -164,7 +164,8 @@ export class QuickStarts {
   async #fromPool(input: LaunchInput, hooks: QuickStartHooks): Promise<Launched | undefined> {
     const { spec, command, environment, view } = input;
     const start = { command, environment };
-    if (whyNotPooled(start, PRELOADS) !== undefined || !this.#isOfThisMachine(input.program)) return undefined;
+    if (whyNotPooled(start, PRELOADS) !== undefined || !this.#isOfThisMachine(input.program))
+      return undefined;
     const [program, file, ...rest] = command as [string, string, ...string[]];
     if (!existsSync(resolve(spec.codeDir, file))) return undefined;
     const parts = view.parts(input.shown);

@@ -1,13 +1,29 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmdirSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  writeFileSync,
+} from 'node:fs';
 import { rm } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { type Ending, endingOf, readEnding } from '../identity.ts';
 import { closeGroups, doorsOf, type Groups } from '../limits/control-groups.ts';
-import { DATA_MARK, INSTANCE_MARK, killAll, type ProcessId, signalGroup, startTicksOf } from '../processes.ts';
+import {
+  DATA_MARK,
+  INSTANCE_MARK,
+  killAll,
+  type ProcessId,
+  signalGroup,
+  startTicksOf,
+} from '../processes.ts';
 import { agentInside } from '../sandbox/agent-inside.ts';
 import { LAUNCHER_ENVIRONMENT } from '../sandbox/sandbox.ts';
 import { inOwnMounts, STAGE_FOLDERS, WAITING_WRAPPER } from '../sandbox/stage.ts';
