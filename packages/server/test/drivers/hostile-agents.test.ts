@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import {
   cpSync,
   existsSync,
@@ -77,43 +78,63 @@ async function attempt(agent: RunningInstance, deed: Deed, what: string | number
   return code ?? value;
 }
 
+const NODE = { command: ['node', 'snoop.mjs'] };
+const PYTHON = { command: ['python3', 'snoop.py'] };
 const BEGINNINGS = [
-  { how: 'that is begun anew', pool: 0 },
-  { how: 'in a process that waited for it', pool: 2 },
+  { how: 'a Node that is begun anew', ...NODE, born: undefined, waits: {} },
+  { how: 'a Node that waited', ...NODE, born: 'pool-', waits: { pool: 1 } },
+  ...(hasPython()
+    ? [
+        { how: 'a Python that is begun anew', ...PYTHON, born: undefined, waits: {} },
+        {
+          how: 'a Python that had imported',
+          ...PYTHON,
+          born: 'parent-',
+          waits: { forkMemoryBytes: 256 * 1024 * 1024 },
+        },
+      ]
+    : []),
 ];
 
-describe.skipIf(!sandbox).each(BEGINNINGS)('in the sandbox, $how,', ({ pool }) => {
-  /** @param first which starts before, so that what waits does so for the like of it */
-  async function confined(
-    changes: Partial<ProcessDriverOptions> = {},
-    first: Partial<InstanceSpec> = {},
-  ): Promise<Driver> {
-    const said: string[] = [];
-    const log = pino({ level: 'debug' }, { write: (line) => void said.push(line) });
-    const driver = driverOf({ confinedBy: sandbox!, limits: testLimits(dataDir), pool, log, ...changes });
-    if (pool === 0) return driver;
-    const { instanceId } = await start(driver, agentSpec(['node', 'snoop.mjs'], first));
-    await driver.stop(instanceId, { graceMs: 0 });
-    const count = () => said.filter((line) => line.includes('waits for a start')).length;
-    await until('processes that wait', () => count() >= pool);
-    return driver;
-  }
+describe.skipIf(!sandbox).each(BEGINNINGS)('in the sandbox, as $how,', ({ command, born, waits }) => {
+  let waiting = 0;
+  const confined = (changes: Partial<ProcessDriverOptions> = {}) => {
+    waiting = 0;
+    const write = (line: string) => {
+      if (/waits for a start|has a process to fork from/.test(line)) waiting++;
+    };
+    const log = pino({ level: 'debug' }, { write });
+    return driverOf({ confinedBy: sandbox!, limits: testLimits(dataDir), log, ...waits, ...changes });
+  };
+  const snoop = (changes: Partial<InstanceSpec> = {}) => agentSpec(command, changes);
 
-  /** Starts one, and makes sure that it was begun as it should be. */
-  async function startSo(driver: Driver, spec: InstanceSpec): Promise<RunningInstance> {
-    const agent = await start(driver, spec);
+  /** Starts one, and makes sure that it begins as it is to begin. */
+  async function startSo(
+    driver: Driver,
+    spec: InstanceSpec,
+    onExit?: (exit: InstanceExit) => void,
+  ): Promise<RunningInstance> {
+    // Each start is followed by another process that waits for the like of it.
+    const followed = async <T>(starting: () => Promise<T>): Promise<T> => {
+      const before = waiting;
+      const done = await starting();
+      if (born !== undefined) await until('a process that waits', () => waiting > before);
+      return done;
+    };
+    if (born !== undefined) {
+      const first = await followed(() => start(driver, { ...spec, instanceId: randomUUID() }));
+      await driver.stop(first.instanceId, { graceMs: 0 });
+    }
+    const agent = await followed(() => start(driver, spec, onExit));
     const record = readFileSync(join(dataDir, 'instances', agent.instanceId, 'identity.json'), 'utf8');
-    expect(record.includes('"bornAs":"pool-')).toBe(pool > 0);
+    expect((JSON.parse(record) as { bornAs?: string }).bornAs?.replace(/-.*/, '-')).toBe(born);
     return agent;
   }
 
   it('an agent sees neither its neighbours nor the server nor the data folder', async () => {
-    const driver = await confined();
-    const neighbour = await startSo(driver, agentSpec(['node', 'snoop.mjs']));
-    const agent = await startSo(
-      driver,
-      agentSpec(['node', 'snoop.mjs'], { environment: { A_TOKEN: 'sesame' } }),
-    );
+    const driver = confined();
+    const neighbour = await startSo(driver, snoop());
+    const agent = await startSo(driver, snoop({ environment: { A_TOKEN: 'sesame' } }));
     await attempt(neighbour, 'write', '/home/agent/secret');
 
     const pids = ((await attempt(agent, 'list', '/proc')) as string[]).filter((name) => /^\d+$/.test(name));
@@ -136,14 +157,14 @@ describe.skipIf(!sandbox).each(BEGINNINGS)('in the sandbox, $how,', ({ pool }) =
     // The first process of the sandbox has the launcher's environment, not the server's.
     const names = await attempt(agent, 'run', "tr '\\0' '\\n' < /proc/1/environ | cut -d= -f1 | sort");
     const known = 'PATH\nRUNSTEAD_DATA_MARK\nRUNSTEAD_INSTANCE_ID\nRUNSTEAD_RUNTIME_ID\n';
-    expect(names).toBe(pool > 0 ? known.replace('RUNSTEAD_RUNTIME_ID\n', '') : known);
+    expect(names).toBe(born === undefined ? known : known.replace('RUNSTEAD_RUNTIME_ID\n', ''));
     expect(await attempt(agent, 'read', '/proc/1/environ')).not.toContain('sesame');
     const everyLine = spawnSync('ps', ['-axww', '-o', 'command='], { encoding: 'utf8' }).stdout;
     expect(everyLine).not.toContain('sesame');
   });
 
   it('an agent writes into its home and temporary folders and nowhere else, root or not', async () => {
-    const agent = await startSo(await confined(), agentSpec(['node', 'snoop.mjs']));
+    const agent = await startSo(confined(), snoop());
     for (const folder of ['/home/agent', '/tmp', '/dev/shm']) {
       expect(await attempt(agent, 'write', `${folder}/mine`)).toBeNull();
     }
@@ -204,7 +225,7 @@ describe.skipIf(!sandbox).each(BEGINNINGS)('in the sandbox, $how,', ({ pool }) =
       BASH_ENV: join(codeDir, 'acts.cjs'),
       'odd.name': 'passed on by env',
     };
-    const agent = await start(await confined(), agentSpec(['node', 'echo.mjs'], { codeDir, environment }));
+    const agent = await start(confined(), agentSpec(['node', 'echo.mjs'], { codeDir, environment }));
     const { env } = (await (await get(agent)).json()) as { env: Record<string, string> };
     expect(env).toMatchObject({ LD_PRELOAD: environment.LD_PRELOAD, 'odd.name': 'passed on by env' });
     expect(existsSync(mark)).toBe(false);
@@ -216,7 +237,7 @@ describe.skipIf(!sandbox).each(BEGINNINGS)('in the sandbox, $how,', ({ pool }) =
     const codeDir = mkdtempSync(join(tmpdir(), 'runstead-package-'));
     const secrets = mkdtempSync(join(tmpdir(), 'runstead-secrets-'));
     for (const folder of [codeDir, secrets]) onTestFinished(() => rmSync(folder, { recursive: true }));
-    cpSync(join(AGENTS, 'snoop.mjs'), join(codeDir, 'snoop.mjs'));
+    cpSync(join(AGENTS, command[1]!), join(codeDir, command[1]!));
     for (const name of ['lib', 'bin']) mkdirSync(join(secrets, name));
     writeFileSync(join(secrets, 'bin', 'python'), '', { mode: 0o755 });
     const links = [
@@ -224,22 +245,22 @@ describe.skipIf(!sandbox).each(BEGINNINGS)('in the sandbox, $how,', ({ pool }) =
       ['.venv', secrets],
     ] as const;
     for (const [name, target] of links) spawnSync('ln', ['-s', target, join(codeDir, name)]);
-    const driver = await confined({}, { codeDir });
-    const agent = await startSo(driver, agentSpec(['node', 'snoop.mjs'], { codeDir }));
+    const driver = confined();
+    const agent = await startSo(driver, snoop({ codeDir }));
     for (const path of [secrets, '/code/node_modules', '/code/.venv'])
       expect(await attempt(agent, 'list', path), path).toBe('ENOENT');
   });
 
   it('what a runtime was prepared with is there, under its own name, and nothing beside it', async () => {
-    const [spec, other] = [agentSpec(['node', 'snoop.mjs']), join(dataDir, 'deps', 'agent-runtime-other')];
+    const [spec, other] = [snoop(), join(dataDir, 'deps', 'agent-runtime-other')];
     const own = join(dataDir, 'deps', spec.runtimeId, 'key', 'tree', 'node_modules');
     for (const folder of [own, other]) mkdirSync(folder, { recursive: true });
     writeFileSync(join(own, 'present.js'), '');
     const codeDir = mkdtempSync(join(tmpdir(), 'runstead-package-'));
     onTestFinished(() => rmSync(codeDir, { recursive: true }));
-    cpSync(join(AGENTS, 'snoop.mjs'), join(codeDir, 'snoop.mjs'));
+    cpSync(join(AGENTS, command[1]!), join(codeDir, command[1]!));
     spawnSync('ln', ['-s', own, join(codeDir, 'node_modules')]);
-    const agent = await startSo(await confined(), { ...spec, codeDir });
+    const agent = await startSo(confined(), { ...spec, codeDir });
     expect(await attempt(agent, 'list', '/code/node_modules')).toEqual(['present.js']);
     expect(await attempt(agent, 'write', join(own, 'mine'))).toBe('EROFS');
     expect(await attempt(agent, 'list', other)).toBe('ENOENT');
@@ -249,7 +270,7 @@ describe.skipIf(!sandbox).each(BEGINNINGS)('in the sandbox, $how,', ({ pool }) =
   it('directories that the operator mapped are there and can be written to', async () => {
     const shared = mkdtempSync(join(tmpdir(), 'runstead-mapped-'));
     onTestFinished(() => rmSync(shared, { recursive: true }));
-    const agent = await start(await confined(), agentSpec(['node', 'snoop.mjs'], { mounts: [shared] }));
+    const agent = await start(confined(), snoop({ mounts: [shared] }));
     expect(await attempt(agent, 'write', join(shared, 'mine'))).toBeNull();
     expect(existsSync(join(shared, 'mine'))).toBe(true);
   });
@@ -259,14 +280,14 @@ describe.skipIf(!sandbox).each(BEGINNINGS)('in the sandbox, $how,', ({ pool }) =
     if (limits.places.processes === undefined)
       context.skip('no control group for processes can be made here');
     if (!hasPython()) context.skip('there is no python3 here');
-    const driver = await confined({ limits });
+    const driver = confined({ limits });
     const spec = agentSpec(['python3', 'fork_bomb.py'], { startTimeoutMs: 3000 });
     const bomb = start(driver, spec);
     bomb.catch(() => {});
     const group = join(limits.places.processes!.folder, spec.instanceId);
     const count = () => Number(readFileSync(join(group, 'pids.current'), 'latin1'));
     await until('it to have all it may', () => existsSync(group) && count() >= 40);
-    expect((await get(await start(driver, agentSpec(['node', 'snoop.mjs'])))).status).toBe(200);
+    expect((await get(await start(driver, snoop()))).status).toBe(200);
     expect(count()).toBeLessThanOrEqual(40);
     await driver.stop(spec.instanceId, { graceMs: 100 });
     await expect(bomb).rejects.toThrow('stopped before it was ready');
@@ -277,8 +298,8 @@ describe.skipIf(!sandbox).each(BEGINNINGS)('in the sandbox, $how,', ({ pool }) =
     const limits = testLimits(dataDir, { processes: 40 });
     if (limits.places.processes === undefined || limits.places.memory === undefined)
       context.skip('no control groups for processes and memory can be made here');
-    const driver = await confined({ limits });
-    const bomb = await startSo(driver, agentSpec(['node', 'snoop.mjs']));
+    const driver = confined({ limits });
+    const bomb = await startSo(driver, snoop());
     void attempt(bomb, 'run', 'i=0; while [ $i -lt 200 ]; do sleep 1000 & i=$((i+1)); done').catch(() => {});
     const held = () => groupsOf(dataDir).filter((group) => readOrZero(join(group, 'pids.max')) === 40);
     await until('it to have all it may', () =>
@@ -289,7 +310,7 @@ describe.skipIf(!sandbox).each(BEGINNINGS)('in the sandbox, $how,', ({ pool }) =
 
     const exits: InstanceExit[] = [];
     const spec = agentSpec(['node', 'hog.mjs', 'asked'], { memoryMiB: 128 });
-    const hog = await start(driver, spec, (exit) => exits.push(exit));
+    const hog = await (command[0] === 'node' ? startSo : start)(driver, spec, (exit) => exits.push(exit));
     await get(hog, '/more').catch(() => {});
     await until('its exit', () => exits.length);
     expect(exits[0]!.reason).toMatch(/^OOM: used 1[23]\d of 128 MiB$/);

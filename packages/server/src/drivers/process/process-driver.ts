@@ -40,6 +40,7 @@ import {
   leavePlaces,
   memoryAtKill,
   openGroups,
+  type Resource,
   setCpu,
   setShares,
   sweepGroups,
@@ -814,27 +815,36 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
   /** Those that may break a limit now. */
   async function held(): Promise<Held[]> {
     const table = await listProcesses();
-    return [...instances.values()]
+    const preparing = quickStarts.preparing.map(({ waiting, spec }) => ({
+      instanceId: waiting.bornAs,
+      processes: membersOf(table, { instanceId: waiting.bornAs, leader: waiting.leader, dataMark }),
+      memoryBytes: limits && shareOf(limits, spec).memoryBytes,
+      folders: waiting.folders,
+      isHeldByGroup: (resource: Resource) => waiting.groups[resource] !== undefined,
+    }));
+    const running = [...instances.values()]
       .filter((it) => it.leader !== undefined && it.clearing === undefined && it.verdict === undefined)
       .map((it) => ({
         instanceId: it.instanceId,
         processes: membersOf(table, { ...it, dataMark }),
         memoryBytes: it.memoryBytes,
         folders: ['home', 'tmp', 'shm'].map((name) => join(it.folder, name)),
-        isHeldByGroup: (resource) => it.groups[resource] !== undefined,
+        isHeldByGroup: (resource: Resource) => it.groups[resource] !== undefined,
       }));
+    return [...preparing, ...running];
   }
 
   /** Ends all of it but the wrapper, which writes down that it was ended. */
   async function endFor(instanceId: string, reason: string): Promise<void> {
+    if (quickStarts.endPreparing(instanceId, reason)) return;
     const instance = instances.get(instanceId);
     if (!instance || instance.clearing !== undefined) return;
     instance.verdict = reason;
     log.warn({ instanceId, agentRuntimeId: instance.runtimeId }, `an instance is ended: ${reason}`);
     forbidForks(instance.groups);
-    const { leader } = instance;
+    const { leader, bornAs } = instance;
     await killAll((table, seen) =>
-      membersOf(table, { instanceId, dataMark, leader, seen }).filter((it) => it.pid !== leader?.pid),
+      membersOf(table, { instanceId, dataMark, bornAs, leader, seen }).filter((it) => it.pid !== leader?.pid),
     );
   }
 

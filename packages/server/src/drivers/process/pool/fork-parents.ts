@@ -2,6 +2,7 @@ import type { Log } from '../../../observe/log.ts';
 import { type Fork, type ForkOrder, ForkRefused, type ParentPlan, ParentProcess } from './parent-process.ts';
 import { PreparedProcess } from './prepared-process.ts';
 import { readDifferently } from './starts-that-qualify.ts';
+import type { WaitingProcess } from './waiting-process.ts';
 
 /** A parent that has forked within this time is not ended to make room for another. */
 const STAY_MS = 60_000;
@@ -89,6 +90,15 @@ export class ForkParents {
     if (!(parent instanceof PreparedProcess)) return undefined;
     delete this.#versions.get(key)!.parent;
     return parent;
+  }
+
+  /** Ends one that has imported ahead in the sandbox, and has its version make no other. */
+  refuse(waiting: WaitingProcess, reason: string): void {
+    for (const [key, version] of this.#versions)
+      if (version.parent instanceof PreparedProcess && version.parent.waiting === waiting)
+        return this.#refuse(key, version, reason);
+    // On its way up still, which comes to the same.
+    void waiting.end();
   }
 
   /** The parent of a version, if a start with these variables would come out as it has imported. */

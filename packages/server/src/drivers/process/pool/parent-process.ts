@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DATA_MARK, INSTANCE_MARK, killAll, type ProcessId } from '../processes.ts';
 import { ENVIRONMENT_ROOM, WAITING_LANG } from './starts-that-qualify.ts';
-import type { WaitingPlace } from './waiting-process.ts';
+import type { WaitingPlace, WaitingProcess } from './waiting-process.ts';
 
 export const PYTHON_PARENT = fileURLToPath(
   new URL('../../../../assets/preload/pool/python-parent.py', import.meta.url),
@@ -33,7 +33,14 @@ export interface ParentPlan {
   /** What an agent of the version has looked for; see `ImportRecords`. */
   record: readonly string[];
   /** In the sandbox: it serves one start, and waits as `WaitingProcess` does. */
-  confined?: { boundary: (folder: string) => string[]; openGroups: WaitingPlace['openGroups'] } | undefined;
+  confined?:
+    | {
+        boundary: (folder: string) => string[];
+        openGroups: WaitingPlace['openGroups'];
+        /** Hears of it before anything is imported. */
+        onBegun: (waiting: WaitingProcess) => void;
+      }
+    | undefined;
 }
 
 export interface ForkOrder {

@@ -45,6 +45,7 @@ export class PreparedProcess {
       { ...place, openGroups: confined!.openGroups },
     );
     try {
+      confined!.onBegun(waiting);
       waiting.send(framed(orderToPrepare('prepare-alone', plan)));
       const line = await waiting.nextLine(READY_WITHIN_MS).catch((error: unknown) => {
         throw new ForkRefused(`the process that imports ahead: ${(error as Error).message}`);

@@ -61,6 +61,8 @@ export class QuickStarts {
   readonly #records: ImportRecords;
   readonly #parents: ForkParents;
   readonly #pool: NodePool;
+  /** In the sandbox: those in which code of a version runs, or has run, and that are no instances yet. */
+  readonly #preparing = new Map<WaitingProcess, InstanceSpec>();
   /** Starts under way, by instance; what is to be done once one is ready, and in any case. */
   readonly #starting = new Map<string, { learn?: () => void; close?: () => void }>();
 
@@ -88,6 +90,18 @@ export class QuickStarts {
 
   get pool(): NodePool {
     return this.#pool;
+  }
+
+  /** To be watched as instances are, each by the mark it bears: code of a version runs in them. */
+  get preparing(): { waiting: WaitingProcess; spec: InstanceSpec }[] {
+    return [...this.#preparing].map(([waiting, spec]) => ({ waiting, spec }));
+  }
+
+  /** Ends one of those for what it does. @returns false when there is none of this mark */
+  endPreparing(bornAs: string, reason: string): boolean {
+    const waiting = [...this.#preparing.keys()].find((it) => it.bornAs === bornAs);
+    if (waiting) this.#parents.refuse(waiting, reason);
+    return waiting !== undefined;
   }
 
   /**
@@ -223,7 +237,9 @@ export class QuickStarts {
   ): Promise<Launched | undefined> {
     const { spec, environment } = input;
     const prepared = this.#parents.take(key, environment);
-    if (!prepared || !(await this.#takeOver(prepared.waiting, input, hooks))) return undefined;
+    if (!prepared) return undefined;
+    this.#preparing.delete(prepared.waiting);
+    if (!(await this.#takeOver(prepared.waiting, input, hooks))) return undefined;
     prepared.become(environment);
     const known = this.#records.read(spec.runtimeId, key);
     // The next one takes its place.
@@ -295,6 +311,10 @@ export class QuickStarts {
           ? {
               boundary: (folder) => view.boundary([], folder),
               openGroups: openGroups && ((name) => openGroups(name, spec)),
+              onBegun: (waiting) => {
+                this.#preparing.set(waiting, spec);
+                void waiting.ended.then(() => this.#preparing.delete(waiting));
+              },
             }
           : undefined,
       };

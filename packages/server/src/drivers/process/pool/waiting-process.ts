@@ -124,6 +124,11 @@ export class WaitingProcess {
     return this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
+  /** What it may write into, in the sandbox; of one that is no instance yet. */
+  get folders(): string[] {
+    return ['home', 'tmp', 'shm'].map((name) => join(this.#folder, name));
+  }
+
   /** The process that will be the agent, and what is around it. */
   get pids(): readonly number[] {
     return this.#pids;
