@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import {
   cpSync,
   existsSync,
@@ -13,6 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import pino from 'pino';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import type { Driver, InstanceExit, RunningInstance } from '../../src/drivers/driver.ts';
 import type { InstanceSpec } from '../../src/drivers/instance-spec.ts';
@@ -61,6 +63,14 @@ afterEach(async () => {
 
 type Deed = 'list' | 'read' | 'write' | 'fill' | 'open' | 'kill' | 'run';
 
+function readOrZero(path: string): number {
+  try {
+    return Number(readFileSync(path, 'latin1'));
+  } catch {
+    return 0;
+  }
+}
+
 /** Has the agent try it. @returns what it got, or the error's code */
 async function attempt(agent: RunningInstance, deed: Deed, what: string | number): Promise<unknown> {
   const answer = await get(agent, `/${deed}?${encodeURIComponent(String(what))}`);
@@ -68,17 +78,64 @@ async function attempt(agent: RunningInstance, deed: Deed, what: string | number
   return code ?? value;
 }
 
-describe.skipIf(!sandbox)('in the sandbox', () => {
-  const confined = (changes: Partial<ProcessDriverOptions> = {}) =>
-    driverOf({ confinedBy: sandbox!, limits: testLimits(dataDir), ...changes });
+const NODE = { command: ['node', 'snoop.mjs'] };
+const PYTHON = { command: ['python3', 'snoop.py'] };
+const BEGINNINGS = [
+  { how: 'a Node that is begun anew', ...NODE, born: undefined, waits: {} },
+  { how: 'a Node that waited', ...NODE, born: 'pool-', waits: { pool: 1 } },
+  ...(hasPython()
+    ? [
+        { how: 'a Python that is begun anew', ...PYTHON, born: undefined, waits: {} },
+        { how: 'a Python that waited', ...PYTHON, born: 'pool-', waits: { pool: 1 } },
+        {
+          how: 'a Python that had imported',
+          ...PYTHON,
+          born: 'parent-',
+          waits: { forkMemoryBytes: 256 * 1024 * 1024 },
+        },
+      ]
+    : []),
+];
+
+describe.skipIf(!sandbox).each(BEGINNINGS)('in the sandbox, as $how,', ({ command, born, waits }) => {
+  let waiting = 0;
+  const confined = (changes: Partial<ProcessDriverOptions> = {}) => {
+    waiting = 0;
+    const write = (line: string) => {
+      if (/waits for a start|has a process to fork from/.test(line)) waiting++;
+    };
+    const log = pino({ level: 'debug' }, { write });
+    return driverOf({ confinedBy: sandbox!, limits: testLimits(dataDir), log, ...waits, ...changes });
+  };
+  const snoop = (changes: Partial<InstanceSpec> = {}) => agentSpec(command, changes);
+
+  /** Starts one, and makes sure that it begins as it is to begin. */
+  async function startSo(
+    driver: Driver,
+    spec: InstanceSpec,
+    onExit?: (exit: InstanceExit) => void,
+  ): Promise<RunningInstance> {
+    // Each start is followed by another process that waits for the like of it.
+    const followed = async <T>(starting: () => Promise<T>): Promise<T> => {
+      const before = waiting;
+      const done = await starting();
+      if (born !== undefined) await until('a process that waits', () => waiting > before);
+      return done;
+    };
+    if (born !== undefined) {
+      const first = await followed(() => start(driver, { ...spec, instanceId: randomUUID() }));
+      await driver.stop(first.instanceId, { graceMs: 0 });
+    }
+    const agent = await followed(() => start(driver, spec, onExit));
+    const record = readFileSync(join(dataDir, 'instances', agent.instanceId, 'identity.json'), 'utf8');
+    expect((JSON.parse(record) as { bornAs?: string }).bornAs?.replace(/-.*/, '-')).toBe(born);
+    return agent;
+  }
 
   it('an agent sees neither its neighbours nor the server nor the data folder', async () => {
     const driver = confined();
-    const neighbour = await start(driver, agentSpec(['node', 'snoop.mjs']));
-    const agent = await start(
-      driver,
-      agentSpec(['node', 'snoop.mjs'], { environment: { A_TOKEN: 'sesame' } }),
-    );
+    const neighbour = await startSo(driver, snoop());
+    const agent = await startSo(driver, snoop({ environment: { A_TOKEN: 'sesame' } }));
     await attempt(neighbour, 'write', '/home/agent/secret');
 
     const pids = ((await attempt(agent, 'list', '/proc')) as string[]).filter((name) => /^\d+$/.test(name));
@@ -99,15 +156,16 @@ describe.skipIf(!sandbox)('in the sandbox', () => {
     ])
       expect(await attempt(agent, 'list', path), path).toBe('ENOENT');
     // The first process of the sandbox has the launcher's environment, not the server's.
-    expect(await attempt(agent, 'run', "tr '\\0' '\\n' < /proc/1/environ | cut -d= -f1 | sort")).toBe(
-      'PATH\nRUNSTEAD_DATA_MARK\nRUNSTEAD_INSTANCE_ID\nRUNSTEAD_RUNTIME_ID\n',
-    );
+    const names = await attempt(agent, 'run', "tr '\\0' '\\n' < /proc/1/environ | cut -d= -f1 | sort");
+    const known = 'PATH\nRUNSTEAD_DATA_MARK\nRUNSTEAD_INSTANCE_ID\nRUNSTEAD_RUNTIME_ID\n';
+    expect(names).toBe(born === undefined ? known : known.replace('RUNSTEAD_RUNTIME_ID\n', ''));
+    expect(await attempt(agent, 'read', '/proc/1/environ')).not.toContain('sesame');
     const everyLine = spawnSync('ps', ['-axww', '-o', 'command='], { encoding: 'utf8' }).stdout;
     expect(everyLine).not.toContain('sesame');
   });
 
   it('an agent writes into its home and temporary folders and nowhere else, root or not', async () => {
-    const agent = await start(confined(), agentSpec(['node', 'snoop.mjs']));
+    const agent = await startSo(confined(), snoop());
     for (const folder of ['/home/agent', '/tmp', '/dev/shm']) {
       expect(await attempt(agent, 'write', `${folder}/mine`)).toBeNull();
     }
@@ -125,6 +183,13 @@ describe.skipIf(!sandbox)('in the sandbox', () => {
       expect(await attempt(agent, 'write', path), path).toBe('EROFS');
     // A program of this name would be run by the kernel, outside, for any process that crashes.
     expect(await attempt(agent, 'open', '/proc/sys/kernel/core_pattern')).toBe('EROFS');
+    for (const line of [
+      'mount -o remount,rw /code',
+      'umount /code',
+      'umount -l /',
+      'mount -t tmpfs none /tmp',
+    ])
+      expect(await attempt(agent, 'run', `${line} 2>/dev/null; echo $?`), line).not.toBe('0\n');
     const status = (await attempt(agent, 'read', '/proc/self/status')) as string;
     for (const kind of ['CapInh', 'CapPrm', 'CapEff', 'CapAmb'])
       expect(status).toMatch(`${kind}:\t${'0'.repeat(16)}`);
@@ -173,7 +238,7 @@ describe.skipIf(!sandbox)('in the sandbox', () => {
     const codeDir = mkdtempSync(join(tmpdir(), 'runstead-package-'));
     const secrets = mkdtempSync(join(tmpdir(), 'runstead-secrets-'));
     for (const folder of [codeDir, secrets]) onTestFinished(() => rmSync(folder, { recursive: true }));
-    cpSync(join(AGENTS, 'snoop.mjs'), join(codeDir, 'snoop.mjs'));
+    cpSync(join(AGENTS, command[1]!), join(codeDir, command[1]!));
     for (const name of ['lib', 'bin']) mkdirSync(join(secrets, name));
     writeFileSync(join(secrets, 'bin', 'python'), '', { mode: 0o755 });
     const links = [
@@ -181,21 +246,22 @@ describe.skipIf(!sandbox)('in the sandbox', () => {
       ['.venv', secrets],
     ] as const;
     for (const [name, target] of links) spawnSync('ln', ['-s', target, join(codeDir, name)]);
-    const agent = await start(confined(), agentSpec(['node', 'snoop.mjs'], { codeDir }));
+    const driver = confined();
+    const agent = await startSo(driver, snoop({ codeDir }));
     for (const path of [secrets, '/code/node_modules', '/code/.venv'])
       expect(await attempt(agent, 'list', path), path).toBe('ENOENT');
   });
 
   it('what a runtime was prepared with is there, under its own name, and nothing beside it', async () => {
-    const [spec, other] = [agentSpec(['node', 'snoop.mjs']), join(dataDir, 'deps', 'agent-runtime-other')];
+    const [spec, other] = [snoop(), join(dataDir, 'deps', 'agent-runtime-other')];
     const own = join(dataDir, 'deps', spec.runtimeId, 'key', 'tree', 'node_modules');
     for (const folder of [own, other]) mkdirSync(folder, { recursive: true });
     writeFileSync(join(own, 'present.js'), '');
     const codeDir = mkdtempSync(join(tmpdir(), 'runstead-package-'));
     onTestFinished(() => rmSync(codeDir, { recursive: true }));
-    cpSync(join(AGENTS, 'snoop.mjs'), join(codeDir, 'snoop.mjs'));
+    cpSync(join(AGENTS, command[1]!), join(codeDir, command[1]!));
     spawnSync('ln', ['-s', own, join(codeDir, 'node_modules')]);
-    const agent = await start(confined(), { ...spec, codeDir });
+    const agent = await startSo(confined(), { ...spec, codeDir });
     expect(await attempt(agent, 'list', '/code/node_modules')).toEqual(['present.js']);
     expect(await attempt(agent, 'write', join(own, 'mine'))).toBe('EROFS');
     expect(await attempt(agent, 'list', other)).toBe('ENOENT');
@@ -205,7 +271,7 @@ describe.skipIf(!sandbox)('in the sandbox', () => {
   it('directories that the operator mapped are there and can be written to', async () => {
     const shared = mkdtempSync(join(tmpdir(), 'runstead-mapped-'));
     onTestFinished(() => rmSync(shared, { recursive: true }));
-    const agent = await start(confined(), agentSpec(['node', 'snoop.mjs'], { mounts: [shared] }));
+    const agent = await start(confined(), snoop({ mounts: [shared] }));
     expect(await attempt(agent, 'write', join(shared, 'mine'))).toBeNull();
     expect(existsSync(join(shared, 'mine'))).toBe(true);
   });
@@ -222,11 +288,34 @@ describe.skipIf(!sandbox)('in the sandbox', () => {
     const group = join(limits.places.processes!.folder, spec.instanceId);
     const count = () => Number(readFileSync(join(group, 'pids.current'), 'latin1'));
     await until('it to have all it may', () => existsSync(group) && count() >= 40);
-    expect((await get(await start(driver, agentSpec(['node', 'snoop.mjs'])))).status).toBe(200);
+    expect((await get(await start(driver, snoop()))).status).toBe(200);
     expect(count()).toBeLessThanOrEqual(40);
     await driver.stop(spec.instanceId, { graceMs: 100 });
     await expect(bomb).rejects.toThrow('stopped before it was ready');
     expect((await listProcesses()).filter((it) => it.instanceId === spec.instanceId)).toEqual([]);
+  });
+
+  it('an agent is held to its processes and its memory from its first line on', async (context) => {
+    const limits = testLimits(dataDir, { processes: 40 });
+    if (limits.places.processes === undefined || limits.places.memory === undefined)
+      context.skip('no control groups for processes and memory can be made here');
+    const driver = confined({ limits });
+    const bomb = await startSo(driver, snoop());
+    void attempt(bomb, 'run', 'i=0; while [ $i -lt 200 ]; do sleep 1000 & i=$((i+1)); done').catch(() => {});
+    const held = () => groupsOf(dataDir).filter((group) => readOrZero(join(group, 'pids.max')) === 40);
+    await until('it to have all it may', () =>
+      held().some((group) => readOrZero(join(group, 'pids.current')) >= 39),
+    );
+    for (const group of held()) expect(readOrZero(join(group, 'pids.current'))).toBeLessThanOrEqual(40);
+    await driver.stop(bomb.instanceId, { graceMs: 0 });
+
+    const exits: InstanceExit[] = [];
+    const spec = agentSpec(['node', 'hog.mjs', 'asked'], { memoryMiB: 128 });
+    const hog = await (command[0] === 'node' ? startSo : start)(driver, spec, (exit) => exits.push(exit));
+    await get(hog, '/more').catch(() => {});
+    await until('its exit', () => exits.length);
+    expect(exits[0]!.reason).toMatch(/^OOM: used 1[23]\d of 128 MiB$/);
+    await until('nothing of it', () => driver.list().length === 0);
   });
 });
 
@@ -253,7 +342,12 @@ describe('where no control group can be made', () => {
     const exits: InstanceExit[] = [];
     const driver = watched({ processes: 20 });
     const agent = await start(driver, agentSpec(['node', 'snoop.mjs']), (exit) => exits.push(exit));
-    await attempt(agent, 'run', 'i=0; while [ $i -lt 30 ]; do sleep 1000 & i=$((i+1)); done >/dev/null 2>&1');
+    // It may be ended before it has answered.
+    await attempt(
+      agent,
+      'run',
+      'i=0; while [ $i -lt 30 ]; do sleep 1000 & i=$((i+1)); done >/dev/null 2>&1',
+    ).catch(() => {});
     await until('its exit', () => exits.length);
     expect(exits[0]!.reason).toMatch(
       /^processes: it had \d+ of 20; RUNSTEAD_INSTANCE_PROCESSES is the limit$/,

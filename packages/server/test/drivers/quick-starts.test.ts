@@ -22,16 +22,17 @@ import { PYTHON_PRELOAD } from '../../src/drivers/process/environment.ts';
 import { findInterpreter } from '../../src/drivers/process/find-interpreter.ts';
 import { dataMark } from '../../src/drivers/process/identity.ts';
 import { ForkParents } from '../../src/drivers/process/pool/fork-parents.ts';
-import { NodePool } from '../../src/drivers/process/pool/node-pool.ts';
 import {
   ForkRefused,
   type ParentPlan,
   ParentProcess,
 } from '../../src/drivers/process/pool/parent-process.ts';
+import { WaitingPool } from '../../src/drivers/process/pool/waiting-pool.ts';
 import { createProcessDriver, type ProcessDriverOptions } from '../../src/drivers/process/process-driver.ts';
 import { killAll, listProcesses } from '../../src/drivers/process/processes.ts';
 import { AGENTS, agentSpec, get, isThere, until } from '../driver-cases.ts';
 import { testBox } from '../secret-box.ts';
+import { groupsOf, sandbox, testLimits } from './harness.ts';
 
 const SERVER = fileURLToPath(new URL('../../', import.meta.url));
 const found =
@@ -61,8 +62,11 @@ function driverOf(changes: Partial<ProcessDriverOptions> = {}) {
   drivers.push(driver);
   return driver;
 }
-const forking = () => driverOf({ forkMemoryBytes: 512 * 1024 * 1024 });
-const pooling = () => driverOf({ pool: 1 });
+const forking = (more: Partial<ProcessDriverOptions> = {}) =>
+  driverOf({ forkMemoryBytes: 512 * 1024 * 1024, ...more });
+const pooling = (more: Partial<ProcessDriverOptions> = {}) => driverOf({ pool: 1, ...more });
+/** In the sandbox and under limits, as a server runs its agents. */
+const confined = (): Partial<ProcessDriverOptions> => ({ confinedBy: sandbox!, limits: testLimits(dataDir) });
 type TestDriver = ReturnType<typeof driverOf>;
 
 const start = (driver: TestDriver, spec: InstanceSpec, onExit: (exit: InstanceExit) => void = () => {}) =>
@@ -116,8 +120,9 @@ afterEach(async () => {
   const mark = dataMark(dataDir);
   await killAll((table) => table.filter((it) => it.dataMark === mark));
   const folders = existsSync(join(dataDir, 'instances')) ? readdirSync(join(dataDir, 'instances')) : [];
+  const groups = groupsOf(dataDir);
   rmSync(folder, { recursive: true, force: true });
-  expect([...left, ...folders]).toEqual([]);
+  expect([...left, ...folders, ...groups]).toEqual([]);
 });
 
 /** A package of the agent's dependencies. */
@@ -395,20 +400,23 @@ describe('a Node that waits', () => {
       join(codeDir, 'prints.mjs'),
       'console.log(JSON.stringify(globalThis.played)); console.error("also");\n',
     );
-    const pool = new NodePool({
+    const pool = new WaitingPool({
       folder: join(folder, 'pool'),
       dataMark: dataMark(dataDir),
       size: 1,
       log: pino({ level: 'silent' }),
     });
-    expect(pool.take(process.execPath)).toBeUndefined();
+    const kind = { family: 'node' as const, program: process.execPath };
+    expect(pool.take(kind)).toBeUndefined();
     pool.fill(() => true);
-    const waiting = await until('one that waits', () => pool.take(process.execPath));
+    const { process: waiting } = await until('one that waits', () => pool.take(kind));
     const instance = join(folder, 'instance');
     mkdirSync(instance);
     writeFileSync(join(instance, 'instance.json'), '{}');
     waiting.moveInto(instance);
-    waiting.order({ environment: { MINE: 'yes' }, cwd: codeDir, words: ['prints.mjs'], preloads: [stub] });
+    const environment = { MINE: 'yes' };
+    const order = { environment, cwd: codeDir, words: ['prints.mjs'], preloads: [stub] };
+    waiting.become(`${JSON.stringify(order)}\n`, environment);
     expect(await waiting.ended).toEqual({ code: 0 });
     expect(readFileSync(waiting.logPath, 'utf8')).toBe(
       `${JSON.stringify([join(codeDir, 'prints.mjs'), 'yes'])}\nalso\n`,
@@ -426,6 +434,140 @@ describe('a Node that waits', () => {
     expect((await marks()).filter((it) => !/^[0-9a-f-]{36}$/.test(it))).toEqual([]);
   });
 });
+
+describe.skipIf(!hasPython)('a Python that waits for any agent', () => {
+  const WHERE = [
+    { where: 'without a sandbox', held: () => ({}) },
+    ...(sandbox ? [{ where: 'in the sandbox', held: confined }] : []),
+  ];
+  const makeVenv = () => {
+    const program = 'missing' in found ? '' : found.path;
+    execFileSync(program, ['-m', 'venv', '--without-pip', join(codeDir, '.venv')]);
+    const lib = join(codeDir, '.venv', 'lib');
+    const packages = join(lib, readdirSync(lib)[0]!, 'site-packages');
+    // As those that come with installed packages: one adds a folder, one runs code.
+    mkdirSync(join(packages, 'more'));
+    writeFileSync(join(packages, 'a.pth'), 'more\n');
+    writeFileSync(
+      join(packages, 'b.pth'),
+      'import os, sys; sys.meta_path.insert(0, type("Mine", (), {"find_spec": None})) if os.environ.get("MINE") == "no" else None\n',
+    );
+  };
+
+  it.each(
+    WHERE.flatMap((it) => [
+      { ...it, words: ['facts.py', 'one', 'two words'], inVenv: false },
+      { ...it, words: ['-u', '-m', 'facts', 'one'], inVenv: false },
+      { ...it, words: ['facts.py'], inVenv: true },
+    ]),
+  )(
+    'becomes one that sees what one that is started sees: $words $where, in its own environment: $inVenv',
+    async ({ held, words, inVenv }) => {
+      if (inVenv) makeVenv();
+      const driver = pooling(held());
+      const spec = () => python(words, { MINE: 'yes' });
+      const started = await start(driver, spec());
+      const plain = await factsOf(started);
+      await waiting();
+      const pooled = await start(driver, spec());
+      expect(bornAs(pooled)).toMatch(/^pool-/);
+      expect(await factsOf(pooled)).toEqual(plain);
+      expect(logOf(pooled)).toBe(logOf(started));
+    },
+  );
+
+  it.each([
+    ['has a module that hides one of Python’s', 'json.py', 'the package has a module of its own called json'],
+    ['brings what changes others', 'gevent.py', 'gevent.monkey changes modules that are imported before it'],
+    [
+      'has code of its own for all starts',
+      'sitecustomize.py',
+      'the package has a module of its own called sitecustomize',
+    ],
+  ])('is not used for a package that %s', async (_, file, reason) => {
+    writeFileSync(join(codeDir, 'python', file), file === 'json.py' ? 'from _json import *\n' : '');
+    writeFileSync(join(codeDir, 'main.py'), SERVES);
+    const driver = pooling();
+    for (let i = 0; i < 3; i++) {
+      const instance = await start(driver, python(['main.py']));
+      expect(bornAs(instance)).toBeUndefined();
+      if (i === 0) await waiting();
+    }
+    expect(said.filter(({ msg }) => msg.startsWith('no process')).map((it) => it.reason)).toEqual([reason]);
+  });
+});
+
+describe.skipIf(!sandbox)('in the sandbox,', () => {
+  it.each([
+    ['an ES module', 'facts.mjs'],
+    ['a CommonJS module', 'facts.cjs'],
+  ])('a Node that waits becomes an agent that sees what one that is started sees, as %s', async (_, file) => {
+    const driver = pooling(confined());
+    const spec = () => node([file, 'one', 'two words'], { MINE: 'yes' });
+    const started = await start(driver, spec());
+    const plain = await factsOf(started);
+    await waiting();
+    const pooled = await start(driver, spec());
+    expect(bornAs(pooled)).toMatch(/^pool-/);
+    expect(await factsOf(pooled)).toEqual(plain);
+    expect(logOf(pooled)).toBe(logOf(started));
+  });
+
+  it.skipIf(!hasPython).each([
+    ['a script', ['facts.py', 'one', 'two words']],
+    ['a module', ['-u', '-m', 'facts', 'one']],
+  ])('a Python that waits does, as %s', async (_, words) => {
+    const driver = forking(confined());
+    const started = await start(driver, python(words, { MINE: 'yes' }));
+    const plain = (await factsOf(started)) as { procEnviron: string[] };
+    await waiting();
+    const prepared = await start(driver, python(words, { MINE: 'yes' }));
+    expect(bornAs(prepared)).toMatch(/^parent-/);
+    const withoutRecorder = plain.procEnviron.filter((it) => !it.startsWith('RUNSTEAD_RECORD_IMPORTS='));
+    expect(await factsOf(prepared)).toEqual({ ...plain, procEnviron: withoutRecorder });
+    expect(logOf(prepared)).toBe(logOf(started));
+    // Another takes its place.
+    await waiting(2);
+  });
+
+  it.skipIf(!hasPython)(
+    'imports that fill the disk ahead of a start are ended, and made no more',
+    async () => {
+      // No instance lacks the name of its runtime.
+      const ahead = 'os.environ.get("RUNSTEAD_RUNTIME_ID") is None';
+      dependency(`import os\nif ${ahead}: open("/home/agent/much", "wb").write(bytes(16 * 1024 ** 2))\n`);
+      writeFileSync(join(codeDir, 'main.py'), SERVES);
+      const limits = testLimits(dataDir, { diskBytes: 8 * 1024 ** 2 });
+      const driver = forking({ ...confined(), limits });
+      await start(driver, python(['main.py']));
+      const refusal = () => said.find(({ msg }) => msg.startsWith('no fork'))?.reason;
+      expect(await until('a refusal', refusal)).toMatch(/^disk: .* took more than 8 MiB/);
+      await until('nothing of it', async () => !(await marks()).some((it) => it.startsWith('parent-')));
+      await until('no group of it', () => !groupsOf(dataDir).some((it) => it.includes('parent-')));
+    },
+  );
+
+  it('starts are ordinary where nothing can be mounted later, and the reason is said once', async () => {
+    const program = join(folder, 'bwrap');
+    const script = `for it; do [ "$it" != stage ] || { echo "bwrap: not here" >&2; exit 1; }; done\n`;
+    writeFileSync(program, `#!/bin/sh\n${script}exec ${sandbox!.program} "$@"\n`, { mode: 0o755 });
+    const driver = pooling({ ...confined(), confinedBy: { program } });
+    for (let i = 0; i < 2; i++) {
+      const instance = await start(driver, node(['facts.mjs']));
+      expect(bornAs(instance)).toBeUndefined();
+      await until('a look whether it can be done', () =>
+        said.some(({ reason }) => reason === 'bwrap: not here'),
+      );
+    }
+    expect(said.filter(({ reason }) => reason === 'bwrap: not here')).toHaveLength(1);
+  });
+});
+
+/** The mark of what an instance was before; undefined where it was nothing. */
+function bornAs({ instanceId }: Pick<RunningInstance, 'instanceId'>): string | undefined {
+  const text = readFileSync(join(dataDir, 'instances', instanceId, 'identity.json'), 'utf8');
+  return (JSON.parse(text) as { bornAs?: string }).bornAs;
+}
 
 describe("variables of the runtime's", () => {
   it('act on no process that waits, and one that would act at boot has its agent started', async () => {
@@ -487,11 +629,23 @@ describe('when the server is killed', () => {
     execFileSync('npx', ['tsc', '--build'], { cwd: SERVER, stdio: 'inherit' });
   }, 120_000);
 
-  const kinds = [
+  const forks = { forkMemoryBytes: 512 * 1024 * 1024 };
+  const outside = [
     { kind: 'pooled', spec: () => node(['facts.mjs']), waits: { pool: 1 } },
     ...(hasPython
-      ? [{ kind: 'forked', spec: () => python(['facts.py']), waits: { forkMemoryBytes: 512 * 1024 * 1024 } }]
+      ? [
+          { kind: 'forked', spec: () => python(['facts.py']), waits: forks },
+          { kind: 'a pooled Python', spec: () => python(['facts.py']), waits: { pool: 1 } },
+        ]
       : []),
+  ];
+  const kinds = [
+    ...outside.map((it) => ({ ...it, waits: { ...it.waits, sandboxed: false } })),
+    ...(sandbox ? outside : []).map(({ kind, spec, waits }) => ({
+      kind: `${kind} in the sandbox`,
+      spec,
+      waits: { ...waits, sandboxed: true },
+    })),
   ];
   function startServer(spec: InstanceSpec, more: object) {
     const args = [
@@ -523,7 +677,7 @@ describe('when the server is killed', () => {
         const own = readRecordMark(wanted);
         return [...left].every((it) => it === wanted.instanceId || it === own);
       });
-      const driver = driverOf();
+      const driver = driverOf(waits.sandboxed ? confined() : {});
       const [adopted, ...others] = await driver.adopt();
       expect(others).toEqual([]);
       expect(adopted).toMatchObject({ instanceId: wanted.instanceId, pid: before.pid, port: before.port });
@@ -549,12 +703,12 @@ describe('when the server is killed', () => {
       const { server } = startServer(spec(), { ...waits, warmUp: spec(), dieAt });
       await gone(server);
       expect(server.signalCode).toBe('SIGKILL');
-      const driver = driverOf();
+      const driver = driverOf(waits.sandboxed ? confined() : {});
       const adopted = await driver.adopt();
       if (dieAt === 'ready') expect(adopted).toHaveLength(1);
       if (dieAt === 'waiting' || dieAt === 'prepared') expect(adopted).toEqual([]);
       const kept = new Set(adopted.map(({ instanceId }) => instanceId));
-      const others = (await marks()).filter((it) => !kept.has(it) && !it.startsWith('pool-'));
+      const others = (await marks()).filter((it) => !kept.has(it) && !/^(pool|parent)-/.test(it));
       expect(others).toEqual([]);
       if (adopted.length === 0) expect(await marks()).toEqual([]);
       expect(existsSync(join(dataDir, 'run', 'pool')) || existsSync(join(dataDir, 'run', 'parents'))).toBe(

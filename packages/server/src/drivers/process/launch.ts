@@ -1,6 +1,15 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, mkdirSync, openSync, unlinkSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  unlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import type { HealthCheckConfiguration } from '@runstead/contract';
 import type { SecretBox } from '../../auth/secret-box.ts';
@@ -12,6 +21,7 @@ import { type InstanceLog, openLog } from './instance-log.ts';
 import type { Groups } from './limits/control-groups.ts';
 import { DATA_MARK, INSTANCE_MARK, type ProcessId, RUNTIME_MARK, startTicksOf } from './processes.ts';
 import { LAUNCHER_ENVIRONMENT } from './sandbox/sandbox.ts';
+import type { View } from './sandbox/view.ts';
 
 /** What a later server must know of an instance besides its record (`instance.json`). */
 export interface KeptSpec {
@@ -40,11 +50,16 @@ export interface Launched {
 export interface LaunchInput {
   folder: string;
   spec: InstanceSpec;
-  /** Program (absolute) and arguments. */
+  /** Program (absolute, as the agent sees it) and arguments. */
   command: string[];
+  /** The program as the server sees it. */
+  program: string;
   environment: Record<string, string>;
   /** What starts the sandbox, up to the agent's command; empty: there is none. */
   boundary: readonly string[];
+  view: View;
+  /** Further folders that the agent sees, read-only. */
+  shown: readonly string[];
   /** Lists of processes that the agent is to be on before it begins. */
   doors: readonly string[];
   /** Where no control group shares out the processors. */
@@ -58,10 +73,26 @@ export interface LaunchInput {
 /** In the sandbox: what the wrapper does where there is none. The variables act from here on, and on nothing outside. */
 const INSIDE_SCRIPT = 'unset PWD OLDPWD SHLVL; . /dev/fd/3; : > /dev/fd/3; exec "$@" 2>&1 3<&-';
 
+const OWN_FOLDERS = ['home', 'tmp', 'shm'];
+
 export function makeFolder(folder: string, kept: KeptSpec): void {
-  const own = ['home', 'tmp', 'shm'].map((name) => join(folder, name));
-  for (const path of [folder, ...own]) mkdirSync(path, { mode: 0o700 });
-  writeFileSync(join(folder, 'instance.json'), JSON.stringify(kept), { mode: 0o600 });
+  mkdirSync(folder, { mode: 0o700 });
+  for (const name of OWN_FOLDERS) mkdirSync(join(folder, name), { mode: 0o700 });
+  keepSpec(folder, kept);
+}
+
+/** Makes of it again what `makeFolder` made, after a start that has come to nothing. What lies in its folders stays. */
+export function mendFolder(folder: string): void {
+  for (const name of ['wrapper', 'agent.pid', 'identity.json'])
+    rmSync(join(folder, name), { recursive: true, force: true });
+  for (const name of OWN_FOLDERS) mkdirSync(join(folder, name), { recursive: true, mode: 0o700 });
+}
+
+/** Replaces what is kept of it, whole. */
+export function keepSpec(folder: string, kept: KeptSpec): void {
+  const path = join(folder, 'instance.json');
+  writeFileSync(`${path}.new`, JSON.stringify(kept), { mode: 0o600 });
+  renameSync(`${path}.new`, path);
 }
 
 /**

@@ -31,7 +31,7 @@ import {
 } from './identity.ts';
 import { findLog, type InstanceLog, readTail } from './instance-log.ts';
 import { defaultInterpreter, findInterpreters, wantedBy } from './interpreters.ts';
-import { type KeptSpec, launch, makeFolder } from './launch.ts';
+import { type KeptSpec, keepSpec, type LaunchInput, launch, makeFolder } from './launch.ts';
 import {
   closeGroups,
   doorsOf,
@@ -41,11 +41,20 @@ import {
   leavePlaces,
   memoryAtKill,
   openGroups,
+  type Resource,
   setCpu,
+  setShares,
   sweepGroups,
 } from './limits/control-groups.ts';
 import { holdWaiting } from './limits/hold-waiting.ts';
-import { type Limits, NICENESS, processorsFor, shareOf, startingCpu } from './limits/limits.ts';
+import {
+  type Limits,
+  NICENESS,
+  processorsFor,
+  shareAtStart,
+  shareOf,
+  waitingShare,
+} from './limits/limits.ts';
 import { outOfMemory } from './limits/usage.ts';
 import { type Held, watchLimits } from './limits/watch-limits.ts';
 import { LogBounds } from './log-bounds.ts';
@@ -53,7 +62,7 @@ import { LogKeeper } from './log-keeper.ts';
 import { LogShelf, pathSegment } from './log-shelf.ts';
 import { LogTimes } from './log-times.ts';
 import { NODE_START_PRELOAD, type NodeStart, type NodeStarts } from './node-start/node-starts.ts';
-import { QuickStarts } from './pool/quick-starts.ts';
+import { type Born, QuickStarts } from './pool/quick-starts.ts';
 import { holderOf, listenersOf } from './port-owner.ts';
 import { DEFAULT_PORT_RANGE, PortPool, type PortRange } from './port-pool.ts';
 import {
@@ -115,7 +124,7 @@ export interface ProcessDriverOptions {
   keptLogs?: number;
   /** Between two looks at all logs: how large they are, and when they were written. Default: 250 ms. */
   logCheckMs?: number;
-  /** Booted Nodes that wait for a start, for each interpreter in use. Default 0: none. */
+  /** Booted Nodes and Pythons that wait for a start, for each interpreter in use. Default 0: none. */
   pool?: number;
   /** Memory of the processes that Python instances are forked from, in bytes. Default 0: none are. */
   forkMemoryBytes?: number;
@@ -224,7 +233,12 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     dataMark,
     pool,
     forkMemoryBytes,
-    isSandboxed: () => options.confinedBy !== undefined,
+    openGroups:
+      limits &&
+      ((name, spec) => {
+        const share = spec ? shareAtStart(limits, spec) : waitingShare(limits);
+        return openGroups(limits.places, name, share);
+      }),
     log,
   });
   let isClosed = false;
@@ -397,8 +411,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       // Nobody else's: an instance of this id is not known, and `adopt` has cleared the rest.
       rmSync(folder, { recursive: true, force: true });
       if (limits) {
-        const share = { ...shareOf(limits, spec), cpu: startingCpu(spec.cpu) };
-        instance.groups = openGroups(limits.places, spec.instanceId, share);
+        instance.groups = openGroups(limits.places, spec.instanceId, shareAtStart(limits, spec));
       }
       makeFolder(folder, keptOf(instance));
       const isNode = wantedBy(spec.language)?.family === 'node';
@@ -412,7 +425,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       const nodeOption = isNode ? youngGenerationOption(spec.memoryMiB, chosen.node) : undefined;
       const around = { view, port: instance.port, accountId, region, dataMark, path, nodeStart, nodeOption };
       const environment = agentEnvironment(spec, around);
-      const boundary = view.boundary(instance.nodeStart?.readOnly);
+      const shown = instance.nodeStart?.readOnly ?? [];
       mkdirSync(join(logsDir, spec.runtimeId), { recursive: true, mode: 0o700 });
       shelf.begin(spec);
       options.onStep?.('prepared');
@@ -424,8 +437,11 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
         folder,
         spec,
         command: [view.pathOf(program), ...words],
+        program,
         environment,
-        boundary,
+        boundary: view.boundary(shown),
+        view,
+        shown,
         doors: doorsOf(instance.groups),
         ...(sharesCpu && { niceness: NICENESS, processors: processorsFor(instanceId, spec.cpu) }),
         record,
@@ -433,7 +449,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
         box: options.box(),
       };
       const launched =
-        (await quickStarts.launch(input, { onBorn: (pids) => holdWaiting(pids.at(-1)!, input) })) ??
+        (await quickStarts.launch(input, { onBorn: (born) => holdBorn(instance, spec, born, input) })) ??
         (await launch({ ...input, environment: quickStarts.observed(input) }));
       logs.begin(instance);
       instance.leader = launched.leader;
@@ -450,6 +466,18 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       if (error instanceof StartFailure) throw error;
       throw new StartFailure('start', 'cannot-start', whyNotStarted(error as NodeJS.ErrnoException));
     }
+  }
+
+  /** Holds what waited, and is about to become the instance, to its limits. */
+  function holdBorn(instance: Instance, spec: InstanceSpec, { pid, groups }: Born, input: LaunchInput): void {
+    holdWaiting(pid, groups ? { ...input, doors: [] } : input);
+    if (!limits || !groups) return;
+    setShares(limits.places, groups, shareAtStart(limits, spec));
+    const unused = instance.groups;
+    // On disk before anything of the agent runs: a server that dies now finds out where it is.
+    keepSpec(instance.folder, { ...keptOf(instance), groups });
+    instance.groups = groups;
+    void closeGroupsOf({ groups: unused, instanceId: instance.instanceId });
   }
 
   async function viewFor(instance: Instance, spec: InstanceSpec, links: string): Promise<View> {
@@ -702,7 +730,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       if (groups) await closeGroupsOf({ groups, instanceId: basename(folder) });
       await rm(folder, { recursive: true, force: true, maxRetries: 3 });
     }
-    if (limits) await sweepGroups(limits.places, (instanceId) => instances.has(instanceId));
+    if (limits) await sweepGroups(limits.places, (name) => instances.has(name) || kept.has(name));
     await quickStarts.sweep();
     bounds.begin().catch((error: unknown) => log.warn({ err: error }, 'logs could not be looked through'));
     // One of them may have ended meanwhile, with nobody to hear of it yet.
@@ -778,27 +806,36 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
   /** Those that may break a limit now. */
   async function held(): Promise<Held[]> {
     const table = await listProcesses();
-    return [...instances.values()]
+    const preparing = quickStarts.preparing.map(({ waiting, spec }) => ({
+      instanceId: waiting.bornAs,
+      processes: membersOf(table, { instanceId: waiting.bornAs, leader: waiting.leader, dataMark }),
+      memoryBytes: limits && shareOf(limits, spec).memoryBytes,
+      folders: waiting.folders,
+      isHeldByGroup: (resource: Resource) => waiting.groups[resource] !== undefined,
+    }));
+    const running = [...instances.values()]
       .filter((it) => it.leader !== undefined && it.clearing === undefined && it.verdict === undefined)
       .map((it) => ({
         instanceId: it.instanceId,
         processes: membersOf(table, { ...it, dataMark }),
         memoryBytes: it.memoryBytes,
         folders: ['home', 'tmp', 'shm'].map((name) => join(it.folder, name)),
-        isHeldByGroup: (resource) => it.groups[resource] !== undefined,
+        isHeldByGroup: (resource: Resource) => it.groups[resource] !== undefined,
       }));
+    return [...preparing, ...running];
   }
 
   /** Ends all of it but the wrapper, which writes down that it was ended. */
   async function endFor(instanceId: string, reason: string): Promise<void> {
+    if (quickStarts.endPreparing(instanceId, reason)) return;
     const instance = instances.get(instanceId);
     if (!instance || instance.clearing !== undefined) return;
     instance.verdict = reason;
     log.warn({ instanceId, agentRuntimeId: instance.runtimeId }, `an instance is ended: ${reason}`);
     forbidForks(instance.groups);
-    const { leader } = instance;
+    const { leader, bornAs } = instance;
     await killAll((table, seen) =>
-      membersOf(table, { instanceId, dataMark, leader, seen }).filter((it) => it.pid !== leader?.pid),
+      membersOf(table, { instanceId, dataMark, bornAs, leader, seen }).filter((it) => it.pid !== leader?.pid),
     );
   }
 

@@ -202,6 +202,14 @@ export function openGroups(
   }
 }
 
+/** Holds what is in some groups already to other shares from now on. @throws when it cannot be done */
+export function setShares(places: Partial<Record<Resource, Place>>, groups: Groups, share: Share): void {
+  for (const resource of RESOURCES) {
+    const [place, group] = [places[resource], groups[resource]];
+    if (place && group !== undefined) setShare(place.version, group, resource, share);
+  }
+}
+
 /** Sets how much of the processors an instance may have from now on. @throws when its group is gone */
 export function setCpu({ cpu: group }: Groups, cpu: number): void {
   if (group === undefined) return;

@@ -53,11 +53,15 @@ export function shareOf({ processes }: Limits, spec: Pick<InstanceSpec, 'cpu' | 
 }
 
 /**
- * What an instance may have of the processors until it is ready: interpreters use several to load a program, and somebody
- * waits for it.
+ * As `shareOf`, until it is ready: interpreters use several processors to load a program, and somebody waits for it.
  */
-export function startingCpu(cpu: number): number {
-  return Math.max(2, 2 * cpu);
+export function shareAtStart(limits: Limits, spec: Pick<InstanceSpec, 'cpu' | 'memoryMiB'>): Share {
+  return { ...shareOf(limits, spec), cpu: Math.max(2, 2 * spec.cpu) };
+}
+
+/** Of a process that waits for a start and is nobody's yet: an interpreter that has booted takes a tenth of that. */
+export function waitingShare({ processes }: Limits): Share {
+  return { memoryBytes: 512 * 1024 * 1024, cpu: 2, processes };
 }
 
 /**

@@ -1,6 +1,8 @@
 import type { Log } from '../../../observe/log.ts';
 import { type Fork, type ForkOrder, ForkRefused, type ParentPlan, ParentProcess } from './parent-process.ts';
+import { PreparedProcess } from './prepared-process.ts';
 import { readDifferently } from './starts-that-qualify.ts';
+import type { WaitingProcess } from './waiting-process.ts';
 
 /** A parent that has forked within this time is not ended to make room for another. */
 const STAY_MS = 60_000;
@@ -23,7 +25,7 @@ export interface ForkParentsOptions {
 
 interface Version {
   runtimeId: string;
-  parent?: ParentProcess;
+  parent?: ParentProcess | PreparedProcess;
   coming?: Promise<void>;
   /** Why it has none, for good. */
   refusal?: string;
@@ -33,7 +35,10 @@ interface Version {
   failures: number;
 }
 
-/** The parents that instances are forked from: one a version, as many as memory allows, those used last. */
+/**
+ * The parents that instances are forked from, in the sandbox those that become instances themselves: one a version, as
+ * many as memory allows, those used last.
+ */
 export class ForkParents {
   readonly #options: ForkParentsOptions;
   readonly #versions = new Map<string, Version>();
@@ -61,15 +66,8 @@ export class ForkParents {
    */
   async fork(key: string, order: ForkOrder): Promise<Fork | undefined> {
     const version = this.#versions.get(key);
-    if (!version?.parent?.isAlive || version.refusal !== undefined) return undefined;
-    const { parent } = version;
-    const name = readDifferently(parent.read, parent.environment, order.environment);
-    if (name !== undefined) {
-      const what = name === '*' ? 'all variables' : `the variable ${name}, which is another for each start`;
-      this.#refuse(key, version, `its imports read ${what}`);
-      return undefined;
-    }
-    version.usedAt = this.#options.now();
+    const parent = this.#fit(key, order.environment);
+    if (!version || !(parent instanceof ParentProcess)) return undefined;
     try {
       const fork = await parent.fork(order);
       version.failures = 0;
@@ -84,6 +82,37 @@ export class ForkParents {
       if (++version.failures >= FAILURES_MAX) this.#refuse(key, version, error.message);
       return undefined;
     }
+  }
+
+  /** In the sandbox: the process that has imported ahead, which is the caller's from now on. */
+  take(key: string, environment: Readonly<Record<string, string>>): PreparedProcess | undefined {
+    const parent = this.#fit(key, environment);
+    if (!(parent instanceof PreparedProcess)) return undefined;
+    delete this.#versions.get(key)!.parent;
+    return parent;
+  }
+
+  /** Ends one that has imported ahead in the sandbox, and has its version make no other. */
+  refuse(waiting: WaitingProcess, reason: string): void {
+    const found = [...this.#versions].find(
+      ([, { parent }]) => parent instanceof PreparedProcess && parent.waiting === waiting,
+    );
+    if (found) this.#refuse(...found, reason);
+    // On its way up still, which comes to the same.
+    else void waiting.end();
+  }
+
+  /** The parent of a version, if a start with these variables would come out as it has imported. */
+  #fit(key: string, environment: Readonly<Record<string, string>>): Version['parent'] {
+    const version = this.#versions.get(key);
+    if (!version?.parent?.isAlive || version.refusal !== undefined) return undefined;
+    const { parent } = version;
+    version.usedAt = this.#options.now();
+    const name = readDifferently(parent.read, parent.environment, environment);
+    if (name === undefined) return parent;
+    const what = name === '*' ? 'all variables' : `the variable ${name}, which is another for each start`;
+    this.#refuse(key, version, `its imports read ${what}`);
+    return undefined;
   }
 
   /** Makes a parent for a version in the background, if it has none, may have one, and there is room. */
@@ -121,7 +150,9 @@ export class ForkParents {
       await version.parent?.end();
       delete version.parent;
       if (!(await this.#makeRoom(version.bytes ?? USUAL_BYTES, STAY_MS))) return;
-      const parent = await ParentProcess.start(plan, folder, dataMark);
+      const parent = plan.confined
+        ? await PreparedProcess.start(plan, { folder, dataMark })
+        : await ParentProcess.start(plan, folder, dataMark);
       if (this.#isClosed || this.#versions.get(key) !== version) return await parent.end();
       version.parent = parent;
       version.bytes = parent.memoryBytes();

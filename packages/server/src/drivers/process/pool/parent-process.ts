@@ -8,9 +8,12 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DATA_MARK, INSTANCE_MARK, killAll, type ProcessId } from '../processes.ts';
 import { ENVIRONMENT_ROOM, WAITING_LANG } from './starts-that-qualify.ts';
+import type { WaitingPlace, WaitingProcess } from './waiting-process.ts';
 
-const PROGRAM = fileURLToPath(new URL('../../../../assets/pool/python-parent.py', import.meta.url));
-const READY_WITHIN_MS = 60_000;
+export const PYTHON_PARENT = fileURLToPath(
+  new URL('../../../../assets/preload/pool/python-parent.py', import.meta.url),
+);
+export const READY_WITHIN_MS = 60_000;
 const FORK_WITHIN_MS = 3000;
 const LAST_WORD_MS = 500;
 
@@ -29,6 +32,15 @@ export interface ParentPlan {
   dependencies: readonly string[];
   /** What an agent of the version has looked for; see `ImportRecords`. */
   record: readonly string[];
+  /** In the sandbox: it serves one start, and waits as `WaitingProcess` does. */
+  confined?:
+    | {
+        boundary: (folder: string) => string[];
+        openGroups: WaitingPlace['openGroups'];
+        /** Hears of it before anything is imported. */
+        onBegun: (waiting: WaitingProcess) => void;
+      }
+    | undefined;
 }
 
 export interface ForkOrder {
@@ -57,7 +69,7 @@ export class ForkRefused extends Error {
   override readonly name = 'ForkRefused';
 }
 
-/** A process that has imported a version's dependencies and forks its instances. See assets/pool/python-parent.py. */
+/** A process that has imported a version's dependencies and forks its instances. See assets/preload/pool/python-parent.py. */
 export class ParentProcess {
   /** What it was started with. */
   readonly environment: Readonly<Record<string, string>>;
@@ -114,13 +126,7 @@ export class ParentProcess {
         // What it said last may be on its way still.
         child.once('close', gone);
         child.once('exit', () => setTimeout(gone, LAST_WORD_MS).unref());
-        born.send([
-          'prepare',
-          ...listed(plan.dependencies),
-          ...listed(plan.pythonPath),
-          ...listed(plan.command),
-          ...listed(plan.record),
-        ]);
+        born.send(orderToPrepare('prepare', plan));
       });
       if (answer[0] !== 'ready') throw new ForkRefused(answer.slice(1).join(' '));
       return new ParentProcess(born, new Set(answer.slice(1).filter(Boolean)));
@@ -140,8 +146,7 @@ export class ParentProcess {
 
   /** Proportional set size, in bytes: what it has for itself, and its part of what it shares with its forks. */
   memoryBytes(): number {
-    const kib = /^Pss:\s+(\d+)/m.exec(readText(`/proc/${this.#child.pid}/smaps_rollup`))?.[1];
-    return Number(kib ?? 0) * 1024;
+    return proportionalBytes(this.#child.pid);
   }
 
   /**
@@ -238,22 +243,15 @@ function bear({ program, codeDir, preload }: ParentPlan, parents: string, dataMa
   for (const path of [folder, join(folder, 'home'), join(folder, 'tmp')]) {
     mkdirSync(path, { recursive: true, mode: 0o700 });
   }
-  // Nothing of the runtime's: what acts on this process acts on all instances of the version.
   const environment = {
-    PATH: '/usr/bin:/bin',
-    LANG: WAITING_LANG,
-    ...(process.env.TZ ? { TZ: process.env.TZ } : {}),
-    PYTHONUNBUFFERED: '1',
-    PYTHONPATH: preload,
-    HOME: join(folder, 'home'),
-    TMPDIR: join(folder, 'tmp'),
+    ...importingEnvironment({ preload, home: join(folder, 'home'), tmp: join(folder, 'tmp') }),
     [INSTANCE_MARK]: instanceId,
     [DATA_MARK]: dataMark,
   };
   const output = openSync(join(folder, 'output'), 'a+', 0o600);
   let child: ChildProcess;
   try {
-    child = spawn(program, [PROGRAM], {
+    child = spawn(program, [PYTHON_PARENT], {
       cwd: codeDir,
       env: { ...environment, RUNSTEAD_ROOM: ' '.repeat(ENVIRONMENT_ROOM) },
       detached: true,
@@ -308,13 +306,44 @@ async function endBorn({
   await rm(folder, { recursive: true, force: true, maxRetries: 3 });
 }
 
-function send(control: Socket, fields: readonly string[]): void {
-  const payload = Buffer.from(fields.join('\0'));
-  control.write(payload.length.toString(16).padStart(8, '0'));
-  control.write(payload);
+/** Nothing of the runtime's: what acts on a process that imports acts on all instances of the version. */
+export function importingEnvironment({ preload, home, tmp }: { preload: string; home: string; tmp: string }) {
+  return {
+    PATH: '/usr/bin:/bin',
+    LANG: WAITING_LANG,
+    ...(process.env.TZ ? { TZ: process.env.TZ } : {}),
+    PYTHONUNBUFFERED: '1',
+    PYTHONPATH: preload,
+    HOME: home,
+    TMPDIR: tmp,
+  };
 }
 
-function listed(items: readonly string[]): string[] {
+export function orderToPrepare(word: 'prepare' | 'prepare-alone', plan: ParentPlan): string[] {
+  const { dependencies, pythonPath, command, record } = plan;
+  return [word, ...listed(dependencies), ...listed(pythonPath), ...listed(command), ...listed(record)];
+}
+
+export function orderToBecome(environment: Readonly<Record<string, string>>): Buffer {
+  return framed(['become', ...Object.entries(environment).map(([name, value]) => `${name}=${value}`)]);
+}
+
+/** An order as python-parent.py reads it. */
+export function framed(fields: readonly string[]): Buffer {
+  const payload = Buffer.from(fields.join('\0'));
+  return Buffer.concat([Buffer.from(payload.length.toString(16).padStart(8, '0')), payload]);
+}
+
+function send(control: Socket, fields: readonly string[]): void {
+  control.write(framed(fields));
+}
+
+export function proportionalBytes(pid: number | undefined): number {
+  const kib = /^Pss:\s+(\d+)/m.exec(readText(`/proc/${pid}/smaps_rollup`))?.[1];
+  return Number(kib ?? 0) * 1024;
+}
+
+export function listed(items: readonly string[]): string[] {
   return [String(items.length), ...items];
 }
 

@@ -76,6 +76,37 @@ export function confinement({ codeDir, folder, links, readOnly, writable }: Scen
   ];
 }
 
+/** What is seen of a sandbox that begins without knowing for whom. */
+export interface StageScene extends Pick<Scene, 'folder' | 'readOnly'> {
+  links: string;
+  /** Folder, in a mount namespace that lets what is mounted below it spread into the sandbox. Holds `/tmp` and `/code`. */
+  stage: string;
+  /** Where the server's user is root there only in a user namespace: who it is outside. */
+  user?: { uid: number; gid: number } | undefined;
+}
+
+/** As `confinement`, with nothing that is an agent's yet; see waiting-wrapper.sh. */
+export function stageConfinement({ folder, links, readOnly, stage, user }: StageScene): string[] {
+  return [
+    ...NAMESPACES,
+    ...(user ? ['--unshare-user', '--uid', String(user.uid), '--gid', String(user.gid)] : []),
+    ...['--bind', stage, '/'],
+    ...system(),
+    ...['--bind', join(folder, 'shm'), '/dev/shm', '--bind', join(folder, 'home'), INSIDE.home],
+    ...['--ro-bind', links, INSIDE.links],
+    ...outermost(readOnly).flatMap(readOnlyBind),
+    ...SEALED,
+    ...['--chdir', '/', '--'],
+  ];
+}
+
+/** Whether a path that is mounted on a stage later would be hidden by what the sandbox itself has mounted. */
+export function isHiddenOnStage(path: string, readOnly: readonly string[]): boolean {
+  return isBelow(path, [...SYSTEM, ...FURTHER, ...STAGE_OWN, ...readOnly]);
+}
+
+const STAGE_OWN = ['/etc', '/proc', '/dev', '/sys', INSIDE.home, INSIDE.links, INSIDE.code];
+
 /** A program that works for a version, such as its build: everything under its own name. */
 export interface ProgramScene {
   cwd: string;
@@ -138,7 +169,7 @@ function namesInEtc(name: string): string[] {
 }
 
 /** Without those that lie in another, or are there as it is. */
-function outermost(paths: readonly string[]): string[] {
+export function outermost(paths: readonly string[]): string[] {
   const all = [...new Set(paths)].filter((path) => !isBelow(path, SYSTEM)).sort();
   return all.filter(
     (path) =>

@@ -15,8 +15,21 @@ export interface View {
   /**
    * What precedes its command; empty without a sandbox. Asked for when the instance's folder is there.
    * @param shown further folders of the machine that it sees, read-only and under their own names
+   * @param folder one that waits to become the instance's. Default: the instance's
    */
-  boundary(shown?: readonly string[]): string[];
+  boundary(shown?: readonly string[], folder?: string): string[];
+  /** What it sees by when that is known; undefined without a sandbox. */
+  parts(shown?: readonly string[]): ViewParts | undefined;
+}
+
+/** A view in two parts: the first is the same for all agents of the same interpreters. Paths are those of the machine. */
+export interface ViewParts {
+  sandbox: Sandbox;
+  early: { links: string; readOnly: readonly string[] };
+  /** Beside the code; read-only, under their own names. */
+  late: readonly string[];
+  /** Can be written to, under their own names. */
+  writable: readonly string[];
 }
 
 export interface Surroundings {
@@ -45,6 +58,7 @@ export function plainView({ codeDir, folder }: Pick<Surroundings, 'codeDir' | 'f
     tmp: join(folder, 'tmp'),
     pathOf,
     boundary: () => [],
+    parts: () => undefined,
   };
 }
 
@@ -63,10 +77,17 @@ export function confinedView(sandbox: Sandbox, surroundings: Surroundings): View
       const found = moved.find(([from]) => path === from || path.startsWith(`${from}/`));
       return found ? found[1] + path.slice(found[0].length) : path;
     },
-    boundary(shown = []) {
+    boundary(shown = [], own = folder) {
       const readOnly = [assets, ...preparedFolders(surroundings), ...installations(surroundings), ...shown];
-      return [sandbox.program, ...confinement({ codeDir, folder, links, readOnly, writable: mounts })];
+      const scene = { codeDir, folder: own, links, readOnly, writable: mounts };
+      return [sandbox.program, ...confinement(scene)];
     },
+    parts: (shown = []) => ({
+      sandbox,
+      early: { links, readOnly: [assets, ...installations(surroundings)] },
+      late: [...preparedFolders(surroundings), ...shown],
+      writable: mounts,
+    }),
   };
 }
 
