@@ -103,7 +103,7 @@ beforeEach(() => {
   dataDir = join(folder, 'data');
   codeDir = join(folder, 'code');
   mkdirSync(join(codeDir, 'python'), { recursive: true });
-  for (const name of ['facts.py', 'facts.mjs', 'facts.cjs'])
+  for (const name of ['facts.py', 'facts.mjs', 'facts.cjs', 'heap.mjs'])
     copyFileSync(join(AGENTS, name), join(codeDir, name));
   dependency('import random\nNAME = "red"\nGENERATOR = random.Random()\nSEEDED = random.Random(42)\n');
 });
@@ -369,9 +369,27 @@ describe('a Node that waits', () => {
     const plain = await factsOf(started);
     await waiting();
     const pooled = await start(driver, spec());
-    expect((await marks()).filter((it) => it.startsWith('pool-')).length).toBeGreaterThanOrEqual(2);
+    // The one that was used, and the one that waits for the next start.
+    const born = async () => (await marks()).filter((it) => it.startsWith('pool-')).length;
+    await expect.poll(born).toBeGreaterThanOrEqual(2);
     expect(await factsOf(pooled)).toEqual(plain);
     expect(logOf(pooled)).toBe(logOf(started));
+  });
+
+  it('has the heap of an instance with as much memory', async () => {
+    const driver = pooling({ limits: testLimits(dataDir) });
+    const limits: unknown[] = [];
+    for (const [i, memoryMiB] of [256, 1024].entries()) {
+      const spec = () => ({ ...node(['heap.mjs']), memoryMiB });
+      const started = await start(driver, spec());
+      await waiting(i * 2 + 1);
+      const pooled = await start(driver, spec());
+      await waiting(i * 2 + 2);
+      limits.push(await answer(started));
+      expect(await answer(pooled)).toEqual(limits.at(-1));
+    }
+    // Where there are groups at all.
+    if (testLimits(dataDir).places.memory) expect(limits[0]).not.toEqual(limits[1]);
   });
 
   it('serves one start, is followed by another, and its end is told', async () => {

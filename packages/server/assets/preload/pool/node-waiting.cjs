@@ -15,9 +15,18 @@ const path = require('node:path');
 
 const ORDERS = 3;
 
-// What an agent loads first anyway. Modules of Node alone: of others, each agent has its own.
-for (const name of ['net', 'http', 'stream', 'events', 'util', 'url', 'crypto', 'fs/promises', 'async_hooks'])
-  require(`node:${name}`);
+// What agents that serve HTTP and call models load anyway, by their frameworks or by a global such as Response. Modules
+// of Node alone: of others, each agent has its own.
+const MODULES =
+  'assert async_hooks buffer child_process cluster crypto dgram diagnostics_channel dns events fs/promises http http2 ' +
+  'https net os perf_hooks querystring stream stream/web string_decoder timers/promises tls tty url util ' +
+  'worker_threads zlib';
+for (const name of MODULES.split(' ')) require(`node:${name}`);
+const GLOBALS =
+  'AbortSignal Blob FormData Headers MessageChannel ReadableStream Request Response TextDecoderStream';
+for (const name of GLOBALS.split(' ')) void globalThis[name];
+void globalThis.crypto?.subtle;
+void globalThis.navigator;
 
 // And the loader for ES modules, by a module without a file or a name that could be met again.
 void import('data:text/javascript,').then(() => {

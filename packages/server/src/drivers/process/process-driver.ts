@@ -235,8 +235,11 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     forkMemoryBytes,
     openGroups:
       limits &&
-      ((name, spec) => {
-        const share = spec ? shareAtStart(limits, spec) : waitingShare(limits);
+      ((name, { memoryMiB, cpu }) => {
+        const share =
+          memoryMiB !== undefined && cpu !== undefined
+            ? shareAtStart(limits, { memoryMiB, cpu })
+            : waitingShare(limits, memoryMiB);
         return openGroups(limits.places, name, share);
       }),
     log,
@@ -439,6 +442,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
         command: [view.pathOf(program), ...words],
         program,
         environment,
+        nodeOption,
         boundary: view.boundary(shown),
         view,
         shown,

@@ -59,9 +59,13 @@ export function shareAtStart(limits: Limits, spec: Pick<InstanceSpec, 'cpu' | 'm
   return { ...shareOf(limits, spec), cpu: Math.max(2, 2 * spec.cpu) };
 }
 
-/** Of a process that waits for a start and is nobody's yet: an interpreter that has booted takes a tenth of that. */
-export function waitingShare({ processes }: Limits): Share {
-  return { memoryBytes: 512 * 1024 * 1024, cpu: 2, processes };
+/**
+ * Of a process that waits for a start and is nobody's yet.
+ * @param memoryMiB of the instances that it is for; undefined: of any, and an interpreter that has booted takes a tenth
+ *   of what it is given then
+ */
+export function waitingShare({ processes }: Limits, memoryMiB = 512): Share {
+  return { memoryBytes: memoryMiB * 1024 * 1024, cpu: 2, processes };
 }
 
 /**

@@ -34,8 +34,8 @@ export interface QuickStartsOptions {
   pool: number;
   /** Memory of the processes that Python instances are forked from, in bytes. 0: there are none. */
   forkMemoryBytes: number;
-  /** Makes the groups that hold a process that waits to its limits; of a spec, if it is for starts of that. */
-  openGroups?: ((name: string, spec?: InstanceSpec) => Groups) | undefined;
+  /** Makes the groups that hold a process that waits to its limits, those of instances such as it is for. */
+  openGroups?: ((name: string, of: { memoryMiB?: number | undefined; cpu?: number }) => Groups) | undefined;
   log: Log;
 }
 
@@ -53,6 +53,8 @@ export interface QuickStartHooks {
 }
 
 const LOOK_MS = 250;
+/** Whoever waited for a start is to have their answer first: what is made for the next one wants the same processors. */
+const FILL_AFTER_MS = 100;
 /** Between the word of an end and the end of whoever said it. */
 const SOON_MS = 2;
 const FITS_WITHIN_MS = 3000;
@@ -83,6 +85,7 @@ export class QuickStarts {
   readonly #unfit = new Set<string>();
   /** Starts under way, by instance; what is to be done once one is ready, and in any case. */
   readonly #starting = new Map<string, { learn?: () => void; close?: () => void }>();
+  #fillTimer: NodeJS.Timeout | undefined;
 
   constructor(options: QuickStartsOptions) {
     this.#options = options;
@@ -98,7 +101,13 @@ export class QuickStarts {
       now: () => performance.now(),
     });
     const { pool: size, openGroups } = options;
-    this.#pool = new WaitingPool({ folder: this.#folders.pool, dataMark, size, log, openGroups });
+    this.#pool = new WaitingPool({
+      folder: this.#folders.pool,
+      dataMark,
+      size,
+      log,
+      openGroups: openGroups && ((name, memoryMiB) => openGroups(name, { memoryMiB })),
+    });
   }
 
   /** For whoever looks from outside: tests, and what tells of the server's state. */
@@ -173,7 +182,10 @@ export class QuickStarts {
     } catch (error) {
       this.#options.log.warn({ err: error, instanceId }, 'what a start imports could not be kept');
     }
-    if (this.#starting.size === 0) this.#pool.fill(() => this.#starting.size === 0);
+    this.#fillTimer ??= setTimeout(() => {
+      this.#fillTimer = undefined;
+      if (this.#starting.size === 0) this.#pool.fill(() => this.#starting.size === 0);
+    }, FILL_AFTER_MS).unref();
   }
 
   /** Removes what those of an earlier server left. Once none of them is left. */
@@ -188,6 +200,7 @@ export class QuickStarts {
 
   /** Ends what waits, not what has become an instance. */
   async close(): Promise<void> {
+    clearTimeout(this.#fillTimer);
     // What waits keeps no server up, but its end has to be waited for.
     const up = setInterval(() => {}, 60_000);
     try {
@@ -203,7 +216,8 @@ export class QuickStarts {
     if (!this.#isOfThisMachine(input.program)) return undefined;
     const [program, file, ...rest] = command as [string, string, ...string[]];
     if (!existsSync(resolve(spec.codeDir, file))) return undefined;
-    const taken = this.#take({ family: 'node', program }, input);
+    const { memoryMiB } = spec;
+    const taken = this.#take({ family: 'node', program, memoryMiB, nodeOption: input.nodeOption }, input);
     if (!taken || !(await this.#takeOver(taken.process, input, hooks, () => mounted(taken.process, input))))
       return undefined;
     const preloads = preloadsIn(environment.NODE_OPTIONS ?? '', PRELOADS) ?? [];

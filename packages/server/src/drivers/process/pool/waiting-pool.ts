@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Log } from '../../../observe/log.ts';
 import { PYTHON_PRELOAD } from '../environment.ts';
+import type { Groups } from '../limits/control-groups.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import { stageBoundary, whyNoStage } from '../sandbox/stage.ts';
 import type { ViewParts } from '../sandbox/view.ts';
@@ -37,11 +38,17 @@ export interface PoolKind {
   program: string;
   /** Of a Python in a virtual environment: the interpreter that it is a link to, and the folder its settings name. */
   venv?: { base: string; home: string } | undefined;
+  /** Of the instances, in MiB: Node sizes its heap by it as it begins to live. A Python does not look. */
+  memoryMiB?: number | undefined;
+  /** The platform's own option for the first Node process of such an instance. */
+  nodeOption?: string | undefined;
   /** What all sandboxed agents of these interpreters see; undefined: there is no sandbox. */
   sandboxed?: (Pick<ViewParts, 'early'> & { sandbox: Sandbox }) | undefined;
 }
 
-export interface WaitingPoolOptions extends WaitingPlace {
+export interface WaitingPoolOptions extends Omit<WaitingPlace, 'openGroups'> {
+  /** Makes the groups that hold one to its limits, and later the instance; undefined: there are none. */
+  openGroups?: ((name: string, memoryMiB: number | undefined) => Groups) | undefined;
   /** Processes that wait, for each interpreter in use. 0: none. */
   size: number;
   log: Log;
@@ -77,7 +84,13 @@ export class WaitingPool {
   /** One that is ready, if there is one. From now on some are kept for starts of this kind. */
   take(kind: PoolKind): Waiting | undefined {
     if (this.#options.size === 0 || this.#isClosed) return undefined;
-    const key = JSON.stringify([kind.program, kind.venv, kind.sandboxed?.early]);
+    const key = JSON.stringify([
+      kind.program,
+      kind.venv,
+      kind.memoryMiB,
+      kind.nodeOption,
+      kind.sandboxed?.early,
+    ]);
     const kept = this.#kept.get(key) ?? { kind, waiting: [] };
     this.#kept.delete(key);
     this.#kept.set(key, kept);
@@ -158,7 +171,7 @@ export class WaitingPool {
 }
 
 /** @returns when it waits */
-async function begin(kind: PoolKind, place: WaitingPlace): Promise<Waiting> {
+async function begin(kind: PoolKind, place: WaitingPoolOptions): Promise<Waiting> {
   const { family, venv, sandboxed } = kind;
   const plan: WaitingPlan = {
     kind: 'pool',
@@ -167,7 +180,8 @@ async function begin(kind: PoolKind, place: WaitingPlace): Promise<Waiting> {
     boundary: sandboxed && ((folder) => stageBoundary(sandboxed.sandbox, folder, sandboxed.early)),
     hasStage: sandboxed !== undefined,
   };
-  const made = new WaitingProcess(plan, place);
+  const openGroups = place.openGroups && ((name: string) => place.openGroups!(name, kind.memoryMiB));
+  const made = new WaitingProcess(plan, { ...place, openGroups });
   try {
     if (family === 'python') made.send(framed(['stand-by']));
     const [word, ...read] = (await made.nextLine(READY_WITHIN_MS)).split('\t');
@@ -180,10 +194,11 @@ async function begin(kind: PoolKind, place: WaitingPlace): Promise<Waiting> {
   }
 }
 
-function nodeProgram({ program }: PoolKind): WaitingPlan['program'] {
+function nodeProgram({ program, nodeOption }: PoolKind): WaitingPlan['program'] {
   const environment = {
     PATH: '/usr/bin:/bin',
     LANG: WAITING_LANG,
+    ...(nodeOption === undefined ? {} : { NODE_OPTIONS: nodeOption }),
     ...(process.env.TZ ? { TZ: process.env.TZ } : {}),
   };
   return () => ({ command: [program, NODE_PROGRAM], environment });
