@@ -9,7 +9,7 @@ import { type Outcome, type RelayUser, relay } from './relay.ts';
 import { tooLarge } from './request-body.ts';
 import { isDeath, isReplayable, isStaleConnection } from './send-again.ts';
 import { splice } from './splice.ts';
-import { streamEndEvent } from './stream-end.ts';
+import { isEventStream, streamEndEvent } from './stream-end.ts';
 
 /** A call may meet instances that are just going away; more than this many in a row is not that any more. */
 const MAX_REFUSALS = 3;
@@ -55,6 +55,8 @@ class Forwarding implements RelayUser {
   #mayReuse: boolean;
   #refusals = 0;
   #deaths = 0;
+  /** It is counted among what streams. */
+  #isStream = false;
 
   constructor(options: ForwardOptions) {
     const { invocation, upgradeTo } = options;
@@ -95,7 +97,11 @@ class Forwarding implements RelayUser {
   }
 
   answerLines(answer: ResponseHead): string {
-    const { call } = this.#options;
+    const { call, parts } = this.#options;
+    if (answer.status >= 200 && answer.length < 0 && isEventStream(answer.section.value('content-type'))) {
+      this.#isStream = true;
+      parts.metrics.now.streams++;
+    }
     return answerLines({
       section: answer.section,
       status: answer.status,
@@ -119,6 +125,8 @@ class Forwarding implements RelayUser {
   }
 
   relayed(outcome: Outcome): void {
+    if (this.#isStream) this.#options.parts.metrics.now.streams--;
+    this.#isStream = false;
     if (outcome.kind === 'answered' || outcome.kind === 'client-gone') this.#over(outcome);
     else this.#goOn(outcome).catch((error) => this.fail(error));
   }

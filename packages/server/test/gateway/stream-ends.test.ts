@@ -120,3 +120,22 @@ test('an answer that is no event stream has nothing added when it is cut', async
   await expect(readAll(reply)).rejects.toThrow();
   expect(text).not.toContain('event');
 });
+
+test('an event stream that is open is counted as one, however it ends', async () => {
+  const { gateway, open, stream } = await streaming();
+  const streams = async () => {
+    const before = gateway.of('counts').length;
+    gateway.control.send({ type: 'count' });
+    await until(() => gateway.of('counts').length > before, 'the counts');
+    return gateway.of('counts').at(-1)!.counts.now.streams;
+  };
+  expect(await streams()).toBe(0);
+  const [whole, brokenOff] = [await stream('/x'), await stream('/y')];
+  expect(await streams()).toBe(2);
+  open[0]!.end();
+  await until(() => whole.text.endsWith('\r\n0\r\n\r\n'), 'the end');
+  expect(await streams()).toBe(1);
+  open[1]!.destroy();
+  await over(brokenOff);
+  expect(await streams()).toBe(0);
+});
