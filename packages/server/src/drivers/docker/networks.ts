@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { pathSegment } from '../process/log-shelf.ts';
 import { LABEL } from './container-body.ts';
 import { type Engine, EngineRefusal } from './engine.ts';
@@ -69,8 +70,11 @@ export function createNetworks(engine: Engine, mark: string) {
       Driver: 'bridge',
       CheckDuplicate: true,
       Labels: { [LABEL.data]: mark, [LABEL.runtime]: runtimeId },
-      // Docker keeps networks apart by itself, and Podman those that ask for it.
-      Options: isPodman ? { isolate: 'true' } : { 'com.docker.network.bridge.enable_icc': 'false' },
+      // Docker keeps networks apart by itself, and Podman those that ask for it. Podman counts its bridges, and two engines
+      // of one machine would come to the same number.
+      Options: isPodman
+        ? { isolate: 'true', 'com.docker.network.bridge.name': bridgeName(name) }
+        : { 'com.docker.network.bridge.enable_icc': 'false' },
     };
     try {
       await engine.ask('POST', '/networks/create', { body });
@@ -90,4 +94,9 @@ export function createNetworks(engine: Engine, mark: string) {
       if (!(error instanceof EngineRefusal)) throw error;
     });
   }
+}
+
+/** Names of interfaces have 15 characters at most. */
+function bridgeName(network: string): string {
+  return `br-${createHash('sha256').update(network).digest('hex').slice(0, 12)}`;
 }
