@@ -1,6 +1,6 @@
 import { createServer, type Server as HttpServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, type TestContext, test } from 'vitest';
 import { deploy, fixture } from './harness/deploy.ts';
 import { type Server, startServer } from './harness/server.ts';
 import { waitFor } from './harness/wait-for.ts';
@@ -14,6 +14,8 @@ const AT_ONCE = 2;
 const FLOOD = 10;
 const OTHERS = ['a', 'b', 'c', 'd', 'e'];
 const CALLERS_OF_EACH = 3;
+/** A start that takes longer gives up its place (after 5 s), so that one that hangs keeps nobody waiting. */
+const HELD_AT_MOST_MS = 4000;
 
 /** Where agents are held between their birth and their first answer. */
 class Gate {
@@ -103,10 +105,20 @@ beforeEach(async () => {
   gate.shut();
 });
 
+/** Whether what is held at the gate has kept its place all the time. If not, the test is over. */
+function keptItsPlace(context: TestContext, sinceMs: number): void {
+  if (performance.now() - sinceMs < HELD_AT_MOST_MS) return;
+  const reason = `the machine is too busy: starts were held for more than ${HELD_AT_MOST_MS} ms`;
+  console.warn(`skipped: ${context.task.name}: ${reason}`);
+  gate.open();
+  context.skip(reason);
+}
+
 const call = (name: string, path = '/', signal?: AbortSignal) =>
   fetch(`${server.invocationUrl(names.get(name)!)}${path}`, { signal: signal ?? null });
 
-test('a flood of one sleeping runtime leaves others their share of starts; they stay within the limit, one for each slot', async () => {
+test('a flood of one sleeping runtime leaves others their share of starts; they stay within the limit, one for each slot', async (context) => {
+  const begunMs = performance.now();
   const hangUp = new AbortController();
   const flood = Array.from({ length: FLOOD }, () => call('flood', '/hang', hangUp.signal));
   for (const answer of flood) answer.catch(() => {});
@@ -117,10 +129,12 @@ test('a flood of one sleeping runtime leaves others their share of starts; they 
       return `${answer.status} ${await answer.text()}`;
     }),
   );
+  for (const answer of others) answer.catch(() => {});
   await waitFor('all to be asked for', async () => {
     const there = await server.everyInstance();
     return there.length === FLOOD + OTHERS.length;
   });
+  keptItsPlace(context, begunMs);
   // Nobody was let through yet, and so nobody else has come.
   expect(gate.born).toEqual(['flood', 'flood']);
 
@@ -147,16 +161,19 @@ test('a flood of one sleeping runtime leaves others their share of starts; they 
   hangUp.abort();
 });
 
-test('a start that waits for its turn is not begun once all who wanted it have left', async () => {
+test('a start that waits for its turn is not begun once all who wanted it have left', async (context) => {
+  const begunMs = performance.now();
   const first = [call('a'), call('b')];
   await waitFor('both to be begun', () => gate.born.length === AT_ONCE);
   const hangUp = new AbortController();
   const left = [1, 2, 3].map(() => call('flood', '/', hangUp.signal).catch(() => 'gone'));
   const stays = call('c');
+  for (const answer of [...first, stays]) answer.catch(() => {});
   await waitFor('all to be asked for', async () => (await server.everyInstance()).length === 2 + 3 + 1);
   hangUp.abort();
   expect(await Promise.all(left)).toEqual(['gone', 'gone', 'gone']);
   await waitFor('those starts to be called off', async () => (await server.everyInstance()).length === 3);
+  keptItsPlace(context, begunMs);
   gate.open();
   for (const answer of [...first, stays]) expect((await answer).status).toBe(200);
   expect(gate.born.sort()).toEqual(['a', 'b', 'c']);

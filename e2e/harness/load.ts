@@ -1,3 +1,5 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
 /** Calls made side by side, and what became of them. */
 export interface LoadResult {
   calls: number;
@@ -8,11 +10,14 @@ export interface LoadResult {
 /**
  * Calls again and again, `concurrency` at a time, until `enough`. A call fails by throwing; all others go on.
  * @param enough asked before every call, with how many there were
+ * @param pauseMs between two of a caller: without one the callers take all of a small machine, and what is tested under
+ * their load waits for them
  */
 export async function callContinuously(
   concurrency: number,
   enough: (calls: number) => boolean,
   call: (number: number) => Promise<void>,
+  { pauseMs = 0 } = {},
 ): Promise<LoadResult> {
   const result: LoadResult = { calls: 0, failures: [] };
   const worker = async () => {
@@ -23,6 +28,7 @@ export async function callContinuously(
       } catch (error) {
         result.failures.push(`call ${number}: ${describe(error)}`);
       }
+      if (pauseMs > 0) await delay(pauseMs);
     }
   };
   await Promise.all(Array.from({ length: concurrency }, worker));
