@@ -44,6 +44,13 @@ const ROWS = [
           limit: 0.55,
           prepared: recorded,
         },
+        {
+          name: 'Node 24, record, compile cache and pool, in the sandbox',
+          language: 'nodejs24',
+          env: { RUNSTEAD_POOL: '2', RUNSTEAD_SANDBOX: 'require' },
+          limit: 0.43,
+          prepared: recorded,
+        },
       ]
     : []),
   {

@@ -120,8 +120,9 @@ afterEach(async () => {
   const mark = dataMark(dataDir);
   await killAll((table) => table.filter((it) => it.dataMark === mark));
   const folders = existsSync(join(dataDir, 'instances')) ? readdirSync(join(dataDir, 'instances')) : [];
+  const groups = groupsOf(dataDir);
   rmSync(folder, { recursive: true, force: true });
-  expect([...left, ...folders]).toEqual([]);
+  expect([...left, ...folders, ...groups]).toEqual([]);
 });
 
 /** A package of the agent's dependencies. */
@@ -466,6 +467,38 @@ describe.skipIf(!sandbox)('in the sandbox,', () => {
     // Another takes its place.
     await waiting(2);
   });
+
+  it.skipIf(!hasPython)(
+    'imports that fill the disk ahead of a start are ended, and made no more',
+    async () => {
+      // No instance lacks the name of its runtime.
+      const ahead = 'os.environ.get("RUNSTEAD_RUNTIME_ID") is None';
+      dependency(`import os\nif ${ahead}: open("/home/agent/much", "wb").write(bytes(16 * 1024 ** 2))\n`);
+      writeFileSync(join(codeDir, 'main.py'), SERVES);
+      const limits = testLimits(dataDir, { diskBytes: 8 * 1024 ** 2 });
+      const driver = forking({ ...confined(), limits });
+      await start(driver, python(['main.py']));
+      const refusal = () => said.find(({ msg }) => msg.startsWith('no fork'))?.reason;
+      expect(await until('a refusal', refusal)).toMatch(/^disk: .* took more than 8 MiB/);
+      await until('nothing of it', async () => !(await marks()).some((it) => it.startsWith('parent-')));
+      await until('no group of it', () => !groupsOf(dataDir).some((it) => it.includes('parent-')));
+    },
+  );
+
+  it('starts are ordinary where nothing can be mounted later, and the reason is said once', async () => {
+    const program = join(folder, 'bwrap');
+    const script = `for it; do [ "$it" != stage ] || { echo "bwrap: not here" >&2; exit 1; }; done\n`;
+    writeFileSync(program, `#!/bin/sh\n${script}exec ${sandbox!.program} "$@"\n`, { mode: 0o755 });
+    const driver = pooling({ ...confined(), confinedBy: { program } });
+    for (let i = 0; i < 2; i++) {
+      const instance = await start(driver, node(['facts.mjs']));
+      expect(bornAs(instance)).toBeUndefined();
+      await until('a look whether it can be done', () =>
+        said.some(({ reason }) => reason === 'bwrap: not here'),
+      );
+    }
+    expect(said.filter(({ reason }) => reason === 'bwrap: not here')).toHaveLength(1);
+  });
 });
 
 /** The mark of what an instance was before; undefined where it was nothing. */
@@ -534,11 +567,18 @@ describe('when the server is killed', () => {
     execFileSync('npx', ['tsc', '--build'], { cwd: SERVER, stdio: 'inherit' });
   }, 120_000);
 
-  const kinds = [
+  const forks = { forkMemoryBytes: 512 * 1024 * 1024 };
+  const outside = [
     { kind: 'pooled', spec: () => node(['facts.mjs']), waits: { pool: 1 } },
-    ...(hasPython
-      ? [{ kind: 'forked', spec: () => python(['facts.py']), waits: { forkMemoryBytes: 512 * 1024 * 1024 } }]
-      : []),
+    ...(hasPython ? [{ kind: 'forked', spec: () => python(['facts.py']), waits: forks }] : []),
+  ];
+  const kinds = [
+    ...outside.map((it) => ({ ...it, waits: { ...it.waits, sandboxed: false } })),
+    ...(sandbox ? outside : []).map(({ kind, spec, waits }) => ({
+      kind: `${kind} in the sandbox`,
+      spec,
+      waits: { ...waits, sandboxed: true },
+    })),
   ];
   function startServer(spec: InstanceSpec, more: object) {
     const args = [
@@ -570,7 +610,7 @@ describe('when the server is killed', () => {
         const own = readRecordMark(wanted);
         return [...left].every((it) => it === wanted.instanceId || it === own);
       });
-      const driver = driverOf();
+      const driver = driverOf(waits.sandboxed ? confined() : {});
       const [adopted, ...others] = await driver.adopt();
       expect(others).toEqual([]);
       expect(adopted).toMatchObject({ instanceId: wanted.instanceId, pid: before.pid, port: before.port });
@@ -596,12 +636,12 @@ describe('when the server is killed', () => {
       const { server } = startServer(spec(), { ...waits, warmUp: spec(), dieAt });
       await gone(server);
       expect(server.signalCode).toBe('SIGKILL');
-      const driver = driverOf();
+      const driver = driverOf(waits.sandboxed ? confined() : {});
       const adopted = await driver.adopt();
       if (dieAt === 'ready') expect(adopted).toHaveLength(1);
       if (dieAt === 'waiting' || dieAt === 'prepared') expect(adopted).toEqual([]);
       const kept = new Set(adopted.map(({ instanceId }) => instanceId));
-      const others = (await marks()).filter((it) => !kept.has(it) && !it.startsWith('pool-'));
+      const others = (await marks()).filter((it) => !kept.has(it) && !/^(pool|parent)-/.test(it));
       expect(others).toEqual([]);
       if (adopted.length === 0) expect(await marks()).toEqual([]);
       expect(existsSync(join(dataDir, 'run', 'pool')) || existsSync(join(dataDir, 'run', 'parents'))).toBe(
