@@ -22,7 +22,7 @@ import { PYTHON_PRELOAD } from '../../src/drivers/process/environment.ts';
 import { findInterpreter } from '../../src/drivers/process/find-interpreter.ts';
 import { dataMark } from '../../src/drivers/process/identity.ts';
 import { ForkParents } from '../../src/drivers/process/pool/fork-parents.ts';
-import { NodePool } from '../../src/drivers/process/pool/node-pool.ts';
+import { WaitingPool } from '../../src/drivers/process/pool/waiting-pool.ts';
 import {
   ForkRefused,
   type ParentPlan,
@@ -400,16 +400,16 @@ describe('a Node that waits', () => {
       join(codeDir, 'prints.mjs'),
       'console.log(JSON.stringify(globalThis.played)); console.error("also");\n',
     );
-    const pool = new NodePool({
+    const pool = new WaitingPool({
       folder: join(folder, 'pool'),
       dataMark: dataMark(dataDir),
       size: 1,
       log: pino({ level: 'silent' }),
     });
-    const kind = { program: process.execPath };
+    const kind = { family: 'node' as const, program: process.execPath };
     expect(pool.take(kind)).toBeUndefined();
     pool.fill(() => true);
-    const waiting = await until('one that waits', () => pool.take(kind));
+    const { process: waiting } = await until('one that waits', () => pool.take(kind));
     const instance = join(folder, 'instance');
     mkdirSync(instance);
     writeFileSync(join(instance, 'instance.json'), '{}');
@@ -432,6 +432,68 @@ describe('a Node that waits', () => {
     await start(some, node(['--no-warnings', 'facts.mjs']));
     await start(some, agentSpec(['sh', 'start.sh']));
     expect((await marks()).filter((it) => !/^[0-9a-f-]{36}$/.test(it))).toEqual([]);
+  });
+});
+
+describe.skipIf(!hasPython)('a Python that waits for any agent', () => {
+  const WHERE = [
+    { where: 'without a sandbox', held: () => ({}) },
+    ...(sandbox ? [{ where: 'in the sandbox', held: confined }] : []),
+  ];
+  const makeVenv = () => {
+    const program = 'missing' in found ? '' : found.path;
+    execFileSync(program, ['-m', 'venv', '--without-pip', join(codeDir, '.venv')]);
+    const lib = join(codeDir, '.venv', 'lib');
+    const packages = join(lib, readdirSync(lib)[0]!, 'site-packages');
+    // As those that come with installed packages: one adds a folder, one runs code.
+    mkdirSync(join(packages, 'more'));
+    writeFileSync(join(packages, 'a.pth'), 'more\n');
+    writeFileSync(
+      join(packages, 'b.pth'),
+      'import os, sys; sys.meta_path.insert(0, type("Mine", (), {"find_spec": None})) if os.environ.get("MINE") == "no" else None\n',
+    );
+  };
+
+  it.each(
+    WHERE.flatMap((it) => [
+      { ...it, words: ['facts.py', 'one', 'two words'], inVenv: false },
+      { ...it, words: ['-u', '-m', 'facts', 'one'], inVenv: false },
+      { ...it, words: ['facts.py'], inVenv: true },
+    ]),
+  )(
+    'becomes one that sees what one that is started sees: $words $where, in its own environment: $inVenv',
+    async ({ held, words, inVenv }) => {
+      if (inVenv) makeVenv();
+      const driver = pooling(held());
+      const spec = () => python(words, { MINE: 'yes' });
+      const started = await start(driver, spec());
+      const plain = await factsOf(started);
+      await waiting();
+      const pooled = await start(driver, spec());
+      expect(bornAs(pooled)).toMatch(/^pool-/);
+      expect(await factsOf(pooled)).toEqual(plain);
+      expect(logOf(pooled)).toBe(logOf(started));
+    },
+  );
+
+  it.each([
+    ['has a module that hides one of Python’s', 'json.py', 'the package has a module of its own called json'],
+    ['brings what changes others', 'gevent.py', 'gevent.monkey changes modules that are imported before it'],
+    [
+      'has code of its own for all starts',
+      'sitecustomize.py',
+      'the package has a module of its own called sitecustomize',
+    ],
+  ])('is not used for a package that %s', async (_, file, reason) => {
+    writeFileSync(join(codeDir, 'python', file), file === 'json.py' ? 'from _json import *\n' : '');
+    writeFileSync(join(codeDir, 'main.py'), SERVES);
+    const driver = pooling();
+    for (let i = 0; i < 3; i++) {
+      const instance = await start(driver, python(['main.py']));
+      expect(bornAs(instance)).toBeUndefined();
+      if (i === 0) await waiting();
+    }
+    expect(said.filter(({ msg }) => msg.startsWith('no process')).map((it) => it.reason)).toEqual([reason]);
   });
 });
 

@@ -21,7 +21,8 @@ for (const name of ['net', 'http', 'stream', 'events', 'util', 'url', 'crypto', 
 
 // And the loader for ES modules, by a module without a file or a name that could be met again.
 void import('data:text/javascript,').then(() => {
-  // From now on nothing points to the memory that this environment is in: an agent's is shown there.
+  // From now on nothing points to the memory that this environment is in: the server shows the
+  // agent's there (show-environment.ts).
   for (const name of Object.keys(process.env)) delete process.env[name];
   fs.writeSync(ORDERS, 'ready\n');
   // Out of the promise: what the file throws is to be an exception, not a rejection.
@@ -34,7 +35,6 @@ function start() {
   if (order === undefined) process.exit(0);
   fs.closeSync(ORDERS);
   const { environment, cwd, words, preloads } = JSON.parse(order);
-  showEnvironment(environment);
   Object.assign(process.env, environment);
   process.chdir(cwd);
   process.argv.splice(1, process.argv.length, path.resolve(words[0]), ...words.slice(1));
@@ -45,36 +45,6 @@ function start() {
   Module._initPaths?.();
   for (const file of preloads) require(file);
   Module.runMain();
-}
-
-/**
- * Lets others see the agent's environment: /proc/PID/environ shows the memory it was first in, which nothing points to
- * any more. As far as there is room, the marks of the platform first. Where the system does not allow it, the mark that
- * this process was born with remains, and it is found by that. In the sandbox, where /proc is read-only, the server does it
- * (show-environment.ts).
- */
-function showEnvironment(environment) {
-  try {
-    const fields = fs
-      .readFileSync('/proc/self/stat', 'latin1')
-      .replace(/^.*\) /s, '')
-      .split(' ');
-    const [start, end] = [Number(fields[47]), Number(fields[48])];
-    const pairs = Object.entries(environment).map(([name, value]) => Buffer.from(`${name}=${value}\0`));
-    const isMark = (pair) => pair.toString('latin1', 0, 9) === 'RUNSTEAD_';
-    const text = Buffer.alloc(end - start);
-    let size = 0;
-    for (const pair of [...pairs.filter(isMark), ...pairs.filter((it) => !isMark(it))])
-      if (size + pair.length <= text.length) size += pair.copy(text, size);
-    const memory = fs.openSync('/proc/self/mem', 'r+');
-    try {
-      fs.writeSync(memory, text, 0, text.length, start);
-    } finally {
-      fs.closeSync(memory);
-    }
-  } catch {
-    // No Linux, or one that does not let a process do so.
-  }
 }
 
 function nextLine() {

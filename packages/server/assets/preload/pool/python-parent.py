@@ -8,10 +8,16 @@ process ends. Orders are eight hexadecimal digits, the length, and as many bytes
     fork, id, folder, log, record, environment                   `environment` is the rest: NAME=VALUE each
     go, id                                                       lets that instance run
 
-Or, in the sandbox, where nothing is forked:
+Or, where nothing is forked:
 
-    prepare-alone, as prepare                                    once, first
+    prepare-alone, as prepare                                    once, first: in the sandbox
     become, environment                                          once, last: this process is the agent
+
+Or, of no version yet, with what most servers import of Python itself:
+
+    stand-by                                                     once, first
+    fit, folder, virtual environment, PYTHONPATH, command        once: `fits`, or `refused`; the last two are lists
+    become, environment
 
 Answers are lines of fields between TABs: `ready` with the variables the imports have read, `refused` with a reason;
 `forked` with id, pid and the time the kernel started it; `failed` with id and a reason; `ended` with id.
@@ -37,6 +43,12 @@ CONTROL = 3
 # They change other modules in place, and what was imported before that would keep what they replace.
 PATCHING = ("gevent.monkey", "eventlet")
 BOOT = frozenset(sys.modules)
+# What servers import of Python itself, and what that imports: none of it looks at anything that is an agent's own.
+STANDARD = (
+    "asyncio concurrent.futures contextvars dataclasses datetime decimal email.message enum functools hashlib http.client "
+    "http.server inspect json logging pathlib re socketserver ssl string subprocess tempfile threading traceback types "
+    "typing urllib.parse urllib.request uuid"
+).split()
 HANDLED = [
     getattr(_signal, name)
     for name in ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGPIPE")
@@ -284,16 +296,30 @@ def prepare(fields):
     python_path = take_list(fields)
     command = take_list(fields)
     record = take_list(fields)
-    kind, what, arguments = parse_command(command)
 
     # The folder of this file, which Python has put in front.
     base = sys.path[1:]
     own_path = without_repeats([it for it in python_path if it in dependencies] + base)
-    first = os.getcwd() if kind == "module" else os.path.dirname(os.path.realpath(what))
-    agent_path = [first] + without_repeats(python_path + base)
+    agent_path = path_of(command, python_path, base)
+    main = make_main(command)
+    sys.path[:] = own_path
+    unseeded = import_all(record, own_path, agent_path)
+    return ready_to_run(command, main, agent_path, unseeded)
 
+
+def path_of(command, python_path, base):
+    """What `sys.path` is at the start of a command, given what is on it in any case."""
+    kind, what, _ = parse_command(command)
+    first = os.getcwd() if kind == "module" else os.path.dirname(os.path.realpath(what))
+    return [first] + without_repeats(python_path + base)
+
+
+def make_main(command):
+    """The module that the command will run in, and what it finds in `sys`."""
+    kind, what, arguments = parse_command(command)
     sys.argv = ["-m" if kind == "module" else what] + arguments
-    sys.orig_argv = list(command)
+    if hasattr(sys, "orig_argv"):
+        sys.orig_argv = list(command)
     # One of its own, as empty as at the start: this file's stays what it runs in.
     main = type(sys)("__main__")
     main.__dict__.update(__annotations__={}, __builtins__=sys.modules["builtins"])
@@ -304,9 +330,11 @@ def prepare(fields):
         main.__loader__ = SourceFileLoader("__main__", path)
         main.__dict__.update(__file__=path, __cached__=None)
     sys.modules["__main__"] = main
+    return main
 
-    sys.path[:] = own_path
-    unseeded = import_all(record, own_path, agent_path)
+
+def ready_to_run(command, main, agent_path, unseeded):
+    kind, what, _ = parse_command(command)
     if kind == "module":
         # Python itself imports it for `-m`.
         import runpy  # noqa: F401
@@ -445,17 +473,82 @@ def become_agent(prepared):
     gc.enable()
 
 
-def await_turn(prepared):
-    """Waits to be the agent itself."""
-    # From now on nothing points to the memory that this environment is in: the server shows the agent's there.
+def forget_environment():
+    """From then on nothing points to the memory that this environment is in: the server shows the agent's there."""
     os.environ.clear()
-    tell("ready", *sorted(WatchedEnvironment.read))
+
+
+def take_turn():
+    """Waits to be the agent itself, and takes its environment."""
     word, *pairs = next_order()
     os.close(CONTROL)
     for pair in pairs:
         name, _, value = pair.partition("=")
         os.environ[name] = value
-    become_agent(prepared)
+
+
+def stand_by():
+    """Imports what most servers do, then waits to be told for which, and to be it."""
+    base = sys.path[1:]
+    before = open_descriptors()
+    os.environ.__class__ = os.environb.__class__ = WatchedEnvironment
+    try:
+        for name in STANDARD:
+            try:
+                __import__(name)
+            except ImportError:
+                # Of a Python that was built without it.
+                continue
+    finally:
+        os.environ.__class__ = os.environb.__class__ = os._Environ
+    if WatchedEnvironment.written or open_descriptors() != before or len(os.listdir("/proc/self/task")) > 1:
+        raise Refused("importing %s does more than that" % ", ".join(STANDARD))
+    tops = sorted({name.partition(".")[0] for name in frozenset(sys.modules) - BOOT})
+    places = {top: found_at(top, base) for top in tops if not (top in sys.builtin_module_names or _imp.is_frozen(top))}
+    forget_environment()
+    tell("ready", *sorted(WatchedEnvironment.read))
+
+    word, folder, venv, *lists = next_order()
+    os.chdir(folder)
+    python_path = take_list(lists)
+    command = take_list(lists)
+    agent_path = path_of(command, python_path, base)
+    if venv and sys.version_info >= (3, 14):
+        raise Refused("virtual environments of Python 3.14 and later begin in another way")
+    further = venv_packages(venv) if venv else []
+    for top in ("sitecustomize", "usercustomize"):
+        places[top] = found_at(top, base)
+    for top, place in places.items():
+        if found_at(top, agent_path + further) != place:
+            raise Refused("the package has a module of its own called %s" % top)
+    for name in PATCHING:
+        if found_at(name.partition(".")[0], agent_path + further):
+            raise Refused("%s changes modules that are imported before it" % name)
+    tell("fits")
+    take_turn()
+    if venv:
+        agent_path = enter_venv(venv, command[0], agent_path)
+    return ready_to_run(command, make_main(command), agent_path, [])
+
+
+def venv_packages(venv):
+    name = "python%d.%d" % sys.version_info[:2]
+    folders = [os.path.join(venv, lib, name, "site-packages") for lib in dict.fromkeys(["lib", sys.platlibdir])]
+    return [folder for folder in folders if os.path.isdir(folder)]
+
+
+def enter_venv(venv, program, agent_path):
+    """As Python's `site` does when a program lies in a virtual environment; this process was begun in an empty one."""
+    site = sys.modules["site"]
+    sys.executable = program
+    sys.prefix = sys.exec_prefix = venv
+    site.PREFIXES = [venv]
+    sys.path[:] = agent_path[1:]
+    # With the files that add to the path, in their order.
+    site.addsitepackages(set(map(os.path.normcase, sys.path)), [venv])
+    # Ours has been there before those of the packages; in a start it comes after them, and in front.
+    sys.meta_path.sort(key=lambda finder: not hasattr(finder, "runstead_ports"))
+    return agent_path[:1] + sys.path
 
 
 def serve():
@@ -466,18 +559,22 @@ def serve():
     try:
         if sys.version_info < (3, 9):
             raise Refused("Python %d.%d is too old; it takes 3.9" % sys.version_info[:2])
-        first = next_order()
-        alone = first[0] == "prepare-alone"
-        if first.pop(0) not in ("prepare", "prepare-alone"):
-            raise Refused("the first order was not to prepare")
+        word, *first = next_order()
+        if word == "stand-by":
+            prepared = stand_by()
+            become_agent(prepared)
+            return prepared
         # Collections would touch, and so copy, what forks share.
         gc.disable()
         prepared = prepare(first)
     except Refused as reason:
         tell("refused", reason)
         os._exit(0)
-    if alone:
-        await_turn(prepared)
+    if word == "prepare-alone":
+        forget_environment()
+        tell("ready", *sorted(WatchedEnvironment.read))
+        take_turn()
+        become_agent(prepared)
         return prepared
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 1)

@@ -324,6 +324,10 @@ export function orderToPrepare(word: 'prepare' | 'prepare-alone', plan: ParentPl
   return [word, ...listed(dependencies), ...listed(pythonPath), ...listed(command), ...listed(record)];
 }
 
+export function orderToBecome(environment: Readonly<Record<string, string>>): Buffer {
+  return framed(['become', ...Object.entries(environment).map(([name, value]) => `${name}=${value}`)]);
+}
+
 /** An order as python-parent.py reads it. */
 export function framed(fields: readonly string[]): Buffer {
   const payload = Buffer.from(fields.join('\0'));
@@ -339,7 +343,7 @@ export function proportionalBytes(pid: number | undefined): number {
   return Number(kib ?? 0) * 1024;
 }
 
-function listed(items: readonly string[]): string[] {
+export function listed(items: readonly string[]): string[] {
   return [String(items.length), ...items];
 }
 

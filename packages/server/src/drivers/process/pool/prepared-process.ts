@@ -1,9 +1,8 @@
-import { DATA_MARK, INSTANCE_MARK } from '../processes.ts';
-import { INSIDE } from '../sandbox/confinement.ts';
 import {
   ForkRefused,
   framed,
   importingEnvironment,
+  orderToBecome,
   orderToPrepare,
   type ParentPlan,
   proportionalBytes,
@@ -17,20 +16,17 @@ import { type WaitingPlace, WaitingProcess } from './waiting-process.ts';
  * a fork would share its namespaces and folders with the next; it becomes an instance itself.
  */
 export class PreparedProcess {
-  /** What it was started with. */
-  readonly environment: Readonly<Record<string, string>>;
   /** Variables that its imports have read; `*` for all. */
   readonly read: ReadonlySet<string>;
   readonly waiting: WaitingProcess;
 
-  private constructor(
-    waiting: WaitingProcess,
-    environment: Record<string, string>,
-    read: ReadonlySet<string>,
-  ) {
+  private constructor(waiting: WaitingProcess, read: ReadonlySet<string>) {
     this.waiting = waiting;
-    this.environment = environment;
     this.read = read;
+  }
+
+  get environment(): Readonly<Record<string, string>> {
+    return this.waiting.environment;
   }
 
   /**
@@ -39,9 +35,15 @@ export class PreparedProcess {
    */
   static async start(plan: ParentPlan, place: WaitingPlace): Promise<PreparedProcess> {
     const { program, preload, confined } = plan;
-    const environment = importingEnvironment({ preload, home: INSIDE.home, tmp: INSIDE.tmp });
     const waiting = new WaitingProcess(
-      { kind: 'parent', command: [program, PYTHON_PARENT], environment, boundary: confined!.boundary },
+      {
+        kind: 'parent',
+        program: (own) => ({
+          command: [program, PYTHON_PARENT],
+          environment: importingEnvironment({ preload, ...own }),
+        }),
+        boundary: confined!.boundary,
+      },
       { ...place, openGroups: confined!.openGroups },
     );
     try {
@@ -52,8 +54,7 @@ export class PreparedProcess {
       });
       const [word, ...fields] = line.split('\t');
       if (word !== 'ready') throw new ForkRefused(fields.join(' '));
-      const marks = { [INSTANCE_MARK]: waiting.bornAs, [DATA_MARK]: place.dataMark };
-      return new PreparedProcess(waiting, { ...environment, ...marks }, new Set(fields.filter(Boolean)));
+      return new PreparedProcess(waiting, new Set(fields.filter(Boolean)));
     } catch (error) {
       await waiting.end();
       throw error;
@@ -75,8 +76,7 @@ export class PreparedProcess {
 
   /** Lets it be the agent. */
   become(environment: Readonly<Record<string, string>>): void {
-    const pairs = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
-    this.waiting.become(framed(['become', ...pairs]), environment);
+    this.waiting.become(orderToBecome(environment), environment);
   }
 
   end(): Promise<void> {

@@ -1,6 +1,6 @@
-import { closeSync, existsSync, openSync, realpathSync, renameSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, realpathSync, renameSync, rmSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { delimiter, isAbsolute, join, resolve, sep } from 'node:path';
+import { basename, delimiter, dirname, isAbsolute, join, resolve, sep } from 'node:path';
 import type { Log } from '../../../observe/log.ts';
 import type { InstanceSpec } from '../../instance-spec.ts';
 import { PRELOADS, PYTHON_PRELOAD } from '../environment.ts';
@@ -12,15 +12,15 @@ import { bootId, isAlive } from '../processes.ts';
 import { fitsOnStage, stageMounts } from '../sandbox/stage.ts';
 import { ForkParents } from './fork-parents.ts';
 import { ImportRecords, startKey } from './import-record.ts';
-import { NodePool } from './node-pool.ts';
-import type { Fork, ParentPlan } from './parent-process.ts';
-import { preloadsIn, whyNotForked, whyNotPooled } from './starts-that-qualify.ts';
+import { type Fork, framed, listed, orderToBecome, type ParentPlan } from './parent-process.ts';
+import { preloadsIn, readDifferently, whyNotForked, whyNotPooled } from './starts-that-qualify.ts';
+import { type NodeOrder, type PoolKind, type Waiting, WaitingPool } from './waiting-pool.ts';
 import type { WaitingProcess } from './waiting-process.ts';
 
 export interface QuickStartsOptions {
   dataDir: string;
   dataMark: string;
-  /** Nodes that wait for a start, for each interpreter in use. 0: none. */
+  /** Processes that wait for a start of any agent, for each interpreter in use. 0: none. */
   pool: number;
   /** Memory of the processes that Python instances are forked from, in bytes. 0: there are none. */
   forkMemoryBytes: number;
@@ -45,6 +45,9 @@ export interface QuickStartHooks {
 const LOOK_MS = 250;
 /** Between the word of an end and the end of whoever said it. */
 const SOON_MS = 2;
+const FITS_WITHIN_MS = 3000;
+/** Starts that are remembered not to fit. */
+const UNFIT_MAX = 2000;
 const RECORD_VARIABLE = 'RUNSTEAD_RECORD_IMPORTS';
 const RECORD_FILE = 'runstead-imports';
 
@@ -60,9 +63,11 @@ export class QuickStarts {
   readonly #folders: { pool: string; parents: string };
   readonly #records: ImportRecords;
   readonly #parents: ForkParents;
-  readonly #pool: NodePool;
+  readonly #pool: WaitingPool;
   /** In the sandbox: those in which code of a version runs, or has run, and that are no instances yet. */
   readonly #preparing = new Map<WaitingProcess, InstanceSpec>();
+  /** Starts, by their keys, that do not fit a Python that has imported what most do. */
+  readonly #unfit = new Set<string>();
   /** Starts under way, by instance; what is to be done once one is ready, and in any case. */
   readonly #starting = new Map<string, { learn?: () => void; close?: () => void }>();
 
@@ -80,7 +85,7 @@ export class QuickStarts {
       now: () => performance.now(),
     });
     const { pool: size, openGroups } = options;
-    this.#pool = new NodePool({ folder: this.#folders.pool, dataMark, size, log, openGroups });
+    this.#pool = new WaitingPool({ folder: this.#folders.pool, dataMark, size, log, openGroups });
   }
 
   /** For whoever looks from outside: tests, and what tells of the server's state. */
@@ -88,7 +93,7 @@ export class QuickStarts {
     return this.#parents;
   }
 
-  get pool(): NodePool {
+  get pool(): WaitingPool {
     return this.#pool;
   }
 
@@ -110,7 +115,11 @@ export class QuickStarts {
    */
   async launch(input: LaunchInput, hooks: QuickStartHooks = {}): Promise<Launched | undefined> {
     this.#starting.set(input.spec.instanceId, {});
-    return (await this.#fromPool(input, hooks)) ?? (await this.#fromParent(input, hooks));
+    return (
+      (await this.#fromNode(input, hooks)) ??
+      (await this.#fromParent(input, hooks)) ??
+      (await this.#fromStandBy(input, hooks))
+    );
   }
 
   /** The environment for the ordinary start of an instance: with a recorder where there is something to be learnt. */
@@ -175,31 +184,71 @@ export class QuickStarts {
     }
   }
 
-  async #fromPool(input: LaunchInput, hooks: QuickStartHooks): Promise<Launched | undefined> {
+  async #fromNode(input: LaunchInput, hooks: QuickStartHooks): Promise<Launched | undefined> {
     const { spec, command, environment, view } = input;
-    const start = { command, environment };
-    if (whyNotPooled(start, PRELOADS) !== undefined || !this.#isOfThisMachine(input.program))
-      return undefined;
+    if (whyNotPooled({ command, environment }, PRELOADS) !== undefined) return undefined;
+    if (!this.#isOfThisMachine(input.program)) return undefined;
     const [program, file, ...rest] = command as [string, string, ...string[]];
     if (!existsSync(resolve(spec.codeDir, file))) return undefined;
-    const parts = view.parts(input.shown);
-    if (parts && !fitsOnStage(parts)) return undefined;
-    const node = this.#pool.take({ program, sandboxed: parts });
-    if (!node) return undefined;
-    const prepare = async () => {
-      if (parts) await node.mount(stageMounts(spec.codeDir, parts.late));
-    };
-    if (!(await this.#takeOver(node, input, hooks, prepare))) return undefined;
+    const taken = this.#take({ family: 'node', program }, input);
+    if (!taken || !(await this.#takeOver(taken.process, input, hooks, () => mounted(taken.process, input))))
+      return undefined;
     const preloads = preloadsIn(environment.NODE_OPTIONS ?? '', PRELOADS) ?? [];
-    const order = { environment, cwd: view.codeDir, words: [file, ...rest], preloads };
-    node.become(`${JSON.stringify(order)}\n`, environment);
-    return launchedBy(node);
+    const order: NodeOrder = { environment, cwd: view.codeDir, words: [file, ...rest], preloads };
+    taken.process.become(`${JSON.stringify(order)}\n`, environment);
+    return launchedBy(taken.process);
+  }
+
+  /** For a Python of which nothing more is to be learnt, or which there is no process of its own for. */
+  async #fromStandBy(input: LaunchInput, hooks: QuickStartHooks): Promise<Launched | undefined> {
+    const { command, environment, view } = input;
+    if (process.platform !== 'linux' || this.#options.pool === 0) return undefined;
+    if (whyNotForked({ command, environment }) !== undefined) return undefined;
+    if (!this.#isOfThisMachine(input.program)) return undefined;
+    const key = this.#startKey(input);
+    if (this.#unfit.has(key) || this.#isToBeLearnt(input)) return undefined;
+    const [program = ''] = command;
+    const venv = venvOf(input.program);
+    if (venv === 'unknown' || (venv && !this.#isOfThisMachine(venv.base))) return undefined;
+    const taken = this.#take({ family: 'python', program, venv }, input);
+    if (!taken) return undefined;
+    if (readDifferently(taken.read, taken.process.environment, environment) !== undefined) {
+      this.#unfits(key);
+      await taken.process.end();
+      return undefined;
+    }
+    const fit = async () => {
+      await mounted(taken.process, input);
+      const path = pythonPathOf(input);
+      const inVenv = venv ? dirname(dirname(program)) : '';
+      taken.process.send(framed(['fit', view.codeDir, inVenv, ...listed(path), ...listed(command)]));
+      const [word, reason] = (await taken.process.nextLine(FITS_WITHIN_MS)).split('\t');
+      if (word === 'fits') return;
+      this.#unfits(key);
+      throw new Unfit(reason);
+    };
+    if (!(await this.#takeOver(taken.process, input, hooks, fit))) return undefined;
+    taken.process.become(orderToBecome(environment), environment);
+    this.#learnAgain(input);
+    return launchedBy(taken.process);
+  }
+
+  #unfits(key: string): void {
+    if (this.#unfit.size >= UNFIT_MAX) this.#unfit.clear();
+    this.#unfit.add(key);
+  }
+
+  /** One that waits, in the sandbox if the instance is to be there. */
+  #take(kind: PoolKind, { view, shown }: LaunchInput): Waiting | undefined {
+    const sandboxed = view.parts(shown);
+    if (sandboxed && !fitsOnStage(sandboxed)) return undefined;
+    return this.#pool.take({ ...kind, sandboxed });
   }
 
   /** Makes a process that waits the instance's, up to the moment that it is let go. @returns false when it cannot be used */
   async #takeOver(
     waiting: WaitingProcess,
-    { folder, spec, record, log, box }: LaunchInput,
+    { folder, spec, record, log: instanceLog, box }: LaunchInput,
     { onBorn }: QuickStartHooks,
     prepare: () => Promise<void> = async () => {},
   ): Promise<boolean> {
@@ -207,17 +256,18 @@ export class QuickStarts {
     try {
       await prepare();
       // The log first: what is written from here on is the instance's.
-      renameSync(waiting.logPath, log.path);
-      closeSync(openLog(log, box));
+      renameSync(waiting.logPath, instanceLog.path);
+      closeSync(openLog(instanceLog, box));
       waiting.moveInto(folder);
       writeRecord(folder, { ...record, ...leader, bootId: bootId(), bornAs });
       onBorn?.({ pid: waiting.pids.at(-1)!, groups });
       return true;
     } catch (error) {
-      this.#options.log.warn(
-        { err: error, instanceId: spec.instanceId },
-        'a process that waited could not be used',
-      );
+      const about = { agentRuntimeId: spec.runtimeId, instanceId: spec.instanceId };
+      const { log } = this.#options;
+      if (error instanceof Unfit)
+        log.info({ ...about, reason: error.message }, 'no process that waits fits this version');
+      else log.warn({ ...about, err: error }, 'a process that waited could not be used');
       await waiting.end();
       mendFolder(folder);
       return false;
@@ -235,16 +285,29 @@ export class QuickStarts {
     input: LaunchInput,
     hooks: QuickStartHooks,
   ): Promise<Launched | undefined> {
-    const { spec, environment } = input;
+    const { environment } = input;
     const prepared = this.#parents.take(key, environment);
     if (!prepared) return undefined;
     this.#preparing.delete(prepared.waiting);
     if (!(await this.#takeOver(prepared.waiting, input, hooks))) return undefined;
     prepared.become(environment);
-    const known = this.#records.read(spec.runtimeId, key);
-    // The next one takes its place.
-    if (known) this.#starting.set(spec.instanceId, { learn: () => this.#begin(key, input, known) });
+    this.#learnAgain(input);
     return launchedBy(prepared.waiting);
+  }
+
+  /** Once it is ready, its version is to have a process of its own that has imported. */
+  #learnAgain(input: LaunchInput): void {
+    const { runtimeId, instanceId } = input.spec;
+    const key = this.#forkKey(input);
+    const known = key === undefined ? undefined : this.#records.read(runtimeId, key);
+    if (known) this.#starting.set(instanceId, { learn: () => this.#begin(key!, input, known) });
+  }
+
+  /** Whether what its version imports is to be written down still, by an ordinary start. */
+  #isToBeLearnt(input: LaunchInput): boolean {
+    const key = this.#forkKey(input);
+    if (key === undefined || this.#parents.refusalOf(key) !== undefined) return false;
+    return this.#records.read(input.spec.runtimeId, key) === undefined;
   }
 
   async #fromFork(
@@ -275,10 +338,14 @@ export class QuickStarts {
   }
 
   /** Names the parent that an instance could be forked from; undefined when it cannot. */
-  #forkKey({ spec, command, program, environment, view, box }: LaunchInput): string | undefined {
+  #forkKey(input: LaunchInput): string | undefined {
     if (this.#options.forkMemoryBytes === 0 || process.platform !== 'linux') return undefined;
-    if (whyNotForked({ command, environment }) !== undefined || !this.#isOfThisMachine(program))
-      return undefined;
+    if (whyNotForked(input) !== undefined || !this.#isOfThisMachine(input.program)) return undefined;
+    return this.#startKey(input);
+  }
+
+  /** The same for starts that are the same. */
+  #startKey({ spec, command, program, view, box }: LaunchInput): string {
     const variables = Object.entries(spec.environment).sort(([a], [b]) => (a < b ? -1 : 1));
     // A record names files as the agent sees them.
     const start = [spec.codeDir, view.isConfined, realpathSync(program), command, variables];
@@ -295,16 +362,15 @@ export class QuickStarts {
   }
 
   #begin(key: string, input: LaunchInput, record: readonly string[]): void {
-    const { spec, command, environment, view } = input;
+    const { spec, command, view } = input;
     const { openGroups } = this.#options;
     this.#parents.begin(key, spec.runtimeId, (): ParentPlan => {
-      const entries = (environment.PYTHONPATH ?? '').split(delimiter).filter((it) => it !== PYTHON_PRELOAD);
       return {
         program: command[0]!,
         command,
         codeDir: spec.codeDir,
         preload: PYTHON_PRELOAD,
-        pythonPath: entries.map((it) => (isAbsolute(it) ? it : resolve(view.codeDir, it))),
+        pythonPath: pythonPathOf(input),
         dependencies: [join(view.codeDir, 'python'), '/opt/python'],
         record,
         confined: view.isConfined
@@ -320,6 +386,42 @@ export class QuickStarts {
       };
     });
   }
+}
+
+/** What its PYTHONPATH holds besides our own, as the agent sees it. */
+function pythonPathOf({ environment, view }: LaunchInput): string[] {
+  const entries = (environment.PYTHONPATH ?? '').split(delimiter).filter((it) => it !== PYTHON_PRELOAD);
+  return entries.map((it) => (isAbsolute(it) ? it : resolve(view.codeDir, it)));
+}
+
+/** Has a process that waits in the sandbox see what the agent is to see. */
+async function mounted(waiting: WaitingProcess, { spec, view, shown }: LaunchInput): Promise<void> {
+  const parts = view.parts(shown);
+  if (parts) await waiting.mount(stageMounts(spec.codeDir, parts.late));
+}
+
+/**
+ * What decides how Python begins in the virtual environment that a program lies in; undefined when it lies in none.
+ * `unknown`: one that shows more than what it holds, or cannot be understood.
+ */
+function venvOf(program: string): PoolKind['venv'] | 'unknown' {
+  const file = join(dirname(dirname(program)), 'pyvenv.cfg');
+  if (!existsSync(file)) return undefined;
+  const text = readFileSync(file, 'utf8');
+  const valueOf = (name: string) => new RegExp(`^${name}\\s*=\\s*(.*?)\\s*$`, 'im').exec(text)?.[1];
+  const home = valueOf('home');
+  if (home === undefined || valueOf('include-system-site-packages')?.toLowerCase() !== 'false')
+    return 'unknown';
+  const base = realpathSync(program);
+  // As the tools that make them leave it: the program is a link to the one in that folder.
+  if (!existsSync(join(home, basename(base))) || realpathSync(join(home, basename(base))) !== base)
+    return 'unknown';
+  return { base, settings: `home = ${home}\ninclude-system-site-packages = false\n` };
+}
+
+/** Why a start cannot be made by a process that has imported what most do. */
+class Unfit extends Error {
+  override readonly name = 'Unfit';
 }
 
 function launchedBy(waiting: WaitingProcess): Launched {

@@ -8,6 +8,7 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmSync,
   rmdirSync,
   writeFileSync,
 } from 'node:fs';
@@ -25,6 +26,7 @@ import {
   startTicksOf,
 } from '../processes.ts';
 import { agentInside } from '../sandbox/agent-inside.ts';
+import { INSIDE } from '../sandbox/confinement.ts';
 import { LAUNCHER_ENVIRONMENT } from '../sandbox/sandbox.ts';
 import { inOwnMounts, STAGE_FOLDERS, WAITING_WRAPPER } from '../sandbox/stage.ts';
 import { showEnvironment } from './show-environment.ts';
@@ -36,9 +38,13 @@ const LAST_WORD_MS = 500;
 export interface WaitingPlan {
   /** Names what it is in its mark: `pool`, `parent`. */
   kind: string;
-  command: readonly string[];
-  /** Nothing of any runtime's, without marks. */
-  environment: Readonly<Record<string, string>>;
+  /** Command and environment, which has nothing of any runtime's, given the folders that are its own as it sees them. */
+  program: (own: { home: string; tmp: string }) => {
+    command: readonly string[];
+    environment: Readonly<Record<string, string>>;
+  };
+  /** Puts into its folder what it needs. */
+  arrange?: ((folder: string) => void) | undefined;
   /** What starts the sandbox around it, given its folder; undefined: there is none. */
   boundary?: ((folder: string) => string[]) | undefined;
   /** Whether that shows the code only once it is mounted. */
@@ -67,6 +73,7 @@ export class WaitingProcess {
   /** When the wrapper is gone. */
   readonly ended: Promise<Ending>;
   readonly #plan: WaitingPlan;
+  readonly #program: ReturnType<WaitingPlan['program']>;
   readonly #child: ChildProcess;
   readonly #orders: Socket;
   readonly #dataMark: string;
@@ -84,6 +91,9 @@ export class WaitingProcess {
     this.#folder = join(folder, this.bornAs);
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
     for (const name of STAGE_FOLDERS) mkdirSync(join(this.#folder, name), { mode: 0o700 });
+    plan.arrange?.(this.#folder);
+    const [home, tmp] = ['home', 'tmp'].map((name) => join(this.#folder, name)) as [string, string];
+    this.#program = plan.program(plan.boundary ? INSIDE : { home, tmp });
     this.logPath = join(folder, `${this.bornAs}.log`);
     this.groups = openGroups?.(this.bornAs) ?? {};
     const output = openSync(this.logPath, 'a+', 0o600);
@@ -127,6 +137,17 @@ export class WaitingProcess {
   /** What it may write into, in the sandbox; of one that is no instance yet. */
   get folders(): string[] {
     return ['home', 'tmp', 'shm'].map((name) => join(this.#folder, name));
+  }
+
+  /** What it was begun with, its marks among it. */
+  get environment(): Readonly<Record<string, string>> {
+    const marks = { [INSTANCE_MARK]: this.bornAs, [DATA_MARK]: this.#dataMark };
+    return { ...this.#program.environment, ...marks };
+  }
+
+  /** Removes what `arrange` put there. */
+  tidy(name: string): void {
+    rmSync(join(this.#folder, name), { recursive: true, force: true });
   }
 
   /** The process that will be the agent, and what is around it. */
@@ -209,8 +230,7 @@ export class WaitingProcess {
 
   /** Sends it its last order: it is an agent afterwards. @param environment shown as its own to those who look from outside */
   become(order: string | Buffer, environment: Readonly<Record<string, string>>): void {
-    // In the sandbox it may not do that itself.
-    if (this.#plan.boundary) showEnvironment(this.#pids.at(-1)!, environment);
+    showEnvironment(this.#pids.at(-1)!, environment);
     this.#orders.end(order);
   }
 
@@ -239,7 +259,8 @@ export class WaitingProcess {
   }
 
   #words(): string[] {
-    const { command, boundary, hasStage } = this.#plan;
+    const { boundary, hasStage } = this.#plan;
+    const { command } = this.#program;
     const doors = doorsOf(this.groups).flatMap((door) => ['--join', door]);
     const wrapped = ['/bin/sh', WAITING_WRAPPER, ...doors, ...(hasStage ? ['--stage'] : []), '--'];
     if (!boundary) return [...wrapped, ...command];
@@ -255,7 +276,7 @@ export class WaitingProcess {
   }
 
   #inside(): Record<string, string> {
-    return { ...this.#plan.environment, RUNSTEAD_ROOM: ' '.repeat(ENVIRONMENT_ROOM) };
+    return { ...this.#program.environment, RUNSTEAD_ROOM: ' '.repeat(ENVIRONMENT_ROOM) };
   }
 
   async #findPids(): Promise<void> {

@@ -1,20 +1,27 @@
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Log } from '../../../observe/log.ts';
+import { PYTHON_PRELOAD } from '../environment.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import { stageBoundary, whyNoStage } from '../sandbox/stage.ts';
 import type { ViewParts } from '../sandbox/view.ts';
+import { framed, importingEnvironment, PYTHON_PARENT } from './parent-process.ts';
 import { WAITING_LANG } from './starts-that-qualify.ts';
 import { type WaitingPlace, type WaitingPlan, WaitingProcess } from './waiting-process.ts';
 
-const PROGRAM = fileURLToPath(new URL('../../../../assets/preload/pool/node-waiting.cjs', import.meta.url));
+const NODE_PROGRAM = fileURLToPath(
+  new URL('../../../../assets/preload/pool/node-waiting.cjs', import.meta.url),
+);
 /** Interpreters that processes wait for, at most: of more, those used last. */
 const PROGRAMS_MAX = 4;
 const READY_WITHIN_MS = 30_000;
+const EMPTY_VENV = 'runstead-python';
 /** In a row. */
 const FAILURES_MAX = 3;
 
-/** What a waiting process becomes. */
-export interface StartOrder {
+/** What a waiting Node becomes, as JSON on a line. */
+export interface NodeOrder {
   environment: Readonly<Record<string, string>>;
   cwd: string;
   /** The file and its arguments. */
@@ -25,13 +32,16 @@ export interface StartOrder {
 
 /** What processes wait for. */
 export interface PoolKind {
+  family: 'node' | 'python';
   /** As the agent is started by it: in the sandbox, by its name there. */
   program: string;
+  /** Of a Python: what it is in the virtual environment that the program lies in; undefined: it lies in none. */
+  venv?: { base: string; settings: string } | undefined;
   /** What all sandboxed agents of these interpreters see; undefined: there is no sandbox. */
   sandboxed?: (Pick<ViewParts, 'early'> & { sandbox: Sandbox }) | undefined;
 }
 
-export interface NodePoolOptions extends WaitingPlace {
+export interface WaitingPoolOptions extends WaitingPlace {
   /** Processes that wait, for each interpreter in use. 0: none. */
   size: number;
   log: Log;
@@ -39,12 +49,19 @@ export interface NodePoolOptions extends WaitingPlace {
 
 interface Kept {
   kind: PoolKind;
-  waiting: WaitingProcess[];
+  waiting: Waiting[];
+}
+
+/** One that is ready. */
+export interface Waiting {
+  process: WaitingProcess;
+  /** Variables that it has read. */
+  read: ReadonlySet<string>;
 }
 
 /** Keeps processes that wait. Each serves one start; the next is made when nothing else is being started. */
-export class NodePool {
-  readonly #options: NodePoolOptions;
+export class WaitingPool {
+  readonly #options: WaitingPoolOptions;
   /** By what they wait for; what was used last comes last. */
   readonly #kept = new Map<string, Kept>();
   #filling: Promise<void> | undefined;
@@ -53,20 +70,20 @@ export class NodePool {
   #failures = 0;
   #isClosed = false;
 
-  constructor(options: NodePoolOptions) {
+  constructor(options: WaitingPoolOptions) {
     this.#options = options;
   }
 
   /** One that is ready, if there is one. From now on some are kept for starts of this kind. */
-  take(kind: PoolKind): WaitingProcess | undefined {
+  take(kind: PoolKind): Waiting | undefined {
     if (this.#options.size === 0 || this.#isClosed) return undefined;
-    const key = JSON.stringify([kind.program, kind.sandboxed?.early]);
+    const key = JSON.stringify([kind.program, kind.venv, kind.sandboxed?.early]);
     const kept = this.#kept.get(key) ?? { kind, waiting: [] };
     this.#kept.delete(key);
     this.#kept.set(key, kept);
     for (let next = kept.waiting.shift(); next; next = kept.waiting.shift()) {
-      if (next.isAlive) return next;
-      void next.end();
+      if (next.process.isAlive) return next;
+      void next.process.end();
     }
     return undefined;
   }
@@ -88,13 +105,13 @@ export class NodePool {
     for (const key of keys.slice(PROGRAMS_MAX)) {
       const { waiting } = this.#kept.get(key)!;
       this.#kept.delete(key);
-      await Promise.all(waiting.map((it) => it.end()));
+      await Promise.all(waiting.map((it) => it.process.end()));
     }
     for (const key of keys.slice(0, PROGRAMS_MAX)) {
       const { kind, waiting } = this.#kept.get(key)!;
-      for (const it of waiting.filter(({ isAlive }) => !isAlive)) {
+      for (const it of waiting.filter(({ process }) => !process.isAlive)) {
         waiting.splice(waiting.indexOf(it), 1);
-        await it.end();
+        await it.process.end();
       }
       while (waiting.length < this.#options.size && this.#failures < FAILURES_MAX) {
         if (this.#isClosed || !mayGoOn() || !(await this.#canWait(kind))) return;
@@ -102,10 +119,10 @@ export class NodePool {
           const made = await begin(kind, this.#options);
           this.#failures = 0;
           // It may not have been known while it was on its way.
-          if (this.#isClosed) return made.end();
+          if (this.#isClosed) return made.process.end();
           waiting.push(made);
           this.#options.log.debug(
-            { program: kind.program, pid: made.pids.at(-1) },
+            { program: kind.program, pid: made.process.pids.at(-1) },
             'a process waits for a start',
           );
         } catch (error) {
@@ -133,31 +150,59 @@ export class NodePool {
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#filling;
-    await Promise.all([...this.#kept.values()].flatMap(({ waiting }) => waiting.map((it) => it.end())));
+    await Promise.all(
+      [...this.#kept.values()].flatMap(({ waiting }) => waiting.map((it) => it.process.end())),
+    );
     this.#kept.clear();
   }
 }
 
 /** @returns when it waits */
-async function begin({ program, sandboxed }: PoolKind, place: WaitingPlace): Promise<WaitingProcess> {
+async function begin(kind: PoolKind, place: WaitingPlace): Promise<Waiting> {
+  const { family, venv, sandboxed } = kind;
   const plan: WaitingPlan = {
     kind: 'pool',
-    command: [program, PROGRAM],
-    environment: {
-      PATH: '/usr/bin:/bin',
-      LANG: WAITING_LANG,
-      ...(process.env.TZ ? { TZ: process.env.TZ } : {}),
-    },
+    program: family === 'node' ? nodeProgram(kind) : pythonProgram(kind),
+    arrange: venv && ((folder) => makeVenv(join(folder, 'tmp', EMPTY_VENV), venv, kind)),
     boundary: sandboxed && ((folder) => stageBoundary(sandboxed.sandbox, folder, sandboxed.early)),
     hasStage: sandboxed !== undefined,
   };
   const made = new WaitingProcess(plan, place);
   try {
-    const line = await made.nextLine(READY_WITHIN_MS);
-    if (line !== 'ready') throw new Error(`it said ${JSON.stringify(line)}`);
-    return made;
+    if (family === 'python') made.send(framed(['stand-by']));
+    const [word, ...read] = (await made.nextLine(READY_WITHIN_MS)).split('\t');
+    if (word !== 'ready') throw new Error([word, ...read].join(' '));
+    if (venv) made.tidy(join('tmp', EMPTY_VENV));
+    return { process: made, read: new Set(read.filter(Boolean)) };
   } catch (error) {
     await made.end();
     throw error;
   }
+}
+
+function nodeProgram({ program }: PoolKind): WaitingPlan['program'] {
+  const environment = {
+    PATH: '/usr/bin:/bin',
+    LANG: WAITING_LANG,
+    ...(process.env.TZ ? { TZ: process.env.TZ } : {}),
+  };
+  return () => ({ command: [program, NODE_PROGRAM], environment });
+}
+
+function pythonProgram({ program, venv }: PoolKind): WaitingPlan['program'] {
+  return ({ home, tmp }) => ({
+    command: [venv ? join(tmp, EMPTY_VENV, 'bin', basename(program)) : program, PYTHON_PARENT],
+    environment: importingEnvironment({ preload: PYTHON_PRELOAD, home, tmp }),
+  });
+}
+
+/** A virtual environment with nothing in it: Python then begins as in the one that it will be in. */
+function makeVenv(
+  folder: string,
+  { base, settings }: NonNullable<PoolKind['venv']>,
+  { program }: PoolKind,
+): void {
+  mkdirSync(join(folder, 'bin'), { recursive: true, mode: 0o700 });
+  symlinkSync(base, join(folder, 'bin', basename(program)));
+  writeFileSync(join(folder, 'pyvenv.cfg'), settings);
 }
