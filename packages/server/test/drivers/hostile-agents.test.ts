@@ -86,6 +86,7 @@ const BEGINNINGS = [
   ...(hasPython()
     ? [
         { how: 'a Python that is begun anew', ...PYTHON, born: undefined, waits: {} },
+        { how: 'a Python that waited', ...PYTHON, born: 'pool-', waits: { pool: 1 } },
         {
           how: 'a Python that had imported',
           ...PYTHON,

@@ -632,7 +632,12 @@ describe('when the server is killed', () => {
   const forks = { forkMemoryBytes: 512 * 1024 * 1024 };
   const outside = [
     { kind: 'pooled', spec: () => node(['facts.mjs']), waits: { pool: 1 } },
-    ...(hasPython ? [{ kind: 'forked', spec: () => python(['facts.py']), waits: forks }] : []),
+    ...(hasPython
+      ? [
+          { kind: 'forked', spec: () => python(['facts.py']), waits: forks },
+          { kind: 'a pooled Python', spec: () => python(['facts.py']), waits: { pool: 1 } },
+        ]
+      : []),
   ];
   const kinds = [
     ...outside.map((it) => ({ ...it, waits: { ...it.waits, sandboxed: false } })),

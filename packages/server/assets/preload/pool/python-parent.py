@@ -540,6 +540,9 @@ def venv_packages(venv):
 def enter_venv(venv, program, agent_path):
     """As Python's `site` does when a program lies in a virtual environment; this process was begun in an empty one."""
     site = sys.modules["site"]
+    # Until 3.10 it is the same.
+    if getattr(sys, "_base_executable", None) == sys.executable:
+        sys._base_executable = program
     sys.executable = program
     sys.prefix = sys.exec_prefix = venv
     site.PREFIXES = [venv]

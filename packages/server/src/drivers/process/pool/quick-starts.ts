@@ -1,4 +1,14 @@
-import { closeSync, existsSync, openSync, readFileSync, realpathSync, renameSync, rmSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  openSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+} from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { basename, delimiter, dirname, isAbsolute, join, resolve, sep } from 'node:path';
 import type { Log } from '../../../observe/log.ts';
@@ -46,6 +56,8 @@ const LOOK_MS = 250;
 /** Between the word of an end and the end of whoever said it. */
 const SOON_MS = 2;
 const FITS_WITHIN_MS = 3000;
+/** Of a virtual environment's pyvenv.cfg, in bytes. */
+const SETTINGS_MAX = 16 * 1024;
 /** Starts that are remembered not to fit. */
 const UNFIT_MAX = 2000;
 const RECORD_VARIABLE = 'RUNSTEAD_RECORD_IMPORTS';
@@ -405,9 +417,10 @@ async function mounted(waiting: WaitingProcess, { spec, view, shown }: LaunchInp
  * `unknown`: one that shows more than what it holds, or cannot be understood.
  */
 function venvOf(program: string): PoolKind['venv'] | 'unknown' {
-  const file = join(dirname(dirname(program)), 'pyvenv.cfg');
-  if (!existsSync(file)) return undefined;
-  const text = readFileSync(file, 'utf8');
+  const path = join(dirname(dirname(program)), 'pyvenv.cfg');
+  if (!existsSync(path)) return undefined;
+  const text = readSmallFile(path);
+  if (text === undefined) return 'unknown';
   const valueOf = (name: string) => new RegExp(`^${name}\\s*=\\s*(.*?)\\s*$`, 'im').exec(text)?.[1];
   const home = valueOf('home');
   if (home === undefined || valueOf('include-system-site-packages')?.toLowerCase() !== 'false')
@@ -417,6 +430,17 @@ function venvOf(program: string): PoolKind['venv'] | 'unknown' {
   if (!existsSync(join(home, basename(base))) || realpathSync(join(home, basename(base))) !== base)
     return 'unknown';
   return { base, settings: `home = ${home}\ninclude-system-site-packages = false\n` };
+}
+
+/** A package may have put anything there, such as a pipe that nobody writes to. */
+function readSmallFile(path: string): string | undefined {
+  const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const about = fstatSync(file);
+    return about.isFile() && about.size <= SETTINGS_MAX ? readFileSync(file, 'utf8') : undefined;
+  } finally {
+    closeSync(file);
+  }
 }
 
 /** Why a start cannot be made by a process that has imported what most do. */
