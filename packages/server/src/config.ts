@@ -121,7 +121,7 @@ export interface Config {
   startTimeoutMs: number;
   /** Booted interpreters that wait for a start, for each that is in use. 0: none. */
   pool: number;
-  /** Memory of the processes that Python instances are forked from. 0: none are. */
+  /** Memory of the processes that have imported what a Python version imports. 0: there are none. */
   forkMemoryBytes: number;
   /** Calls that may wait for a version, and for how long. */
   queueLength: number;

@@ -22,12 +22,12 @@ import { PYTHON_PRELOAD } from '../../src/drivers/process/environment.ts';
 import { findInterpreter } from '../../src/drivers/process/find-interpreter.ts';
 import { dataMark } from '../../src/drivers/process/identity.ts';
 import { ForkParents } from '../../src/drivers/process/pool/fork-parents.ts';
-import { WaitingPool } from '../../src/drivers/process/pool/waiting-pool.ts';
 import {
   ForkRefused,
   type ParentPlan,
   ParentProcess,
 } from '../../src/drivers/process/pool/parent-process.ts';
+import { WaitingPool } from '../../src/drivers/process/pool/waiting-pool.ts';
 import { createProcessDriver, type ProcessDriverOptions } from '../../src/drivers/process/process-driver.ts';
 import { killAll, listProcesses } from '../../src/drivers/process/processes.ts';
 import { AGENTS, agentSpec, get, isThere, until } from '../driver-cases.ts';

@@ -121,7 +121,7 @@ export interface ProcessDriverOptions {
   keptLogs?: number;
   /** Between two looks at the logs: how large they are, and when they were written. Default: 250 ms. */
   logCheckMs?: number;
-  /** Booted Nodes that wait for a start, for each interpreter in use. Default 0: none. */
+  /** Booted Nodes and Pythons that wait for a start, for each interpreter in use. Default 0: none. */
   pool?: number;
   /** Memory of the processes that Python instances are forked from, in bytes. Default 0: none are. */
   forkMemoryBytes?: number;

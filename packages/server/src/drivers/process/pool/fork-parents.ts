@@ -94,11 +94,12 @@ export class ForkParents {
 
   /** Ends one that has imported ahead in the sandbox, and has its version make no other. */
   refuse(waiting: WaitingProcess, reason: string): void {
-    for (const [key, version] of this.#versions)
-      if (version.parent instanceof PreparedProcess && version.parent.waiting === waiting)
-        return this.#refuse(key, version, reason);
+    const found = [...this.#versions].find(
+      ([, { parent }]) => parent instanceof PreparedProcess && parent.waiting === waiting,
+    );
+    if (found) this.#refuse(...found, reason);
     // On its way up still, which comes to the same.
-    void waiting.end();
+    else void waiting.end();
   }
 
   /** The parent of a version, if a start with these variables would come out as it has imported. */

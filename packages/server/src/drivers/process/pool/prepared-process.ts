@@ -5,8 +5,8 @@ import {
   orderToBecome,
   orderToPrepare,
   type ParentPlan,
-  proportionalBytes,
   PYTHON_PARENT,
+  proportionalBytes,
   READY_WITHIN_MS,
 } from './parent-process.ts';
 import { type WaitingPlace, WaitingProcess } from './waiting-process.ts';

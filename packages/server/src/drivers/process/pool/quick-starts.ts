@@ -64,9 +64,10 @@ const RECORD_VARIABLE = 'RUNSTEAD_RECORD_IMPORTS';
 const RECORD_FILE = 'runstead-imports';
 
 /**
- * Starts that begin with a process that waits: a Node that has booted, a fork of a Python that has imported what the
- * version imports. What comes of them is what the ordinary start makes, in files, processes and meaning; whatever does
- * not qualify, or goes wrong before anything of the agent has run, is started in the ordinary way.
+ * Starts that begin with a process that waits: a Node that has booted; a Python that has imported what the version
+ * imports, forked or, in the sandbox, itself; a Python that has imported what most do. What comes of them is what the
+ * ordinary start makes, in files, processes, boundaries and meaning; whatever does not qualify, or goes wrong before
+ * anything of the agent has run, is started in the ordinary way.
  *
  * In DATA: `run/pool` and `run/parents`, what belongs to those that wait; `imports/<runtime>`, what versions import.
  */
@@ -221,8 +222,10 @@ export class QuickStarts {
     if (this.#unfit.has(key) || this.#isToBeLearnt(input)) return undefined;
     const [program = ''] = command;
     const venv = venvOf(input.program);
-    if (venv === 'unknown' || (venv && !this.#isOfThisMachine(venv.base))) return undefined;
-    const taken = this.#take({ family: 'python', program, venv }, input);
+    if (venv === 'unknown' || (venv && !this.#isOfThisMachine(venv.home))) return undefined;
+    // All virtual environments of an interpreter begin alike.
+    const kind = { family: 'python' as const, program: venv ? basename(program) : program, venv };
+    const taken = this.#take(kind, input);
     if (!taken) return undefined;
     if (readDifferently(taken.read, taken.process.environment, environment) !== undefined) {
       this.#unfits(key);
@@ -364,10 +367,10 @@ export class QuickStarts {
     return startKey(start, box.derive('imports'));
   }
 
-  /** Whether a program is the machine's own, and not one that came with a package or was put there by an agent. */
-  #isOfThisMachine(program: string): boolean {
+  /** Whether a program or folder is the machine's own, and did not come with a package nor was put there by an agent. */
+  #isOfThisMachine(path: string): boolean {
     const { dataDir } = this.#options;
-    const real = realpathSync(program);
+    const real = realpathSync(path);
     return !['code', 'deps', 'instances'].some((name) =>
       real.startsWith(join(realpathSync(dataDir), name) + sep),
     );
@@ -421,15 +424,15 @@ function venvOf(program: string): PoolKind['venv'] | 'unknown' {
   if (!existsSync(path)) return undefined;
   const text = readSmallFile(path);
   if (text === undefined) return 'unknown';
-  const valueOf = (name: string) => new RegExp(`^${name}\\s*=\\s*(.*?)\\s*$`, 'im').exec(text)?.[1];
-  const home = valueOf('home');
-  if (home === undefined || valueOf('include-system-site-packages')?.toLowerCase() !== 'false')
+  const settingOf = (name: string) => new RegExp(`^${name}\\s*=\\s*(.*?)\\s*$`, 'im').exec(text)?.[1];
+  const home = settingOf('home');
+  if (home === undefined || settingOf('include-system-site-packages')?.toLowerCase() !== 'false')
     return 'unknown';
   const base = realpathSync(program);
   // As the tools that make them leave it: the program is a link to the one in that folder.
   if (!existsSync(join(home, basename(base))) || realpathSync(join(home, basename(base))) !== base)
     return 'unknown';
-  return { base, settings: `home = ${home}\ninclude-system-site-packages = false\n` };
+  return { base, home };
 }
 
 /** A package may have put anything there, such as a pipe that nobody writes to. */

@@ -1,5 +1,5 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Log } from '../../../observe/log.ts';
 import { PYTHON_PRELOAD } from '../environment.ts';
@@ -33,10 +33,10 @@ export interface NodeOrder {
 /** What processes wait for. */
 export interface PoolKind {
   family: 'node' | 'python';
-  /** As the agent is started by it: in the sandbox, by its name there. */
+  /** As the agent is started by it: in the sandbox, by its name there. In a virtual environment: without its folder. */
   program: string;
-  /** Of a Python: what it is in the virtual environment that the program lies in; undefined: it lies in none. */
-  venv?: { base: string; settings: string } | undefined;
+  /** Of a Python in a virtual environment: the interpreter that it is a link to, and the folder its settings name. */
+  venv?: { base: string; home: string } | undefined;
   /** What all sandboxed agents of these interpreters see; undefined: there is no sandbox. */
   sandboxed?: (Pick<ViewParts, 'early'> & { sandbox: Sandbox }) | undefined;
 }
@@ -191,7 +191,7 @@ function nodeProgram({ program }: PoolKind): WaitingPlan['program'] {
 
 function pythonProgram({ program, venv }: PoolKind): WaitingPlan['program'] {
   return ({ home, tmp }) => ({
-    command: [venv ? join(tmp, EMPTY_VENV, 'bin', basename(program)) : program, PYTHON_PARENT],
+    command: [venv ? join(tmp, EMPTY_VENV, 'bin', program) : program, PYTHON_PARENT],
     environment: importingEnvironment({ preload: PYTHON_PRELOAD, home, tmp }),
   });
 }
@@ -199,10 +199,10 @@ function pythonProgram({ program, venv }: PoolKind): WaitingPlan['program'] {
 /** A virtual environment with nothing in it: Python then begins as in the one that it will be in. */
 function makeVenv(
   folder: string,
-  { base, settings }: NonNullable<PoolKind['venv']>,
+  { base, home }: NonNullable<PoolKind['venv']>,
   { program }: PoolKind,
 ): void {
   mkdirSync(join(folder, 'bin'), { recursive: true, mode: 0o700 });
-  symlinkSync(base, join(folder, 'bin', basename(program)));
-  writeFileSync(join(folder, 'pyvenv.cfg'), settings);
+  symlinkSync(base, join(folder, 'bin', program));
+  writeFileSync(join(folder, 'pyvenv.cfg'), `home = ${home}\ninclude-system-site-packages = false\n`);
 }

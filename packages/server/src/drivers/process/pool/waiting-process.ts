@@ -8,8 +8,8 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
-  rmSync,
   rmdirSync,
+  rmSync,
   writeFileSync,
 } from 'node:fs';
 import { rm } from 'node:fs/promises';
@@ -196,7 +196,11 @@ export class WaitingProcess {
     try {
       const said = once(mounter, 'data', { signal: timer.signal }) as Promise<[Buffer]>;
       mounter.write('mount\n');
-      const text = await Promise.race([said.then(([it]) => it.toString()), this.ended.then(() => '')]);
+      const answer = said.then(
+        ([it]) => it.toString(),
+        () => '',
+      );
+      const text = await Promise.race([answer, this.ended.then(() => '')]);
       const reason = () => readText(join(this.#folder, 'mounts.said')).split('\n')[0] || 'no answer';
       if (text !== 'mounted\n') throw new Error(`its folders could not be mounted: ${reason()}`);
     } finally {
