@@ -9,6 +9,12 @@ export function processesWith(variable: string, value: string): number[] {
   return livingProcesses().filter((pid) => (read(`/proc/${pid}/environ`) ?? '').split('\0').includes(wanted));
 }
 
+/** A variable in the environment that a process shows; undefined when it is not there. */
+export function variableOf(pid: number, name: string): string | undefined {
+  const pairs = (read(`/proc/${pid}/environ`) ?? '').split('\0');
+  return pairs.find((pair) => pair.startsWith(`${name}=`))?.slice(name.length + 1);
+}
+
 /** What the server marks everything with that it starts for a data folder: fixed by that folder's real path. */
 export function dataMark(data: string): string {
   return createHash('sha256').update(realpathSync(data)).digest('hex').slice(0, 16);

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { AgentRuntimeClient } from '@runstead/client';
 import { onTestFinished } from 'vitest';
-import { childrenOf, commandOf, dataMark, isAlive, processesWith } from './processes.ts';
+import { childrenOf, commandOf, dataMark, isAlive, processesWith, variableOf } from './processes.ts';
 import { sandboxOffIfMissing } from './requirements.ts';
 import { waitFor } from './wait-for.ts';
 
@@ -208,9 +208,10 @@ export class Server {
     return [...new Set([...processesWith('RUNSTEAD_DATA', this.data), ...this.#marked()])];
   }
 
-  /** Wrappers, agents and what they started; not what waits to become one. */
+  /** Wrappers, agents and what they started; neither what waits to become one, nor what is around those that did. */
   agentProcesses(): number[] {
-    return this.#marked().filter((pid) => !/waiting-wrapper|node-waiting|python-parent/.test(commandOf(pid)));
+    const isWaiting = (pid: number) => /^(pool|parent)-/.test(variableOf(pid, 'RUNSTEAD_INSTANCE_ID') ?? '');
+    return this.#marked().filter((pid) => !isWaiting(pid));
   }
 
   #marked(): number[] {
