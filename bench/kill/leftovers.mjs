@@ -28,11 +28,11 @@ export async function findLeftovers(slots, { control, packages, server, ledger }
 function strangers({ data, pid: control }, instances) {
   const owned = new Set(instances.map(({ instanceId }) => instanceId));
   const markOf = (pid) => environmentOf(pid).RUNSTEAD_INSTANCE_ID ?? '';
-  // What waits for a start is the server's child or its child's; what has had one keeps its wrapper's first mark.
-  const own = new Set(childrenOf(control).flatMap((pid) => [pid, ...childrenOf(pid)]));
+  // What waits for a start descends from the server; what has had one keeps its first mark, and is around an instance.
+  const below = (pid) => childrenOf(pid).flatMap((it) => [it, ...below(it)]);
+  const own = new Set(below(control));
   const waits = (pid) =>
-    /^(pool|parent)-/.test(markOf(pid)) &&
-    (own.has(pid) || childrenOf(pid).some((it) => owned.has(markOf(it))));
+    /^(pool|parent)-/.test(markOf(pid)) && (own.has(pid) || below(pid).some((it) => owned.has(markOf(it))));
   return processesOf(data)
     .filter((pid) => !owned.has(markOf(pid)) && !waits(pid))
     .map((pid) => `process ${pid} (${commandOf(pid)})`)

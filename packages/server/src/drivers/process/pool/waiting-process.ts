@@ -27,7 +27,6 @@ import {
 } from '../processes.ts';
 import { agentInside } from '../sandbox/agent-inside.ts';
 import { INSIDE } from '../sandbox/confinement.ts';
-import { LAUNCHER_ENVIRONMENT } from '../sandbox/sandbox.ts';
 import { inOwnMounts, STAGE_FOLDERS, WAITING_WRAPPER } from '../sandbox/stage.ts';
 import { showEnvironment } from './show-environment.ts';
 import { ENVIRONMENT_ROOM } from './starts-that-qualify.ts';
@@ -101,7 +100,8 @@ export class WaitingProcess {
     try {
       this.#child = spawn(program, words, {
         cwd: this.#folder,
-        env: { ...this.#environment(), [INSTANCE_MARK]: this.bornAs, [DATA_MARK]: dataMark },
+        // Fixed, and the launcher's in the sandbox as well: others there can read it.
+        env: { ...this.environment, RUNSTEAD_ROOM: ' '.repeat(ENVIRONMENT_ROOM) },
         detached: true,
         stdio: ['ignore', output, output, 'pipe', ...(plan.hasStage ? (['pipe'] as const) : [])],
       });
@@ -268,19 +268,7 @@ export class WaitingProcess {
     const doors = doorsOf(this.groups).flatMap((door) => ['--join', door]);
     const wrapped = ['/bin/sh', WAITING_WRAPPER, ...doors, ...(hasStage ? ['--stage'] : []), '--'];
     if (!boundary) return [...wrapped, ...command];
-    const [launcher = '', ...words] = boundary(this.#folder);
-    const variables = Object.entries(this.#inside()).flatMap(([name, value]) => ['--setenv', name, value]);
-    const inside = [launcher, ...variables, ...words, ...command];
-    return [...(hasStage ? inOwnMounts() : []), ...wrapped, ...inside];
-  }
-
-  /** The launcher's is not the agent's: others in the sandbox can read it. */
-  #environment(): Readonly<Record<string, string>> {
-    return this.#plan.boundary ? LAUNCHER_ENVIRONMENT : this.#inside();
-  }
-
-  #inside(): Record<string, string> {
-    return { ...this.#program.environment, RUNSTEAD_ROOM: ' '.repeat(ENVIRONMENT_ROOM) };
+    return [...(hasStage ? inOwnMounts() : []), ...wrapped, ...boundary(this.#folder), ...command];
   }
 
   async #findPids(): Promise<void> {
