@@ -5,7 +5,7 @@ import { waitForRuntime } from '../../examples/demo/deploy.mjs';
 import { callUrl, instancesOf } from '../fixture.mjs';
 import { childrenOf, memoryMiB } from '../processes.mjs';
 
-/** Agents sleep as soon as they may, so that each call finds none; what waits for a start is only used without a sandbox. */
+/** Agents sleep as soon as they may, so that each call finds none. The sandbox has rows of its own. */
 export const SLEEPY = { RUNSTEAD_IDLE_STOP: '300ms', RUNSTEAD_SANDBOX: 'off' };
 
 /** Deploys an agent; gives what wakes it. */
