@@ -546,6 +546,7 @@ describe.skipIf(!sandbox)('in the sandbox,', () => {
       await until('nothing of it', async () => !(await marks()).some((it) => it.startsWith('parent-')));
       await until('no group of it', () => !groupsOf(dataDir).some((it) => it.includes('parent-')));
     },
+    60_000,
   );
 
   it('starts are ordinary where nothing can be mounted later, and the reason is said once', async () => {
