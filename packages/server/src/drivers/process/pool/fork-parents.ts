@@ -99,7 +99,7 @@ export class ForkParents {
     );
     if (found) this.#refuse(...found, reason);
     // On its way up still, which comes to the same.
-    else void waiting.end();
+    else void waiting.end(reason);
   }
 
   /** The parent of a version, if a start with these variables would come out as it has imported. */

@@ -78,6 +78,7 @@ export class WaitingProcess {
   readonly #dataMark: string;
   readonly #folder: string;
   #instanceFolder: string | undefined;
+  #endedFor: string | undefined;
   /** By the time the process has said anything. */
   #pids: number[] = [];
   #text = '';
@@ -177,6 +178,7 @@ export class WaitingProcess {
     const said = await line;
     clearTimeout(late);
     if (said === undefined) {
+      if (this.#endedFor !== undefined) throw new Error(this.#endedFor);
       if (this.isAlive) throw new Error(`it said nothing for ${withinMs / 1000} s`);
       const last = readText(this.logPath).trimEnd().split('\n').at(-1);
       const how = this.#child.signalCode ?? `code ${this.#child.exitCode}`;
@@ -238,8 +240,9 @@ export class WaitingProcess {
     this.#orders.end(order);
   }
 
-  /** Ends it unused, with all that bears its mark. */
-  async end(): Promise<void> {
+  /** Ends it unused, with all that bears its mark. @param reason told to whoever waits for its next line */
+  async end(reason?: string): Promise<void> {
+    this.#endedFor ??= reason;
     this.#orders.destroy();
     this.#mounter?.destroy();
     signalGroup(this.leader, 'SIGKILL');
