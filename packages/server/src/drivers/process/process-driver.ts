@@ -2,13 +2,11 @@ import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { HealthCheckConfiguration } from '@runstead/contract';
 import type { SecretBox } from '../../auth/secret-box.ts';
 import type { Log } from '../../observe/log.ts';
 import { secretsIn } from '../../observe/secrets.ts';
 import {
   type Driver,
-  type InstanceExit,
   type PortHolder,
   type ProbeResult,
   type RunningInstance,
@@ -24,12 +22,11 @@ import {
   type Ending,
   type InstanceRecord,
   isRunning,
-  readAgentPid,
   readEnding,
   readRecord,
   writeRecord,
 } from './identity.ts';
-import { findLog, type InstanceLog, readTail } from './instance-log.ts';
+import { findLog, readTail } from './instance-log.ts';
 import { defaultInterpreter, findInterpreters, wantedBy } from './interpreters.ts';
 import { type KeptSpec, keepSpec, type LaunchInput, launch, makeFolder } from './launch.ts';
 import {
@@ -37,9 +34,7 @@ import {
   doorsOf,
   easeJoining,
   forbidForks,
-  type Groups,
   leavePlaces,
-  memoryAtKill,
   openGroups,
   type Resource,
   setCpu,
@@ -55,16 +50,25 @@ import {
   shareOf,
   waitingShare,
 } from './limits/limits.ts';
-import { outOfMemory } from './limits/usage.ts';
 import { type Held, watchLimits } from './limits/watch-limits.ts';
 import { LogBounds } from './log-bounds.ts';
 import { LogKeeper } from './log-keeper.ts';
 import { LogShelf, pathSegment } from './log-shelf.ts';
 import { LogTimes } from './log-times.ts';
-import { NODE_START_PRELOAD, type NodeStart, type NodeStarts } from './node-start/node-starts.ts';
+import { NODE_START_PRELOAD, type NodeStarts } from './node-start/node-starts.ts';
 import { type Born, QuickStarts } from './pool/quick-starts.ts';
 import { holderOf, listenersOf } from './port-owner.ts';
 import { DEFAULT_PORT_RANGE, PortPool, type PortRange } from './port-pool.ts';
+import {
+  agentPidOf,
+  explained,
+  hostIn,
+  type Instance,
+  type Instances,
+  isUp,
+  keptOf,
+  newInstance,
+} from './process-instance.ts';
 import {
   DATA_MARK,
   isAlive,
@@ -84,7 +88,6 @@ import {
   saysBusy,
   waitUntilHealthy,
 } from './readiness.ts';
-import { agentInside } from './sandbox/agent-inside.ts';
 import type { Sandbox } from './sandbox/sandbox.ts';
 import { confinedView, plainView, type View } from './sandbox/view.ts';
 import { isLoopback } from './sockets.ts';
@@ -141,51 +144,6 @@ const START_GRACE_MS = 1000;
 const ADOPTED_CHECK_MS = 250;
 const LAST_LINES = 20;
 
-interface Instance {
-  instanceId: string;
-  runtimeId: string;
-  revision: number;
-  folder: string;
-  log: InstanceLog;
-  logTimes: LogTimes;
-  health: HealthCheckConfiguration;
-  agentPort: number;
-  port: number | undefined;
-  startedAt: string;
-  isConfined: boolean;
-  /** The most memory it may have; undefined: what there is. */
-  memoryBytes: number | undefined;
-  groups: Groups;
-  /** Its share of the processors once it is ready. */
-  cpu: number;
-  /** The agent's number, once it was asked for; see `agentPidOf`. */
-  agentPid: number | undefined;
-  /** Why it is being ended, when it broke a limit. */
-  verdict: string | undefined;
-  /** The wrapper, once there is one. */
-  leader: ProcessId | undefined;
-  /** See `InstanceRecord`. */
-  bornAs: string | undefined;
-  ended: Promise<Ending>;
-  /** Set when `ended` is. */
-  ending: Ending | undefined;
-  starting: Promise<RunningInstance>;
-  running: RunningInstance | undefined;
-  /** Of the last look at who holds its port. */
-  links: RunningInstance['links'];
-  /** What becomes of the record of its start; undefined: it starts plainly. */
-  nodeStart: NodeStart | undefined;
-  /** Gives up a start under way. */
-  halt: AbortController;
-  /** What a start that is given up has to end in. */
-  haltGraceMs: number;
-  /** Set from the moment it is being ended; resolves when nothing of it is left. */
-  clearing: Promise<void> | undefined;
-  onExit: ((exit: InstanceExit) => void) | undefined;
-  /** Lets go of it without ending it. */
-  detach: () => void;
-}
-
 /**
  * Runs each instance as processes of this machine: a wrapper, the agent, and what that starts. They live on when the
  * server dies, and are found again by the record in their folder and the marks in their environment.
@@ -202,7 +160,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
   for (const path of [instancesDir, logsDir, binDir]) mkdirSync(path, { recursive: true, mode: 0o700 });
 
   const ports = new PortPool(options.portRange ?? DEFAULT_PORT_RANGE, options.portRestMs ?? 60_000);
-  const instances = new Map<string, Instance>();
+  const instances: Instances = new Map();
   const shelf = new LogShelf(logsDir, options.box);
   /** Whether an instance's log is still written to. */
   const isOpen = (instanceId: string) =>
@@ -328,16 +286,16 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       return start(spec, startOptions);
     }
     if (known) return known.starting;
-    const instance = newInstance(spec, startOptions);
+    const instance = instanceOf(spec, startOptions);
     instances.set(spec.instanceId, instance);
     instance.starting = bringUp(instance, spec, startOptions);
     return instance.starting;
   }
 
-  function newInstance(spec: InstanceSpec, { onExit }: StartOptions): Instance {
+  function instanceOf(spec: InstanceSpec, { onExit }: StartOptions): Instance {
     const secrets = secretsIn(spec.environment, spec.secretVariables);
     const logPath = shelf.path(spec.runtimeId, spec.instanceId);
-    return {
+    return newInstance({
       instanceId: spec.instanceId,
       runtimeId: spec.runtimeId,
       revision: spec.revision,
@@ -346,28 +304,13 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       logTimes: new LogTimes(logPath),
       health: spec.healthCheck,
       agentPort: spec.port,
-      port: undefined,
       startedAt: new Date().toISOString(),
       isConfined: options.confinedBy !== undefined,
       memoryBytes: limits && shareOf(limits, spec).memoryBytes,
-      groups: {},
       cpu: spec.cpu,
-      agentPid: undefined,
-      verdict: undefined,
-      leader: undefined,
-      bornAs: undefined,
-      ended: new Promise(() => {}),
-      ending: undefined,
-      starting: new Promise(() => {}),
-      running: undefined,
-      links: undefined,
-      nodeStart: undefined,
-      halt: new AbortController(),
       haltGraceMs: START_GRACE_MS,
-      clearing: undefined,
       onExit,
-      detach: () => {},
-    };
+    });
   }
 
   /** Everything between the wish for an instance and its readiness. What fails leaves nothing but the log. */
@@ -749,7 +692,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     const leader = { pid, startTicks };
     const kept = readKept(folder) ?? { health: {}, agentPort: port };
     let timer: NodeJS.Timeout | undefined;
-    const instance: Instance = {
+    const instance: Instance = newInstance({
       instanceId,
       runtimeId,
       revision,
@@ -764,8 +707,6 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       memoryBytes: kept.memoryBytes,
       groups: kept.groups ?? {},
       cpu: kept.cpu ?? 0,
-      agentPid: undefined,
-      verdict: undefined,
       leader,
       bornAs,
       ended: new Promise<Ending>((resolve) => {
@@ -777,17 +718,9 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
         }, ADOPTED_CHECK_MS);
         timer.unref();
       }),
-      ending: undefined,
-      starting: new Promise(() => {}),
-      running: undefined,
-      links: undefined,
-      nodeStart: undefined,
-      halt: new AbortController(),
       haltGraceMs: 0,
-      clearing: undefined,
-      onExit: undefined,
       detach: () => clearInterval(timer),
-    };
+    });
     ports.hold(port);
     instances.set(instanceId, instance);
     logs.begin(instance);
@@ -878,39 +811,8 @@ function once(call: () => void): () => void {
   };
 }
 
-/** What a later server is to know of it. */
-function keptOf({ health, agentPort, isConfined, memoryBytes, groups, cpu }: Instance): KeptSpec {
-  return { health, agentPort, isConfined, groups, cpu, ...(memoryBytes !== undefined && { memoryBytes }) };
-}
-
 function whyNotStarted({ code = '', message }: NodeJS.ErrnoException): string {
   return ['ENOSPC', 'EDQUOT'].includes(code)
     ? 'no space is left on the disk of the data folder; make room there'
     : message;
-}
-
-/** The agent's number as this machine counts; undefined while there is none. */
-async function agentPidOf(instance: Instance): Promise<number | undefined> {
-  if (instance.agentPid === undefined) {
-    const launched = readAgentPid(instance.folder);
-    instance.agentPid =
-      launched !== undefined && instance.isConfined ? await agentInside(launched) : launched;
-  }
-  return instance.agentPid;
-}
-
-/** An ending with its reason, where there is one besides the agent's own doing. */
-function explained({ verdict, groups, memoryBytes }: Instance, ending: Ending): Ending {
-  if (verdict !== undefined) return { ...ending, reason: verdict };
-  const used = ending.signal === 'SIGKILL' ? memoryAtKill(groups) : undefined;
-  if (used === undefined || memoryBytes === undefined) return ending;
-  return { ...ending, reason: outOfMemory(used, memoryBytes) };
-}
-
-function isUp(instance: Instance): boolean {
-  return instance.running !== undefined && instance.clearing === undefined;
-}
-
-function hostIn(text: string): Host {
-  return text === '::1' ? '::1' : '127.0.0.1';
 }
