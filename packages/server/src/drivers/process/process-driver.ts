@@ -30,18 +30,17 @@ import { findLog, readTail } from './instance-log.ts';
 import { defaultInterpreter, findInterpreters, wantedBy } from './interpreters.ts';
 import { type KeptSpec, keepSpec, type LaunchInput, launch, makeFolder } from './launch.ts';
 import {
-  closeGroups,
   doorsOf,
   easeJoining,
   forbidForks,
   leavePlaces,
   openGroups,
   type Resource,
-  setCpu,
   setShares,
   sweepGroups,
 } from './limits/control-groups.ts';
 import { holdWaiting } from './limits/hold-waiting.ts';
+import { closeGroupsOf, settleCpu } from './limits/instance-groups.ts';
 import {
   type Limits,
   NICENESS,
@@ -326,7 +325,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       const host = await untilReady(instance, spec, spawnedAt, onProbe);
       const startMs = performance.now() - spawnedAt;
       await instance.nodeStart?.ready();
-      settleCpu(instance);
+      settleCpu(instance, log);
       instance.halt.signal.throwIfAborted();
       options.onStep?.('ready');
       quickStarts.settled(instance.instanceId, { isReady: true });
@@ -424,7 +423,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     // On disk before anything of the agent runs: a server that dies now finds out where it is.
     keepSpec(instance.folder, { ...keptOf(instance), groups });
     instance.groups = groups;
-    void closeGroupsOf({ groups: unused, instanceId: instance.instanceId });
+    void closeGroupsOf({ groups: unused, instanceId: instance.instanceId }, log);
   }
 
   async function viewFor(instance: Instance, spec: InstanceSpec, links: string): Promise<View> {
@@ -594,7 +593,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
         for (const { pid } of stuck)
           log.warn({ instanceId, pid }, 'a process cannot be signalled; left alone');
       }
-      await closeGroupsOf(instance);
+      await closeGroupsOf(instance, log);
       await logs.end(instance);
       // What cannot be removed now is for the next server's `adopt`; the end of an instance must not fail over it.
       await rm(instance.folder, { recursive: true, force: true, maxRetries: 3 }).catch((error: unknown) => {
@@ -621,13 +620,6 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     // the kernel ignores the signal.
     const first = (await listProcesses()).find((it) => it.pid === agent.groupId);
     return signalGroup(first ?? agent, 'SIGTERM');
-  }
-
-  async function closeGroupsOf({
-    groups,
-    instanceId,
-  }: Pick<Instance, 'groups' | 'instanceId'>): Promise<void> {
-    if (!(await closeGroups(groups))) log.warn({ instanceId }, 'its control groups could not be removed');
   }
 
   /** Waits for the wrapper to be gone, at most this long. */
@@ -674,7 +666,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     // Only now: nobody is left who could write into them.
     for (const folder of leftovers) {
       const { groups } = readKept(folder) ?? {};
-      if (groups) await closeGroupsOf({ groups, instanceId: basename(folder) });
+      if (groups) await closeGroupsOf({ groups, instanceId: basename(folder) }, log);
       await rm(folder, { recursive: true, force: true, maxRetries: 3 });
     }
     if (limits) await sweepGroups(limits.places, (name) => instances.has(name) || kept.has(name));
@@ -724,7 +716,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     ports.hold(port);
     instances.set(instanceId, instance);
     logs.begin(instance);
-    if (kept.cpu !== undefined) settleCpu(instance);
+    if (kept.cpu !== undefined) settleCpu(instance, log);
     await agentPidOf(instance);
     const running = nowRunning(instance, hostIn(record.host));
     instance.starting = Promise.resolve(running);
@@ -774,15 +766,6 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     await killAll((table, seen) =>
       membersOf(table, { instanceId, dataMark, bornAs, leader, seen }).filter((it) => it.pid !== leader?.pid),
     );
-  }
-
-  /** It is ready, and has what it was given from now on. */
-  function settleCpu({ instanceId, groups, cpu }: Instance): void {
-    try {
-      setCpu(groups, cpu);
-    } catch (error) {
-      log.warn({ err: error, instanceId }, 'its share of the processors could not be set');
-    }
   }
 
   async function probe(instanceId: string): Promise<ProbeResult> {
