@@ -1,7 +1,6 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { SecretBox } from '../../auth/secret-box.ts';
 import type { Log } from '../../observe/log.ts';
 import { secretsIn } from '../../observe/secrets.ts';
@@ -15,6 +14,7 @@ import {
   type StartOptions,
 } from '../driver.ts';
 import type { InstanceSpec } from '../instance-spec.ts';
+import { createClear } from './clear-processes.ts';
 import { agentEnvironment, agentPath, chosenInterpreters, PRELOADS, resolveCommand } from './environment.ts';
 import { type FindInterpreter, findInterpreter } from './find-interpreter.ts';
 import {
@@ -68,16 +68,7 @@ import {
   keptOf,
   newInstance,
 } from './process-instance.ts';
-import {
-  DATA_MARK,
-  isAlive,
-  killAll,
-  listProcesses,
-  membersOf,
-  type ProcessId,
-  type ProcessInfo,
-  signalGroup,
-} from './processes.ts';
+import { DATA_MARK, isAlive, killAll, listProcesses, membersOf, type ProcessInfo } from './processes.ts';
 import {
   type Attempt,
   checkHealth,
@@ -164,6 +155,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
   /** Whether an instance's log is still written to. */
   const isOpen = (instanceId: string) =>
     instances.has(instanceId) || options.isElsewhere?.(instanceId) === true;
+  const clearLogs = (runtimeId: string) => shelf.clear(runtimeId, options.keptLogs ?? 20, isOpen);
   const bounds = new LogBounds(
     shelf,
     {
@@ -201,6 +193,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       }),
     log,
   });
+  const clear = createClear({ dataMark, instances, members, ports, logs, usage, clearLogs, log });
   let isClosed = false;
 
   // Asked before the first start needs the answer.
@@ -577,62 +570,6 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
         'an ended instance could not be cleared away',
       );
     });
-  }
-
-  /** Ends all processes of an instance, then forgets it but for its log. Calls share one end. */
-  function clear(instance: Instance, graceMs: number): Promise<void> {
-    instance.clearing ??= (async () => {
-      const { leader, bornAs, instanceId } = instance;
-      if (leader) {
-        const mayEnd = graceMs > 0 && !instance.ending && (await askToEnd(instance, leader));
-        if (mayEnd) await endOf(instance, leader, graceMs);
-        forbidForks(instance.groups);
-        const stuck = await killAll((table, seen) =>
-          membersOf(table, { instanceId, dataMark, bornAs, leader, seen }),
-        );
-        for (const { pid } of stuck)
-          log.warn({ instanceId, pid }, 'a process cannot be signalled; left alone');
-      }
-      await closeGroupsOf(instance, log);
-      await logs.end(instance);
-      // What cannot be removed now is for the next server's `adopt`; the end of an instance must not fail over it.
-      await rm(instance.folder, { recursive: true, force: true, maxRetries: 3 }).catch((error: unknown) => {
-        log.warn({ err: error, instanceId }, "an ended instance's folder could not be removed");
-      });
-      if (instance.port !== undefined) ports.release(instance.port);
-      if (instances.get(instanceId) === instance) instances.delete(instanceId);
-      instance.detach();
-      usage.forget(instanceId);
-      await shelf.clear(instance.runtimeId, options.keptLogs ?? 20, isOpen);
-      logs.bound(instance.runtimeId);
-    })();
-    return instance.clearing;
-  }
-
-  /** @returns false when there is nobody to ask */
-  async function askToEnd(instance: Instance, leader: ProcessId): Promise<boolean> {
-    if (!instance.isConfined) return signalGroup(leader, 'SIGTERM');
-    const agentPid = await agentPidOf(instance);
-    const agent = (await members(instance)).find((it) => it.pid === agentPid);
-    // Not begun yet: with the launcher all ends at once.
-    if (!agent) return signalGroup(leader, 'SIGTERM');
-    // Not the launcher, with which it would end at once. Its group is led by the sandbox's first process, for which
-    // the kernel ignores the signal.
-    const first = (await listProcesses()).find((it) => it.pid === agent.groupId);
-    return signalGroup(first ?? agent, 'SIGTERM');
-  }
-
-  /** Waits for the wrapper to be gone, at most this long. */
-  async function endOf(instance: Instance, leader: ProcessId, graceMs: number): Promise<void> {
-    const over = new AbortController();
-    const patience = delay(graceMs, undefined, { signal: over.signal }).catch(() => {});
-    // An adopted wrapper is no child of ours: nobody tells us of its end.
-    const watch = setInterval(() => {
-      if (!isAlive(leader)) over.abort();
-    }, 10);
-    await Promise.race([instance.ended, patience]);
-    clearInterval(watch);
-    over.abort();
   }
 
   async function adopt(): Promise<RunningInstance[]> {
