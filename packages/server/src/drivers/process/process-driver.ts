@@ -6,7 +6,6 @@ import type { Log } from '../../observe/log.ts';
 import { secretsIn } from '../../observe/secrets.ts';
 import {
   type Driver,
-  type PortHolder,
   type ProbeResult,
   type RunningInstance,
   type SandboxState,
@@ -15,6 +14,7 @@ import {
 } from '../driver.ts';
 import type { InstanceSpec } from '../instance-spec.ts';
 import { createClear } from './clear-processes.ts';
+import { createOwnerCheck } from './confirm-owner.ts';
 import { agentEnvironment, agentPath, chosenInterpreters, PRELOADS, resolveCommand } from './environment.ts';
 import { type FindInterpreter, findInterpreter } from './find-interpreter.ts';
 import {
@@ -56,7 +56,7 @@ import { LogShelf, pathSegment } from './log-shelf.ts';
 import { LogTimes } from './log-times.ts';
 import { NODE_START_PRELOAD, type NodeStarts } from './node-start/node-starts.ts';
 import { type Born, QuickStarts } from './pool/quick-starts.ts';
-import { holderOf, listenersOf } from './port-owner.ts';
+import { listenersOf } from './port-owner.ts';
 import { DEFAULT_PORT_RANGE, PortPool, type PortRange } from './port-pool.ts';
 import {
   agentPidOf,
@@ -66,6 +66,7 @@ import {
   type Instances,
   isUp,
   keptOf,
+  LAST_LINES,
   newInstance,
 } from './process-instance.ts';
 import { DATA_MARK, isAlive, killAll, listProcesses, membersOf, type ProcessInfo } from './processes.ts';
@@ -80,7 +81,6 @@ import {
 } from './readiness.ts';
 import type { Sandbox } from './sandbox/sandbox.ts';
 import { confinedView, plainView, type View } from './sandbox/view.ts';
-import { isLoopback } from './sockets.ts';
 import { endedEarly, notReadyInTime } from './start-failure.ts';
 import { UsageMeter } from './usage.ts';
 import { youngGenerationOption } from './young-generation.ts';
@@ -132,7 +132,6 @@ export interface ProcessDriverOptions {
 /** What an agent that is not wanted before it was ready gets to end by itself. */
 const START_GRACE_MS = 1000;
 const ADOPTED_CHECK_MS = 250;
-const LAST_LINES = 20;
 
 /**
  * Runs each instance as processes of this machine: a wrapper, the agent, and what that starts. They live on when the
@@ -191,6 +190,11 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
             : waitingShare(limits, memoryMiB);
         return openGroups(limits.places, name, share);
       }),
+    log,
+  });
+  const { confirmOwner, whoListens, identify } = createOwnerCheck({
+    members,
+    loopbackOnly: options.loopbackOnly === true,
     log,
   });
   const clear = createClear({ dataMark, instances, members, ports, logs, usage, clearLogs, log });
@@ -472,56 +476,6 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     }
     const opened = listenersOf(await members(instance));
     throw notReadyInTime({ ...instance, port, timeoutMs }, seen, opened, readTail(instance.log, LAST_LINES));
-  }
-
-  /**
-   * Whether what answers on the instance's port is the instance: otherwise its calls would go to a stranger.
-   * @throws StartFailure when it certainly is another process.
-   */
-  async function confirmOwner(instance: Instance, host: Host): Promise<boolean> {
-    // Twice: between the answer and the look, a parent may have handed the socket to its child.
-    for (let again = 0; again < 2; again++) {
-      const found = await whoListens(instance, host);
-      if (found.holder === 'nobody') return false;
-      if (found.holder === 'instance') {
-        await refuseOpenListeners(instance);
-        instance.links = found.links;
-        return true;
-      }
-    }
-    throw new StartFailure('probe', 'port-never-opened', `port ${instance.port} is held by another process`);
-  }
-
-  async function whoListens(instance: Instance, host: Host): Promise<PortHolder> {
-    const agentPid = await agentPidOf(instance);
-    return holderOf({ agentPid, port: instance.port! }, host, () => members(instance));
-  }
-
-  /** As `whoListens` for one that is up, remembered. */
-  async function identify(instance: Instance): Promise<PortHolder> {
-    const running = instance.running!;
-    const found = await whoListens(instance, hostIn(running.host)).catch((error: unknown): PortHolder => {
-      log.error({ err: error, instanceId: instance.instanceId }, 'who holds its port could not be found out');
-      return { holder: 'nobody' };
-    });
-    if (found.holder !== 'instance') running.links = [];
-    else if (found.links) running.links = found.links;
-    else delete running.links;
-    return found;
-  }
-
-  async function refuseOpenListeners(instance: Instance): Promise<void> {
-    if (!options.loopbackOnly) return;
-    const open = listenersOf(await members(instance))?.find((it) => !isLoopback(it.address));
-    if (!open) return;
-    const where = open.address.includes(':') ? `[${open.address}]` : open.address;
-    throw new StartFailure(
-      'probe',
-      'cannot-start',
-      `the process listens on ${where}:${open.port}, where it can be reached past the gateway; ` +
-        'it must listen on 127.0.0.1',
-      readTail(instance.log, LAST_LINES),
-    );
   }
 
   async function members(instance: Instance): Promise<ProcessInfo[]> {
