@@ -13,6 +13,7 @@ import {
   type StartOptions,
 } from '../driver.ts';
 import type { InstanceSpec } from '../instance-spec.ts';
+import { untilReady } from './await-process.ts';
 import { createClear } from './clear-processes.ts';
 import { createOwnerCheck } from './confirm-owner.ts';
 import { agentEnvironment, agentPath, chosenInterpreters, PRELOADS, resolveCommand } from './environment.ts';
@@ -56,7 +57,6 @@ import { LogShelf, pathSegment } from './log-shelf.ts';
 import { LogTimes } from './log-times.ts';
 import { NODE_START_PRELOAD, type NodeStarts } from './node-start/node-starts.ts';
 import { type Born, QuickStarts } from './pool/quick-starts.ts';
-import { listenersOf } from './port-owner.ts';
 import { DEFAULT_PORT_RANGE, PortPool, type PortRange } from './port-pool.ts';
 import {
   agentPidOf,
@@ -70,18 +70,9 @@ import {
   newInstance,
 } from './process-instance.ts';
 import { DATA_MARK, isAlive, killAll, listProcesses, membersOf, type ProcessInfo } from './processes.ts';
-import {
-  type Attempt,
-  checkHealth,
-  HOSTS,
-  type Host,
-  type Seen,
-  saysBusy,
-  waitUntilHealthy,
-} from './readiness.ts';
+import { checkHealth, HOSTS, type Host, saysBusy } from './readiness.ts';
 import type { Sandbox } from './sandbox/sandbox.ts';
 import { confinedView, plainView, type View } from './sandbox/view.ts';
-import { endedEarly, notReadyInTime } from './start-failure.ts';
 import { UsageMeter } from './usage.ts';
 import { youngGenerationOption } from './young-generation.ts';
 
@@ -319,7 +310,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     signal.addEventListener('abort', giveUp, { once: true });
     try {
       const spawnedAt = await startProcess(instance, spec);
-      const host = await untilReady(instance, spec, spawnedAt, onProbe);
+      const host = await untilReady({ members, confirmOwner }, instance, spec, spawnedAt, onProbe);
       const startMs = performance.now() - spawnedAt;
       await instance.nodeStart?.ready();
       settleCpu(instance, log);
@@ -439,43 +430,6 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       dataDir,
     };
     return confinedView(options.confinedBy, surroundings);
-  }
-
-  /** @throws StartFailure the moment it is certain that it will not be ready; the halt's reason. */
-  async function untilReady(
-    instance: Instance,
-    spec: InstanceSpec,
-    spawnedAt: number,
-    onProbe: () => void = () => {},
-  ): Promise<Host> {
-    const { halt, health } = instance;
-    const port = instance.port!;
-    const looking = new AbortController();
-    const seen: Seen = { attempts: 0, lastOpen: undefined };
-    void instance.ended.then(() => looking.abort());
-    halt.signal.addEventListener('abort', () => looking.abort(), { once: true });
-    if (halt.signal.aborted) looking.abort();
-    const timeoutMs = spec.startTimeoutMs;
-    try {
-      const confirm = (attempt: Attempt) => confirmOwner(instance, attempt.host);
-      const attempt = await waitUntilHealthy({
-        port,
-        health,
-        timeoutMs,
-        signal: looking.signal,
-        seen,
-        onOpen: once(onProbe),
-        confirm,
-      });
-      if (attempt) return attempt.host;
-    } catch (error) {
-      halt.signal.throwIfAborted();
-      if (!instance.ending) throw error;
-      const lines = readTail(instance.log, LAST_LINES);
-      throw endedEarly(instance.ending, performance.now() - spawnedAt, seen, lines);
-    }
-    const opened = listenersOf(await members(instance));
-    throw notReadyInTime({ ...instance, port, timeoutMs }, seen, opened, readTail(instance.log, LAST_LINES));
   }
 
   async function members(instance: Instance): Promise<ProcessInfo[]> {
@@ -675,14 +629,6 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       return { ok: false, detail: (error as Error).message };
     }
   }
-}
-
-function once(call: () => void): () => void {
-  let called = false;
-  return () => {
-    if (!called) call();
-    called = true;
-  };
 }
 
 function whyNotStarted({ code = '', message }: NodeJS.ErrnoException): string {
