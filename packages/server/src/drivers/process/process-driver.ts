@@ -1,7 +1,6 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import type { SecretBox } from '../../auth/secret-box.ts';
 import type { Log } from '../../observe/log.ts';
 import { secretsIn } from '../../observe/secrets.ts';
 import {
@@ -16,8 +15,6 @@ import type { InstanceSpec } from '../instance-spec.ts';
 import { untilReady } from './await-process.ts';
 import { createClear } from './clear-processes.ts';
 import { createOwnerCheck } from './confirm-owner.ts';
-import { agentEnvironment, agentPath, chosenInterpreters, PRELOADS, resolveCommand } from './environment.ts';
-import { type FindInterpreter, findInterpreter } from './find-interpreter.ts';
 import {
   dataMark as dataMarkOf,
   type Ending,
@@ -28,35 +25,17 @@ import {
   writeRecord,
 } from './identity.ts';
 import { findLog, readTail } from './instance-log.ts';
-import { defaultInterpreter, findInterpreters, wantedBy } from './interpreters.ts';
-import { type KeptSpec, keepSpec, type LaunchInput, launch, makeFolder } from './launch.ts';
-import {
-  doorsOf,
-  easeJoining,
-  forbidForks,
-  leavePlaces,
-  openGroups,
-  type Resource,
-  setShares,
-  sweepGroups,
-} from './limits/control-groups.ts';
-import { holdWaiting } from './limits/hold-waiting.ts';
+import { defaultInterpreter } from './interpreters.ts';
+import type { KeptSpec } from './launch.ts';
+import { forbidForks, leavePlaces, openGroups, type Resource, sweepGroups } from './limits/control-groups.ts';
 import { closeGroupsOf, settleCpu } from './limits/instance-groups.ts';
-import {
-  type Limits,
-  NICENESS,
-  processorsFor,
-  shareAtStart,
-  shareOf,
-  waitingShare,
-} from './limits/limits.ts';
+import { shareAtStart, shareOf, waitingShare } from './limits/limits.ts';
 import { type Held, watchLimits } from './limits/watch-limits.ts';
 import { LogBounds } from './log-bounds.ts';
 import { LogKeeper } from './log-keeper.ts';
 import { LogShelf, pathSegment } from './log-shelf.ts';
 import { LogTimes } from './log-times.ts';
-import { NODE_START_PRELOAD, type NodeStarts } from './node-start/node-starts.ts';
-import { type Born, QuickStarts } from './pool/quick-starts.ts';
+import { QuickStarts } from './pool/quick-starts.ts';
 import { DEFAULT_PORT_RANGE, PortPool, type PortRange } from './port-pool.ts';
 import {
   agentPidOf,
@@ -65,29 +44,22 @@ import {
   type Instance,
   type Instances,
   isUp,
-  keptOf,
   LAST_LINES,
   newInstance,
 } from './process-instance.ts';
 import { DATA_MARK, isAlive, killAll, listProcesses, membersOf, type ProcessInfo } from './processes.ts';
 import { checkHealth, HOSTS, type Host, saysBusy } from './readiness.ts';
-import type { Sandbox } from './sandbox/sandbox.ts';
-import { confinedView, plainView, type View } from './sandbox/view.ts';
+import { createProcessStart, type StartSettings } from './start-process.ts';
 import { UsageMeter } from './usage.ts';
-import { youngGenerationOption } from './young-generation.ts';
 
-export interface ProcessDriverOptions {
+export interface ProcessDriverOptions extends StartSettings {
   dataDir: string;
   log: Log;
-  /** Seals what is to be masked in logs, for a server started later. Asked for when first needed. */
-  box: () => SecretBox;
   /** Kept of each instance's log; it may grow to twice that, and by what is written in the moment until it is shortened. */
   logLimitBytes: number;
   /** What logs may take up on the disk: those of one runtime, and all. Default: no limit but that of each. */
   logsRuntimeBytes?: number;
   logsTotalBytes?: number;
-  accountId: string;
-  region: string;
   /** Where the instances' own ports come from. */
   portRange?: PortRange;
   /** How long a freed port is not given out again. */
@@ -97,11 +69,7 @@ export interface ProcessDriverOptions {
    * the preload narrows Node and Python, other programs open what they like.
    */
   loopbackOnly?: boolean;
-  /** Keeps agents to themselves. Default: they see what the server sees, and `sandboxState` says why. */
-  confinedBy?: Sandbox;
   sandboxState?: SandboxState;
-  /** Default: agents may take what there is. */
-  limits?: Limits;
   /** Whether an instance is another driver's, whose logs lie beside ours. Default: there is no other. */
   isElsewhere?: (instanceId: string) => boolean;
   /** Logs kept of a runtime's ended instances. */
@@ -112,12 +80,6 @@ export interface ProcessDriverOptions {
   pool?: number;
   /** Memory of the processes that Python instances are forked from, in bytes. Default 0: none are. */
   forkMemoryBytes?: number;
-  /** Default: what is on this machine. */
-  findInterpreter?: FindInterpreter;
-  /** Default: every start is a plain one. */
-  nodeStarts?: NodeStarts;
-  /** For tests: hears of each step of a start, so that the server can be killed there. */
-  onStep?: (step: 'prepared' | 'spawned' | 'ready', pid?: number) => void;
 }
 
 /** What an agent that is not wanted before it was ready gets to end by itself. */
@@ -181,6 +143,17 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
             : waitingShare(limits, memoryMiB);
         return openGroups(limits.places, name, share);
       }),
+    log,
+  });
+  const startProcess = createProcessStart(options, {
+    dataDir,
+    dataMark,
+    logsDir,
+    binDir,
+    ports,
+    shelf,
+    logs,
+    quickStarts,
     log,
   });
   const { confirmOwner, whoListens, identify } = createOwnerCheck({
@@ -326,110 +299,6 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       instance.nodeStart?.over();
       signal.removeEventListener('abort', giveUp);
     }
-  }
-
-  /** @returns when the wrapper was spawned, in ms of the monotonic clock */
-  async function startProcess(instance: Instance, spec: InstanceSpec): Promise<number> {
-    const { halt, folder } = instance;
-    if (limits?.ownGroup !== undefined) easeJoining(limits.ownGroup);
-    try {
-      const chosen = await chosenInterpreters(spec, options.findInterpreter ?? findInterpreter);
-      const path = agentPath(spec, binDir, chosen);
-      const [program, ...words] = resolveCommand(spec, path) as [string, ...string[]];
-      const view = await viewFor(instance, spec, path[0]!);
-      halt.signal.throwIfAborted();
-      instance.port = await ports.take();
-      halt.signal.throwIfAborted();
-      const { accountId, region } = options;
-      // Nobody else's: an instance of this id is not known, and `adopt` has cleared the rest.
-      rmSync(folder, { recursive: true, force: true });
-      if (limits) {
-        instance.groups = openGroups(limits.places, spec.instanceId, shareAtStart(limits, spec));
-      }
-      makeFolder(folder, keptOf(instance));
-      const isNode = wantedBy(spec.language)?.family === 'node';
-      if (chosen.node && isNode)
-        instance.nodeStart = await options.nodeStarts?.begin(spec, chosen.node, folder, view);
-      halt.signal.throwIfAborted();
-      const nodeStart = instance.nodeStart && {
-        preload: NODE_START_PRELOAD,
-        variables: instance.nodeStart.variables,
-      };
-      const nodeOption = isNode ? youngGenerationOption(spec.memoryMiB, chosen.node) : undefined;
-      const around = { view, port: instance.port, accountId, region, dataMark, path, nodeStart, nodeOption };
-      const environment = agentEnvironment(spec, around);
-      const shown = instance.nodeStart?.readOnly ?? [];
-      mkdirSync(join(logsDir, spec.runtimeId), { recursive: true, mode: 0o700 });
-      shelf.begin(spec);
-      options.onStep?.('prepared');
-      const spawnedAt = performance.now();
-      const { instanceId, runtimeId, revision, startedAt, port } = instance;
-      const record = { instanceId, runtimeId, revision, host: HOSTS[0]!, port, startedAt };
-      const sharesCpu = limits !== undefined && limits.places.cpu === undefined;
-      const input = {
-        folder,
-        spec,
-        command: [view.pathOf(program), ...words],
-        program,
-        environment,
-        nodeOption,
-        boundary: view.boundary(shown),
-        view,
-        shown,
-        doors: doorsOf(instance.groups),
-        ...(sharesCpu && { niceness: NICENESS, processors: processorsFor(instanceId, spec.cpu) }),
-        record,
-        log: instance.log,
-        box: options.box(),
-      };
-      const launched =
-        (await quickStarts.launch(input, { onBorn: (born) => holdBorn(instance, spec, born, input) })) ??
-        (await launch({ ...input, environment: quickStarts.observed(input) }));
-      logs.begin(instance);
-      instance.leader = launched.leader;
-      instance.bornAs = launched.bornAs;
-      instance.detach = () => launched.detach();
-      instance.ended = launched.ended.then((ending) => {
-        instance.ending = explained(instance, ending);
-        return instance.ending;
-      });
-      options.onStep?.('spawned', launched.leader.pid);
-      return spawnedAt;
-    } catch (error) {
-      halt.signal.throwIfAborted();
-      if (error instanceof StartFailure) throw error;
-      throw new StartFailure('start', 'cannot-start', whyNotStarted(error as NodeJS.ErrnoException));
-    }
-  }
-
-  /** Holds what waited, and is about to become the instance, to its limits. */
-  function holdBorn(instance: Instance, spec: InstanceSpec, { pid, groups }: Born, input: LaunchInput): void {
-    holdWaiting(pid, groups ? { ...input, doors: [] } : input);
-    if (!limits || !groups) return;
-    setShares(limits.places, groups, shareAtStart(limits, spec));
-    const unused = instance.groups;
-    // On disk before anything of the agent runs: a server that dies now finds out where it is.
-    keepSpec(instance.folder, { ...keptOf(instance), groups });
-    instance.groups = groups;
-    void closeGroupsOf({ groups: unused, instanceId: instance.instanceId }, log);
-  }
-
-  async function viewFor(instance: Instance, spec: InstanceSpec, links: string): Promise<View> {
-    const { folder, runtimeId } = instance;
-    const { codeDir, mounts = [] } = spec;
-    if (!options.confinedBy) return plainView({ codeDir, folder });
-    const interpreters = (await findInterpreters('python')).map((it) => it.path);
-    const surroundings = {
-      runtimeId,
-      codeDir,
-      folder,
-      links,
-      interpreters,
-      mounts,
-      assets: PRELOADS,
-      dataDir,
-    };
-    return confinedView(options.confinedBy, surroundings);
   }
 
   async function members(instance: Instance): Promise<ProcessInfo[]> {
@@ -629,10 +498,4 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       return { ok: false, detail: (error as Error).message };
     }
   }
-}
-
-function whyNotStarted({ code = '', message }: NodeJS.ErrnoException): string {
-  return ['ENOSPC', 'EDQUOT'].includes(code)
-    ? 'no space is left on the disk of the data folder; make room there'
-    : message;
 }
