@@ -1,6 +1,5 @@
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Log } from '../../observe/log.ts';
 import { secretsIn } from '../../observe/secrets.ts';
 import {
@@ -12,23 +11,15 @@ import {
   type StartOptions,
 } from '../driver.ts';
 import type { InstanceSpec } from '../instance-spec.ts';
+import { createAdoption } from './adopt-processes.ts';
 import { untilReady } from './await-process.ts';
 import { createClear } from './clear-processes.ts';
 import { createOwnerCheck } from './confirm-owner.ts';
-import {
-  dataMark as dataMarkOf,
-  type Ending,
-  type InstanceRecord,
-  isRunning,
-  readEnding,
-  readRecord,
-  writeRecord,
-} from './identity.ts';
-import { findLog, readTail } from './instance-log.ts';
+import { dataMark as dataMarkOf, type Ending, readRecord, writeRecord } from './identity.ts';
+import { readTail } from './instance-log.ts';
 import { defaultInterpreter } from './interpreters.ts';
-import type { KeptSpec } from './launch.ts';
-import { forbidForks, leavePlaces, openGroups, type Resource, sweepGroups } from './limits/control-groups.ts';
-import { closeGroupsOf, settleCpu } from './limits/instance-groups.ts';
+import { forbidForks, leavePlaces, openGroups, type Resource } from './limits/control-groups.ts';
+import { settleCpu } from './limits/instance-groups.ts';
 import { shareAtStart, shareOf, waitingShare } from './limits/limits.ts';
 import { type Held, watchLimits } from './limits/watch-limits.ts';
 import { LogBounds } from './log-bounds.ts';
@@ -37,17 +28,8 @@ import { LogShelf, pathSegment } from './log-shelf.ts';
 import { LogTimes } from './log-times.ts';
 import { QuickStarts } from './pool/quick-starts.ts';
 import { DEFAULT_PORT_RANGE, PortPool, type PortRange } from './port-pool.ts';
-import {
-  agentPidOf,
-  explained,
-  hostIn,
-  type Instance,
-  type Instances,
-  isUp,
-  LAST_LINES,
-  newInstance,
-} from './process-instance.ts';
-import { DATA_MARK, isAlive, killAll, listProcesses, membersOf, type ProcessInfo } from './processes.ts';
+import { hostIn, type Instance, type Instances, isUp, LAST_LINES, newInstance } from './process-instance.ts';
+import { DATA_MARK, killAll, listProcesses, membersOf, type ProcessInfo } from './processes.ts';
 import { checkHealth, HOSTS, type Host, saysBusy } from './readiness.ts';
 import { createProcessStart, type StartSettings } from './start-process.ts';
 import { UsageMeter } from './usage.ts';
@@ -84,7 +66,6 @@ export interface ProcessDriverOptions extends StartSettings {
 
 /** What an agent that is not wanted before it was ready gets to end by itself. */
 const START_GRACE_MS = 1000;
-const ADOPTED_CHECK_MS = 250;
 
 /**
  * Runs each instance as processes of this machine: a wrapper, the agent, and what that starts. They live on when the
@@ -162,6 +143,21 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     log,
   });
   const clear = createClear({ dataMark, instances, members, ports, logs, usage, clearLogs, log });
+  const adopt = createAdoption({
+    dataMark,
+    instancesDir,
+    instances,
+    ports,
+    shelf,
+    bounds,
+    logs,
+    quickStarts,
+    nodeStarts: options.nodeStarts,
+    limits,
+    box: options.box,
+    log,
+    nowRunning,
+  });
   let isClosed = false;
 
   // Asked before the first start needs the answer.
@@ -347,103 +343,6 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
         'an ended instance could not be cleared away',
       );
     });
-  }
-
-  async function adopt(): Promise<RunningInstance[]> {
-    const adopted: RunningInstance[] = [];
-    shelf.sealEarlier();
-    const leftovers: string[] = [];
-    for (const name of readdirSync(instancesDir)) {
-      if (instances.has(name)) continue;
-      const folder = join(instancesDir, name);
-      const record = readRecord(folder);
-      // A wrapper that has written how the agent ended is about to end itself.
-      const runs = record?.instanceId === name && isRunning(record) && readEnding(folder) === undefined;
-      if (runs) adopted.push(await takeOver(folder, record));
-      else leftovers.push(folder);
-    }
-    const kept = new Set(
-      [...instances.values()].flatMap((it) => [it.instanceId, it.bornAs ?? it.instanceId]),
-    );
-    // Also those whose wrapper was spawned but had not yet written its record, and processes that waited for a start.
-    const stuck = await killAll((table) =>
-      table.filter(
-        (it) =>
-          it.dataMark === dataMark &&
-          it.pid !== process.pid &&
-          !(it.instanceId !== undefined && kept.has(it.instanceId)),
-      ),
-    );
-    for (const { pid } of stuck)
-      log.warn({ pid }, 'a process of an earlier server cannot be signalled; left alone');
-    options.nodeStarts?.sweep();
-    // Only now: nobody is left who could write into them.
-    for (const folder of leftovers) {
-      const { groups } = readKept(folder) ?? {};
-      if (groups) await closeGroupsOf({ groups, instanceId: basename(folder) }, log);
-      await rm(folder, { recursive: true, force: true, maxRetries: 3 });
-    }
-    if (limits) await sweepGroups(limits.places, (name) => instances.has(name) || kept.has(name));
-    await quickStarts.sweep();
-    bounds.begin().catch((error: unknown) => log.warn({ err: error }, 'logs could not be looked through'));
-    // One of them may have ended meanwhile, with nobody to hear of it yet.
-    return adopted.filter((it) => {
-      const instance = instances.get(it.instanceId);
-      return instance !== undefined && isUp(instance);
-    });
-  }
-
-  async function takeOver(folder: string, record: InstanceRecord): Promise<RunningInstance> {
-    const { pid, startTicks, bornAs, instanceId, runtimeId, revision, port, startedAt } = record;
-    const leader = { pid, startTicks };
-    const kept = readKept(folder) ?? { health: {}, agentPort: port };
-    let timer: NodeJS.Timeout | undefined;
-    const instance: Instance = newInstance({
-      instanceId,
-      runtimeId,
-      revision,
-      folder,
-      log: findLog(shelf.path(runtimeId, instanceId), options.box()),
-      logTimes: new LogTimes(shelf.path(runtimeId, instanceId)),
-      health: kept.health,
-      agentPort: kept.agentPort,
-      port,
-      startedAt,
-      isConfined: kept.isConfined ?? false,
-      memoryBytes: kept.memoryBytes,
-      groups: kept.groups ?? {},
-      cpu: kept.cpu ?? 0,
-      leader,
-      bornAs,
-      ended: new Promise<Ending>((resolve) => {
-        timer = setInterval(() => {
-          if (isAlive(leader)) return;
-          clearInterval(timer);
-          instance.ending = explained(instance, readEnding(folder) ?? {});
-          resolve(instance.ending);
-        }, ADOPTED_CHECK_MS);
-        timer.unref();
-      }),
-      haltGraceMs: 0,
-      detach: () => clearInterval(timer),
-    });
-    ports.hold(port);
-    instances.set(instanceId, instance);
-    logs.begin(instance);
-    if (kept.cpu !== undefined) settleCpu(instance, log);
-    await agentPidOf(instance);
-    const running = nowRunning(instance, hostIn(record.host));
-    instance.starting = Promise.resolve(running);
-    return running;
-  }
-
-  function readKept(folder: string): KeptSpec | undefined {
-    try {
-      return JSON.parse(readFileSync(join(folder, 'instance.json'), 'utf8')) as KeptSpec;
-    } catch (error) {
-      log.warn({ err: error, instanceId: basename(folder) }, 'what was kept of an instance cannot be read');
-      return undefined;
-    }
   }
 
   /** Those that may break a limit now. */
