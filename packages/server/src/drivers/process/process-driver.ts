@@ -18,10 +18,10 @@ import { createOwnerCheck } from './confirm-owner.ts';
 import { dataMark as dataMarkOf, type Ending, readRecord, writeRecord } from './identity.ts';
 import { readTail } from './instance-log.ts';
 import { defaultInterpreter } from './interpreters.ts';
-import { forbidForks, leavePlaces, openGroups, type Resource } from './limits/control-groups.ts';
+import { leavePlaces, openGroups } from './limits/control-groups.ts';
 import { settleCpu } from './limits/instance-groups.ts';
 import { shareAtStart, shareOf, waitingShare } from './limits/limits.ts';
-import { type Held, watchLimits } from './limits/watch-limits.ts';
+import { watchLimits } from './limits/watch-limits.ts';
 import { LogBounds } from './log-bounds.ts';
 import { LogKeeper } from './log-keeper.ts';
 import { LogShelf, pathSegment } from './log-shelf.ts';
@@ -29,10 +29,11 @@ import { LogTimes } from './log-times.ts';
 import { QuickStarts } from './pool/quick-starts.ts';
 import { DEFAULT_PORT_RANGE, PortPool, type PortRange } from './port-pool.ts';
 import { hostIn, type Instance, type Instances, isUp, LAST_LINES, newInstance } from './process-instance.ts';
-import { DATA_MARK, killAll, listProcesses, membersOf, type ProcessInfo } from './processes.ts';
+import { DATA_MARK, listProcesses, membersOf, type ProcessInfo } from './processes.ts';
 import { checkHealth, HOSTS, type Host, saysBusy } from './readiness.ts';
 import { createProcessStart, type StartSettings } from './start-process.ts';
 import { UsageMeter } from './usage.ts';
+import { createWatched } from './watched-instances.ts';
 
 export interface ProcessDriverOptions extends StartSettings {
   dataDir: string;
@@ -163,7 +164,8 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
   // Asked before the first start needs the answer.
   void defaultInterpreter('python');
 
-  const watch = limits && watchLimits(limits, { current: held, end: endFor, log });
+  const watch =
+    limits && watchLimits(limits, createWatched({ dataMark, instances, quickStarts, limits, log }));
 
   return {
     name: 'process',
@@ -343,42 +345,6 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
         'an ended instance could not be cleared away',
       );
     });
-  }
-
-  /** Those that may break a limit now. */
-  async function held(): Promise<Held[]> {
-    const table = await listProcesses();
-    const preparing = quickStarts.preparing.map(({ waiting, spec }) => ({
-      instanceId: waiting.bornAs,
-      processes: membersOf(table, { instanceId: waiting.bornAs, leader: waiting.leader, dataMark }),
-      memoryBytes: limits && shareOf(limits, spec).memoryBytes,
-      folders: waiting.folders,
-      isHeldByGroup: (resource: Resource) => waiting.groups[resource] !== undefined,
-    }));
-    const running = [...instances.values()]
-      .filter((it) => it.leader !== undefined && it.clearing === undefined && it.verdict === undefined)
-      .map((it) => ({
-        instanceId: it.instanceId,
-        processes: membersOf(table, { ...it, dataMark }),
-        memoryBytes: it.memoryBytes,
-        folders: ['home', 'tmp', 'shm'].map((name) => join(it.folder, name)),
-        isHeldByGroup: (resource: Resource) => it.groups[resource] !== undefined,
-      }));
-    return [...preparing, ...running];
-  }
-
-  /** Ends all of it but the wrapper, which writes down that it was ended. */
-  async function endFor(instanceId: string, reason: string): Promise<void> {
-    if (quickStarts.endPreparing(instanceId, reason)) return;
-    const instance = instances.get(instanceId);
-    if (!instance || instance.clearing !== undefined) return;
-    instance.verdict = reason;
-    log.warn({ instanceId, agentRuntimeId: instance.runtimeId }, `an instance is ended: ${reason}`);
-    forbidForks(instance.groups);
-    const { leader, bornAs } = instance;
-    await killAll((table, seen) =>
-      membersOf(table, { instanceId, dataMark, bornAs, leader, seen }).filter((it) => it.pid !== leader?.pid),
-    );
   }
 
   async function probe(instanceId: string): Promise<ProbeResult> {
