@@ -1,10 +1,13 @@
 import type { InstanceSpec } from '../instance-spec.ts';
 import { readTail } from './instance-log.ts';
 import { listenersOf } from './port-owner.ts';
-import { type Instance, LAST_LINES } from './process-instance.ts';
+import type { Instance } from './process-instance.ts';
 import type { ProcessInfo } from './processes.ts';
 import { type Attempt, type Host, type Seen, waitUntilHealthy } from './readiness.ts';
 import { endedEarly, notReadyInTime } from './start-failure.ts';
+
+/** Of a log, with the end of an instance. */
+export const LAST_LINES = 20;
 
 /**
  * Waits until an instance whose processes were started is ready.

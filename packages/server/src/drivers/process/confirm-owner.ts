@@ -1,19 +1,29 @@
 import type { Log } from '../../observe/log.ts';
 import { type PortHolder, StartFailure } from '../driver.ts';
+import { LAST_LINES } from './await-process.ts';
 import { readTail } from './instance-log.ts';
 import { holderOf, listenersOf } from './port-owner.ts';
-import { agentPidOf, hostIn, type Instance, LAST_LINES } from './process-instance.ts';
+import { agentPidOf, hostIn, type Instance } from './process-instance.ts';
 import type { ProcessInfo } from './processes.ts';
 import type { Host } from './readiness.ts';
 import { isLoopback } from './sockets.ts';
 
+export interface OwnerSettings {
+  /**
+   * Refuse agents that can be reached past the gateway. To be set when the server itself can be reached from elsewhere:
+   * the preload narrows Node and Python, other programs open what they like.
+   */
+  loopbackOnly?: boolean;
+}
+
 /** How it is found out whether an instance's port is the instance's. */
-export function createOwnerCheck(parts: {
-  members: (instance: Instance) => Promise<ProcessInfo[]>;
-  /** Refuse agents that can be reached past the gateway. */
-  loopbackOnly: boolean;
-  log: Log;
-}) {
+export function createOwnerCheck(
+  options: OwnerSettings,
+  parts: {
+    members: (instance: Instance) => Promise<ProcessInfo[]>;
+    log: Log;
+  },
+) {
   const { members, log } = parts;
 
   return { confirmOwner, whoListens, identify };
@@ -55,7 +65,7 @@ export function createOwnerCheck(parts: {
   }
 
   async function refuseOpenListeners(instance: Instance): Promise<void> {
-    if (!parts.loopbackOnly) return;
+    if (!options.loopbackOnly) return;
     const open = listenersOf(await members(instance))?.find((it) => !isLoopback(it.address));
     if (!open) return;
     const where = open.address.includes(':') ? `[${open.address}]` : open.address;

@@ -12,9 +12,9 @@ import {
 } from '../driver.ts';
 import type { InstanceSpec } from '../instance-spec.ts';
 import { createAdoption } from './adopt-processes.ts';
-import { untilReady } from './await-process.ts';
+import { LAST_LINES, untilReady } from './await-process.ts';
 import { createClear } from './clear-processes.ts';
-import { createOwnerCheck } from './confirm-owner.ts';
+import { createOwnerCheck, type OwnerSettings } from './confirm-owner.ts';
 import { dataMark as dataMarkOf, type Ending, readRecord, writeRecord } from './identity.ts';
 import { readTail } from './instance-log.ts';
 import { defaultInterpreter } from './interpreters.ts';
@@ -28,14 +28,14 @@ import { LogShelf, pathSegment } from './log-shelf.ts';
 import { LogTimes } from './log-times.ts';
 import { QuickStarts } from './pool/quick-starts.ts';
 import { DEFAULT_PORT_RANGE, PortPool, type PortRange } from './port-pool.ts';
-import { hostIn, type Instance, type Instances, isUp, LAST_LINES, newInstance } from './process-instance.ts';
+import { hostIn, type Instance, type Instances, isUp, newInstance } from './process-instance.ts';
 import { DATA_MARK, listProcesses, membersOf, type ProcessInfo } from './processes.ts';
 import { checkHealth, HOSTS, type Host, saysBusy } from './readiness.ts';
 import { createProcessStart, type StartSettings } from './start-process.ts';
 import { UsageMeter } from './usage.ts';
 import { createWatched } from './watched-instances.ts';
 
-export interface ProcessDriverOptions extends StartSettings {
+export interface ProcessDriverOptions extends StartSettings, OwnerSettings {
   dataDir: string;
   log: Log;
   /** Kept of each instance's log; it may grow to twice that, and by what is written in the moment until it is shortened. */
@@ -47,11 +47,6 @@ export interface ProcessDriverOptions extends StartSettings {
   portRange?: PortRange;
   /** How long a freed port is not given out again. */
   portRestMs?: number;
-  /**
-   * Refuse agents that can be reached past the gateway. To be set when the server itself can be reached from elsewhere:
-   * the preload narrows Node and Python, other programs open what they like.
-   */
-  loopbackOnly?: boolean;
   sandboxState?: SandboxState;
   /** Whether an instance is another driver's, whose logs lie beside ours. Default: there is no other. */
   isElsewhere?: (instanceId: string) => boolean;
@@ -138,11 +133,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     quickStarts,
     log,
   });
-  const { confirmOwner, whoListens, identify } = createOwnerCheck({
-    members,
-    loopbackOnly: options.loopbackOnly === true,
-    log,
-  });
+  const { confirmOwner, whoListens, identify } = createOwnerCheck(options, { members, log });
   const clear = createClear({ dataMark, instances, members, ports, logs, usage, clearLogs, log });
   const adopt = createAdoption({
     dataMark,

@@ -11,9 +11,6 @@ import type { ProcessId } from './processes.ts';
 import type { Host } from './readiness.ts';
 import { agentInside } from './sandbox/agent-inside.ts';
 
-/** Of a log, with the end of an instance. */
-export const LAST_LINES = 20;
-
 /** An instance as processes of this machine, from the wish for it until nothing is left of it. */
 export interface Instance {
   instanceId: string;
