@@ -18,9 +18,9 @@ import { createOwnerCheck, type OwnerSettings } from './confirm-owner.ts';
 import { dataMark as dataMarkOf, type Ending, readRecord, writeRecord } from './identity.ts';
 import { readTail } from './instance-log.ts';
 import { defaultInterpreter } from './interpreters.ts';
-import { leavePlaces, openGroups } from './limits/control-groups.ts';
-import { settleCpu } from './limits/instance-groups.ts';
-import { shareAtStart, shareOf, waitingShare } from './limits/limits.ts';
+import { leavePlaces } from './limits/control-groups.ts';
+import { openWaitingGroups, settleCpu } from './limits/instance-groups.ts';
+import { shareOf } from './limits/limits.ts';
 import { watchLimits } from './limits/watch-limits.ts';
 import { LogBounds } from './log-bounds.ts';
 import { LogKeeper } from './log-keeper.ts';
@@ -111,15 +111,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     dataMark,
     pool,
     forkMemoryBytes,
-    openGroups:
-      limits &&
-      ((name, { memoryMiB, cpu }) => {
-        const share =
-          memoryMiB !== undefined && cpu !== undefined
-            ? shareAtStart(limits, { memoryMiB, cpu })
-            : waitingShare(limits, memoryMiB);
-        return openGroups(limits.places, name, share);
-      }),
+    openGroups: limits && ((name, of) => openWaitingGroups(limits, name, of)),
     log,
   });
   const startProcess = createProcessStart(options, {
