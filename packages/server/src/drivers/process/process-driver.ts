@@ -1,15 +1,9 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
-import { basename, join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
-import type { HealthCheckConfiguration } from '@runstead/contract';
-import type { SecretBox } from '../../auth/secret-box.ts';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Log } from '../../observe/log.ts';
 import { secretsIn } from '../../observe/secrets.ts';
 import {
   type Driver,
-  type InstanceExit,
-  type PortHolder,
   type ProbeResult,
   type RunningInstance,
   type SandboxState,
@@ -17,107 +11,43 @@ import {
   type StartOptions,
 } from '../driver.ts';
 import type { InstanceSpec } from '../instance-spec.ts';
-import { agentEnvironment, agentPath, chosenInterpreters, PRELOADS, resolveCommand } from './environment.ts';
-import { type FindInterpreter, findInterpreter } from './find-interpreter.ts';
-import {
-  dataMark as dataMarkOf,
-  type Ending,
-  type InstanceRecord,
-  isRunning,
-  readAgentPid,
-  readEnding,
-  readRecord,
-  writeRecord,
-} from './identity.ts';
-import { findLog, type InstanceLog, readTail } from './instance-log.ts';
-import { defaultInterpreter, findInterpreters, wantedBy } from './interpreters.ts';
-import { type KeptSpec, keepSpec, type LaunchInput, launch, makeFolder } from './launch.ts';
-import {
-  closeGroups,
-  doorsOf,
-  easeJoining,
-  forbidForks,
-  type Groups,
-  leavePlaces,
-  memoryAtKill,
-  openGroups,
-  type Resource,
-  setCpu,
-  setShares,
-  sweepGroups,
-} from './limits/control-groups.ts';
-import { holdWaiting } from './limits/hold-waiting.ts';
-import {
-  type Limits,
-  NICENESS,
-  processorsFor,
-  shareAtStart,
-  shareOf,
-  waitingShare,
-} from './limits/limits.ts';
-import { outOfMemory } from './limits/usage.ts';
-import { type Held, watchLimits } from './limits/watch-limits.ts';
+import { createAdoption } from './adopt-processes.ts';
+import { LAST_LINES, untilReady } from './await-process.ts';
+import { createClear } from './clear-processes.ts';
+import { createOwnerCheck, type OwnerSettings } from './confirm-owner.ts';
+import { dataMark as dataMarkOf, type Ending, readRecord, writeRecord } from './identity.ts';
+import { readTail } from './instance-log.ts';
+import { defaultInterpreter } from './interpreters.ts';
+import { leavePlaces } from './limits/control-groups.ts';
+import { openWaitingGroups, settleCpu } from './limits/instance-groups.ts';
+import { shareOf } from './limits/limits.ts';
+import { watchLimits } from './limits/watch-limits.ts';
 import { LogBounds } from './log-bounds.ts';
 import { LogKeeper } from './log-keeper.ts';
 import { LogShelf, pathSegment } from './log-shelf.ts';
 import { LogTimes } from './log-times.ts';
-import { NODE_START_PRELOAD, type NodeStart, type NodeStarts } from './node-start/node-starts.ts';
-import { type Born, QuickStarts } from './pool/quick-starts.ts';
-import { holderOf, listenersOf } from './port-owner.ts';
+import { QuickStarts } from './pool/quick-starts.ts';
 import { DEFAULT_PORT_RANGE, PortPool, type PortRange } from './port-pool.ts';
-import {
-  DATA_MARK,
-  isAlive,
-  killAll,
-  listProcesses,
-  membersOf,
-  type ProcessId,
-  type ProcessInfo,
-  signalGroup,
-} from './processes.ts';
-import {
-  type Attempt,
-  checkHealth,
-  HOSTS,
-  type Host,
-  type Seen,
-  saysBusy,
-  waitUntilHealthy,
-} from './readiness.ts';
-import { agentInside } from './sandbox/agent-inside.ts';
-import type { Sandbox } from './sandbox/sandbox.ts';
-import { confinedView, plainView, type View } from './sandbox/view.ts';
-import { isLoopback } from './sockets.ts';
-import { endedEarly, notReadyInTime } from './start-failure.ts';
+import { hostIn, type Instance, type Instances, isUp, newInstance } from './process-instance.ts';
+import { DATA_MARK, listProcesses, membersOf, type ProcessInfo } from './processes.ts';
+import { checkHealth, HOSTS, type Host, saysBusy } from './readiness.ts';
+import { createProcessStart, type StartSettings } from './start-process.ts';
 import { UsageMeter } from './usage.ts';
-import { youngGenerationOption } from './young-generation.ts';
+import { createWatched } from './watched-instances.ts';
 
-export interface ProcessDriverOptions {
+export interface ProcessDriverOptions extends StartSettings, OwnerSettings {
   dataDir: string;
   log: Log;
-  /** Seals what is to be masked in logs, for a server started later. Asked for when first needed. */
-  box: () => SecretBox;
   /** Kept of each instance's log; it may grow to twice that, and by what is written in the moment until it is shortened. */
   logLimitBytes: number;
   /** What logs may take up on the disk: those of one runtime, and all. Default: no limit but that of each. */
   logsRuntimeBytes?: number;
   logsTotalBytes?: number;
-  accountId: string;
-  region: string;
   /** Where the instances' own ports come from. */
   portRange?: PortRange;
   /** How long a freed port is not given out again. */
   portRestMs?: number;
-  /**
-   * Refuse agents that can be reached past the gateway. To be set when the server itself can be reached from elsewhere:
-   * the preload narrows Node and Python, other programs open what they like.
-   */
-  loopbackOnly?: boolean;
-  /** Keeps agents to themselves. Default: they see what the server sees, and `sandboxState` says why. */
-  confinedBy?: Sandbox;
   sandboxState?: SandboxState;
-  /** Default: agents may take what there is. */
-  limits?: Limits;
   /** Whether an instance is another driver's, whose logs lie beside ours. Default: there is no other. */
   isElsewhere?: (instanceId: string) => boolean;
   /** Logs kept of a runtime's ended instances. */
@@ -128,63 +58,10 @@ export interface ProcessDriverOptions {
   pool?: number;
   /** Memory of the processes that Python instances are forked from, in bytes. Default 0: none are. */
   forkMemoryBytes?: number;
-  /** Default: what is on this machine. */
-  findInterpreter?: FindInterpreter;
-  /** Default: every start is a plain one. */
-  nodeStarts?: NodeStarts;
-  /** For tests: hears of each step of a start, so that the server can be killed there. */
-  onStep?: (step: 'prepared' | 'spawned' | 'ready', pid?: number) => void;
 }
 
 /** What an agent that is not wanted before it was ready gets to end by itself. */
 const START_GRACE_MS = 1000;
-const ADOPTED_CHECK_MS = 250;
-const LAST_LINES = 20;
-
-interface Instance {
-  instanceId: string;
-  runtimeId: string;
-  revision: number;
-  folder: string;
-  log: InstanceLog;
-  logTimes: LogTimes;
-  health: HealthCheckConfiguration;
-  agentPort: number;
-  port: number | undefined;
-  startedAt: string;
-  isConfined: boolean;
-  /** The most memory it may have; undefined: what there is. */
-  memoryBytes: number | undefined;
-  groups: Groups;
-  /** Its share of the processors once it is ready. */
-  cpu: number;
-  /** The agent's number, once it was asked for; see `agentPidOf`. */
-  agentPid: number | undefined;
-  /** Why it is being ended, when it broke a limit. */
-  verdict: string | undefined;
-  /** The wrapper, once there is one. */
-  leader: ProcessId | undefined;
-  /** See `InstanceRecord`. */
-  bornAs: string | undefined;
-  ended: Promise<Ending>;
-  /** Set when `ended` is. */
-  ending: Ending | undefined;
-  starting: Promise<RunningInstance>;
-  running: RunningInstance | undefined;
-  /** Of the last look at who holds its port. */
-  links: RunningInstance['links'];
-  /** What becomes of the record of its start; undefined: it starts plainly. */
-  nodeStart: NodeStart | undefined;
-  /** Gives up a start under way. */
-  halt: AbortController;
-  /** What a start that is given up has to end in. */
-  haltGraceMs: number;
-  /** Set from the moment it is being ended; resolves when nothing of it is left. */
-  clearing: Promise<void> | undefined;
-  onExit: ((exit: InstanceExit) => void) | undefined;
-  /** Lets go of it without ending it. */
-  detach: () => void;
-}
 
 /**
  * Runs each instance as processes of this machine: a wrapper, the agent, and what that starts. They live on when the
@@ -202,11 +79,12 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
   for (const path of [instancesDir, logsDir, binDir]) mkdirSync(path, { recursive: true, mode: 0o700 });
 
   const ports = new PortPool(options.portRange ?? DEFAULT_PORT_RANGE, options.portRestMs ?? 60_000);
-  const instances = new Map<string, Instance>();
+  const instances: Instances = new Map();
   const shelf = new LogShelf(logsDir, options.box);
   /** Whether an instance's log is still written to. */
   const isOpen = (instanceId: string) =>
     instances.has(instanceId) || options.isElsewhere?.(instanceId) === true;
+  const clearLogs = (runtimeId: string) => shelf.clear(runtimeId, options.keptLogs ?? 20, isOpen);
   const bounds = new LogBounds(
     shelf,
     {
@@ -233,23 +111,44 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     dataMark,
     pool,
     forkMemoryBytes,
-    openGroups:
-      limits &&
-      ((name, { memoryMiB, cpu }) => {
-        const share =
-          memoryMiB !== undefined && cpu !== undefined
-            ? shareAtStart(limits, { memoryMiB, cpu })
-            : waitingShare(limits, memoryMiB);
-        return openGroups(limits.places, name, share);
-      }),
+    openGroups: limits && ((name, of) => openWaitingGroups(limits, name, of)),
     log,
+  });
+  const startProcess = createProcessStart(options, {
+    dataDir,
+    dataMark,
+    logsDir,
+    binDir,
+    ports,
+    shelf,
+    logs,
+    quickStarts,
+    log,
+  });
+  const { confirmOwner, whoListens, identify } = createOwnerCheck(options, { members, log });
+  const clear = createClear({ dataMark, instances, members, ports, logs, usage, clearLogs, log });
+  const adopt = createAdoption({
+    dataMark,
+    instancesDir,
+    instances,
+    ports,
+    shelf,
+    bounds,
+    logs,
+    quickStarts,
+    nodeStarts: options.nodeStarts,
+    limits,
+    box: options.box,
+    log,
+    nowRunning,
   });
   let isClosed = false;
 
   // Asked before the first start needs the answer.
   void defaultInterpreter('python');
 
-  const watch = limits && watchLimits(limits, { current: held, end: endFor, log });
+  const watch =
+    limits && watchLimits(limits, createWatched({ dataMark, instances, quickStarts, limits, log }));
 
   return {
     name: 'process',
@@ -328,16 +227,16 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       return start(spec, startOptions);
     }
     if (known) return known.starting;
-    const instance = newInstance(spec, startOptions);
+    const instance = instanceOf(spec, startOptions);
     instances.set(spec.instanceId, instance);
     instance.starting = bringUp(instance, spec, startOptions);
     return instance.starting;
   }
 
-  function newInstance(spec: InstanceSpec, { onExit }: StartOptions): Instance {
+  function instanceOf(spec: InstanceSpec, { onExit }: StartOptions): Instance {
     const secrets = secretsIn(spec.environment, spec.secretVariables);
     const logPath = shelf.path(spec.runtimeId, spec.instanceId);
-    return {
+    return newInstance({
       instanceId: spec.instanceId,
       runtimeId: spec.runtimeId,
       revision: spec.revision,
@@ -346,28 +245,13 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       logTimes: new LogTimes(logPath),
       health: spec.healthCheck,
       agentPort: spec.port,
-      port: undefined,
       startedAt: new Date().toISOString(),
       isConfined: options.confinedBy !== undefined,
       memoryBytes: limits && shareOf(limits, spec).memoryBytes,
-      groups: {},
       cpu: spec.cpu,
-      agentPid: undefined,
-      verdict: undefined,
-      leader: undefined,
-      bornAs: undefined,
-      ended: new Promise(() => {}),
-      ending: undefined,
-      starting: new Promise(() => {}),
-      running: undefined,
-      links: undefined,
-      nodeStart: undefined,
-      halt: new AbortController(),
       haltGraceMs: START_GRACE_MS,
-      clearing: undefined,
       onExit,
-      detach: () => {},
-    };
+    });
   }
 
   /** Everything between the wish for an instance and its readiness. What fails leaves nothing but the log. */
@@ -380,10 +264,10 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     signal.addEventListener('abort', giveUp, { once: true });
     try {
       const spawnedAt = await startProcess(instance, spec);
-      const host = await untilReady(instance, spec, spawnedAt, onProbe);
+      const host = await untilReady({ members, confirmOwner }, instance, spec, spawnedAt, onProbe);
       const startMs = performance.now() - spawnedAt;
       await instance.nodeStart?.ready();
-      settleCpu(instance);
+      settleCpu(instance, log);
       instance.halt.signal.throwIfAborted();
       options.onStep?.('ready');
       quickStarts.settled(instance.instanceId, { isReady: true });
@@ -396,197 +280,6 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       instance.nodeStart?.over();
       signal.removeEventListener('abort', giveUp);
     }
-  }
-
-  /** @returns when the wrapper was spawned, in ms of the monotonic clock */
-  async function startProcess(instance: Instance, spec: InstanceSpec): Promise<number> {
-    const { halt, folder } = instance;
-    if (limits?.ownGroup !== undefined) easeJoining(limits.ownGroup);
-    try {
-      const chosen = await chosenInterpreters(spec, options.findInterpreter ?? findInterpreter);
-      const path = agentPath(spec, binDir, chosen);
-      const [program, ...words] = resolveCommand(spec, path) as [string, ...string[]];
-      const view = await viewFor(instance, spec, path[0]!);
-      halt.signal.throwIfAborted();
-      instance.port = await ports.take();
-      halt.signal.throwIfAborted();
-      const { accountId, region } = options;
-      // Nobody else's: an instance of this id is not known, and `adopt` has cleared the rest.
-      rmSync(folder, { recursive: true, force: true });
-      if (limits) {
-        instance.groups = openGroups(limits.places, spec.instanceId, shareAtStart(limits, spec));
-      }
-      makeFolder(folder, keptOf(instance));
-      const isNode = wantedBy(spec.language)?.family === 'node';
-      if (chosen.node && isNode)
-        instance.nodeStart = await options.nodeStarts?.begin(spec, chosen.node, folder, view);
-      halt.signal.throwIfAborted();
-      const nodeStart = instance.nodeStart && {
-        preload: NODE_START_PRELOAD,
-        variables: instance.nodeStart.variables,
-      };
-      const nodeOption = isNode ? youngGenerationOption(spec.memoryMiB, chosen.node) : undefined;
-      const around = { view, port: instance.port, accountId, region, dataMark, path, nodeStart, nodeOption };
-      const environment = agentEnvironment(spec, around);
-      const shown = instance.nodeStart?.readOnly ?? [];
-      mkdirSync(join(logsDir, spec.runtimeId), { recursive: true, mode: 0o700 });
-      shelf.begin(spec);
-      options.onStep?.('prepared');
-      const spawnedAt = performance.now();
-      const { instanceId, runtimeId, revision, startedAt, port } = instance;
-      const record = { instanceId, runtimeId, revision, host: HOSTS[0]!, port, startedAt };
-      const sharesCpu = limits !== undefined && limits.places.cpu === undefined;
-      const input = {
-        folder,
-        spec,
-        command: [view.pathOf(program), ...words],
-        program,
-        environment,
-        nodeOption,
-        boundary: view.boundary(shown),
-        view,
-        shown,
-        doors: doorsOf(instance.groups),
-        ...(sharesCpu && { niceness: NICENESS, processors: processorsFor(instanceId, spec.cpu) }),
-        record,
-        log: instance.log,
-        box: options.box(),
-      };
-      const launched =
-        (await quickStarts.launch(input, { onBorn: (born) => holdBorn(instance, spec, born, input) })) ??
-        (await launch({ ...input, environment: quickStarts.observed(input) }));
-      logs.begin(instance);
-      instance.leader = launched.leader;
-      instance.bornAs = launched.bornAs;
-      instance.detach = () => launched.detach();
-      instance.ended = launched.ended.then((ending) => {
-        instance.ending = explained(instance, ending);
-        return instance.ending;
-      });
-      options.onStep?.('spawned', launched.leader.pid);
-      return spawnedAt;
-    } catch (error) {
-      halt.signal.throwIfAborted();
-      if (error instanceof StartFailure) throw error;
-      throw new StartFailure('start', 'cannot-start', whyNotStarted(error as NodeJS.ErrnoException));
-    }
-  }
-
-  /** Holds what waited, and is about to become the instance, to its limits. */
-  function holdBorn(instance: Instance, spec: InstanceSpec, { pid, groups }: Born, input: LaunchInput): void {
-    holdWaiting(pid, groups ? { ...input, doors: [] } : input);
-    if (!limits || !groups) return;
-    setShares(limits.places, groups, shareAtStart(limits, spec));
-    const unused = instance.groups;
-    // On disk before anything of the agent runs: a server that dies now finds out where it is.
-    keepSpec(instance.folder, { ...keptOf(instance), groups });
-    instance.groups = groups;
-    void closeGroupsOf({ groups: unused, instanceId: instance.instanceId });
-  }
-
-  async function viewFor(instance: Instance, spec: InstanceSpec, links: string): Promise<View> {
-    const { folder, runtimeId } = instance;
-    const { codeDir, mounts = [] } = spec;
-    if (!options.confinedBy) return plainView({ codeDir, folder });
-    const interpreters = (await findInterpreters('python')).map((it) => it.path);
-    const surroundings = {
-      runtimeId,
-      codeDir,
-      folder,
-      links,
-      interpreters,
-      mounts,
-      assets: PRELOADS,
-      dataDir,
-    };
-    return confinedView(options.confinedBy, surroundings);
-  }
-
-  /** @throws StartFailure the moment it is certain that it will not be ready; the halt's reason. */
-  async function untilReady(
-    instance: Instance,
-    spec: InstanceSpec,
-    spawnedAt: number,
-    onProbe: () => void = () => {},
-  ): Promise<Host> {
-    const { halt, health } = instance;
-    const port = instance.port!;
-    const looking = new AbortController();
-    const seen: Seen = { attempts: 0, lastOpen: undefined };
-    void instance.ended.then(() => looking.abort());
-    halt.signal.addEventListener('abort', () => looking.abort(), { once: true });
-    if (halt.signal.aborted) looking.abort();
-    const timeoutMs = spec.startTimeoutMs;
-    try {
-      const confirm = (attempt: Attempt) => confirmOwner(instance, attempt.host);
-      const attempt = await waitUntilHealthy({
-        port,
-        health,
-        timeoutMs,
-        signal: looking.signal,
-        seen,
-        onOpen: once(onProbe),
-        confirm,
-      });
-      if (attempt) return attempt.host;
-    } catch (error) {
-      halt.signal.throwIfAborted();
-      if (!instance.ending) throw error;
-      const lines = readTail(instance.log, LAST_LINES);
-      throw endedEarly(instance.ending, performance.now() - spawnedAt, seen, lines);
-    }
-    const opened = listenersOf(await members(instance));
-    throw notReadyInTime({ ...instance, port, timeoutMs }, seen, opened, readTail(instance.log, LAST_LINES));
-  }
-
-  /**
-   * Whether what answers on the instance's port is the instance: otherwise its calls would go to a stranger.
-   * @throws StartFailure when it certainly is another process.
-   */
-  async function confirmOwner(instance: Instance, host: Host): Promise<boolean> {
-    // Twice: between the answer and the look, a parent may have handed the socket to its child.
-    for (let again = 0; again < 2; again++) {
-      const found = await whoListens(instance, host);
-      if (found.holder === 'nobody') return false;
-      if (found.holder === 'instance') {
-        await refuseOpenListeners(instance);
-        instance.links = found.links;
-        return true;
-      }
-    }
-    throw new StartFailure('probe', 'port-never-opened', `port ${instance.port} is held by another process`);
-  }
-
-  async function whoListens(instance: Instance, host: Host): Promise<PortHolder> {
-    const agentPid = await agentPidOf(instance);
-    return holderOf({ agentPid, port: instance.port! }, host, () => members(instance));
-  }
-
-  /** As `whoListens` for one that is up, remembered. */
-  async function identify(instance: Instance): Promise<PortHolder> {
-    const running = instance.running!;
-    const found = await whoListens(instance, hostIn(running.host)).catch((error: unknown): PortHolder => {
-      log.error({ err: error, instanceId: instance.instanceId }, 'who holds its port could not be found out');
-      return { holder: 'nobody' };
-    });
-    if (found.holder !== 'instance') running.links = [];
-    else if (found.links) running.links = found.links;
-    else delete running.links;
-    return found;
-  }
-
-  async function refuseOpenListeners(instance: Instance): Promise<void> {
-    if (!options.loopbackOnly) return;
-    const open = listenersOf(await members(instance))?.find((it) => !isLoopback(it.address));
-    if (!open) return;
-    const where = open.address.includes(':') ? `[${open.address}]` : open.address;
-    throw new StartFailure(
-      'probe',
-      'cannot-start',
-      `the process listens on ${where}:${open.port}, where it can be reached past the gateway; ` +
-        'it must listen on 127.0.0.1',
-      readTail(instance.log, LAST_LINES),
-    );
   }
 
   async function members(instance: Instance): Promise<ProcessInfo[]> {
@@ -637,221 +330,6 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     });
   }
 
-  /** Ends all processes of an instance, then forgets it but for its log. Calls share one end. */
-  function clear(instance: Instance, graceMs: number): Promise<void> {
-    instance.clearing ??= (async () => {
-      const { leader, bornAs, instanceId } = instance;
-      if (leader) {
-        const mayEnd = graceMs > 0 && !instance.ending && (await askToEnd(instance, leader));
-        if (mayEnd) await endOf(instance, leader, graceMs);
-        forbidForks(instance.groups);
-        const stuck = await killAll((table, seen) =>
-          membersOf(table, { instanceId, dataMark, bornAs, leader, seen }),
-        );
-        for (const { pid } of stuck)
-          log.warn({ instanceId, pid }, 'a process cannot be signalled; left alone');
-      }
-      await closeGroupsOf(instance);
-      await logs.end(instance);
-      // What cannot be removed now is for the next server's `adopt`; the end of an instance must not fail over it.
-      await rm(instance.folder, { recursive: true, force: true, maxRetries: 3 }).catch((error: unknown) => {
-        log.warn({ err: error, instanceId }, "an ended instance's folder could not be removed");
-      });
-      if (instance.port !== undefined) ports.release(instance.port);
-      if (instances.get(instanceId) === instance) instances.delete(instanceId);
-      instance.detach();
-      usage.forget(instanceId);
-      await shelf.clear(instance.runtimeId, options.keptLogs ?? 20, isOpen);
-      logs.bound(instance.runtimeId);
-    })();
-    return instance.clearing;
-  }
-
-  /** @returns false when there is nobody to ask */
-  async function askToEnd(instance: Instance, leader: ProcessId): Promise<boolean> {
-    if (!instance.isConfined) return signalGroup(leader, 'SIGTERM');
-    const agentPid = await agentPidOf(instance);
-    const agent = (await members(instance)).find((it) => it.pid === agentPid);
-    // Not begun yet: with the launcher all ends at once.
-    if (!agent) return signalGroup(leader, 'SIGTERM');
-    // Not the launcher, with which it would end at once. Its group is led by the sandbox's first process, for which
-    // the kernel ignores the signal.
-    const first = (await listProcesses()).find((it) => it.pid === agent.groupId);
-    return signalGroup(first ?? agent, 'SIGTERM');
-  }
-
-  async function closeGroupsOf({
-    groups,
-    instanceId,
-  }: Pick<Instance, 'groups' | 'instanceId'>): Promise<void> {
-    if (!(await closeGroups(groups))) log.warn({ instanceId }, 'its control groups could not be removed');
-  }
-
-  /** Waits for the wrapper to be gone, at most this long. */
-  async function endOf(instance: Instance, leader: ProcessId, graceMs: number): Promise<void> {
-    const over = new AbortController();
-    const patience = delay(graceMs, undefined, { signal: over.signal }).catch(() => {});
-    // An adopted wrapper is no child of ours: nobody tells us of its end.
-    const watch = setInterval(() => {
-      if (!isAlive(leader)) over.abort();
-    }, 10);
-    await Promise.race([instance.ended, patience]);
-    clearInterval(watch);
-    over.abort();
-  }
-
-  async function adopt(): Promise<RunningInstance[]> {
-    const adopted: RunningInstance[] = [];
-    shelf.sealEarlier();
-    const leftovers: string[] = [];
-    for (const name of readdirSync(instancesDir)) {
-      if (instances.has(name)) continue;
-      const folder = join(instancesDir, name);
-      const record = readRecord(folder);
-      // A wrapper that has written how the agent ended is about to end itself.
-      const runs = record?.instanceId === name && isRunning(record) && readEnding(folder) === undefined;
-      if (runs) adopted.push(await takeOver(folder, record));
-      else leftovers.push(folder);
-    }
-    const kept = new Set(
-      [...instances.values()].flatMap((it) => [it.instanceId, it.bornAs ?? it.instanceId]),
-    );
-    // Also those whose wrapper was spawned but had not yet written its record, and processes that waited for a start.
-    const stuck = await killAll((table) =>
-      table.filter(
-        (it) =>
-          it.dataMark === dataMark &&
-          it.pid !== process.pid &&
-          !(it.instanceId !== undefined && kept.has(it.instanceId)),
-      ),
-    );
-    for (const { pid } of stuck)
-      log.warn({ pid }, 'a process of an earlier server cannot be signalled; left alone');
-    options.nodeStarts?.sweep();
-    // Only now: nobody is left who could write into them.
-    for (const folder of leftovers) {
-      const { groups } = readKept(folder) ?? {};
-      if (groups) await closeGroupsOf({ groups, instanceId: basename(folder) });
-      await rm(folder, { recursive: true, force: true, maxRetries: 3 });
-    }
-    if (limits) await sweepGroups(limits.places, (name) => instances.has(name) || kept.has(name));
-    await quickStarts.sweep();
-    bounds.begin().catch((error: unknown) => log.warn({ err: error }, 'logs could not be looked through'));
-    // One of them may have ended meanwhile, with nobody to hear of it yet.
-    return adopted.filter((it) => {
-      const instance = instances.get(it.instanceId);
-      return instance !== undefined && isUp(instance);
-    });
-  }
-
-  async function takeOver(folder: string, record: InstanceRecord): Promise<RunningInstance> {
-    const { pid, startTicks, bornAs, instanceId, runtimeId, revision, port, startedAt } = record;
-    const leader = { pid, startTicks };
-    const kept = readKept(folder) ?? { health: {}, agentPort: port };
-    let timer: NodeJS.Timeout | undefined;
-    const instance: Instance = {
-      instanceId,
-      runtimeId,
-      revision,
-      folder,
-      log: findLog(shelf.path(runtimeId, instanceId), options.box()),
-      logTimes: new LogTimes(shelf.path(runtimeId, instanceId)),
-      health: kept.health,
-      agentPort: kept.agentPort,
-      port,
-      startedAt,
-      isConfined: kept.isConfined ?? false,
-      memoryBytes: kept.memoryBytes,
-      groups: kept.groups ?? {},
-      cpu: kept.cpu ?? 0,
-      agentPid: undefined,
-      verdict: undefined,
-      leader,
-      bornAs,
-      ended: new Promise<Ending>((resolve) => {
-        timer = setInterval(() => {
-          if (isAlive(leader)) return;
-          clearInterval(timer);
-          instance.ending = explained(instance, readEnding(folder) ?? {});
-          resolve(instance.ending);
-        }, ADOPTED_CHECK_MS);
-        timer.unref();
-      }),
-      ending: undefined,
-      starting: new Promise(() => {}),
-      running: undefined,
-      links: undefined,
-      nodeStart: undefined,
-      halt: new AbortController(),
-      haltGraceMs: 0,
-      clearing: undefined,
-      onExit: undefined,
-      detach: () => clearInterval(timer),
-    };
-    ports.hold(port);
-    instances.set(instanceId, instance);
-    logs.begin(instance);
-    if (kept.cpu !== undefined) settleCpu(instance);
-    await agentPidOf(instance);
-    const running = nowRunning(instance, hostIn(record.host));
-    instance.starting = Promise.resolve(running);
-    return running;
-  }
-
-  function readKept(folder: string): KeptSpec | undefined {
-    try {
-      return JSON.parse(readFileSync(join(folder, 'instance.json'), 'utf8')) as KeptSpec;
-    } catch (error) {
-      log.warn({ err: error, instanceId: basename(folder) }, 'what was kept of an instance cannot be read');
-      return undefined;
-    }
-  }
-
-  /** Those that may break a limit now. */
-  async function held(): Promise<Held[]> {
-    const table = await listProcesses();
-    const preparing = quickStarts.preparing.map(({ waiting, spec }) => ({
-      instanceId: waiting.bornAs,
-      processes: membersOf(table, { instanceId: waiting.bornAs, leader: waiting.leader, dataMark }),
-      memoryBytes: limits && shareOf(limits, spec).memoryBytes,
-      folders: waiting.folders,
-      isHeldByGroup: (resource: Resource) => waiting.groups[resource] !== undefined,
-    }));
-    const running = [...instances.values()]
-      .filter((it) => it.leader !== undefined && it.clearing === undefined && it.verdict === undefined)
-      .map((it) => ({
-        instanceId: it.instanceId,
-        processes: membersOf(table, { ...it, dataMark }),
-        memoryBytes: it.memoryBytes,
-        folders: ['home', 'tmp', 'shm'].map((name) => join(it.folder, name)),
-        isHeldByGroup: (resource: Resource) => it.groups[resource] !== undefined,
-      }));
-    return [...preparing, ...running];
-  }
-
-  /** Ends all of it but the wrapper, which writes down that it was ended. */
-  async function endFor(instanceId: string, reason: string): Promise<void> {
-    if (quickStarts.endPreparing(instanceId, reason)) return;
-    const instance = instances.get(instanceId);
-    if (!instance || instance.clearing !== undefined) return;
-    instance.verdict = reason;
-    log.warn({ instanceId, agentRuntimeId: instance.runtimeId }, `an instance is ended: ${reason}`);
-    forbidForks(instance.groups);
-    const { leader, bornAs } = instance;
-    await killAll((table, seen) =>
-      membersOf(table, { instanceId, dataMark, bornAs, leader, seen }).filter((it) => it.pid !== leader?.pid),
-    );
-  }
-
-  /** It is ready, and has what it was given from now on. */
-  function settleCpu({ instanceId, groups, cpu }: Instance): void {
-    try {
-      setCpu(groups, cpu);
-    } catch (error) {
-      log.warn({ err: error, instanceId }, 'its share of the processors could not be set');
-    }
-  }
-
   async function probe(instanceId: string): Promise<ProbeResult> {
     const instance = instances.get(instanceId);
     if (!instance || !isUp(instance)) return { ok: false, detail: 'not running' };
@@ -868,49 +346,4 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       return { ok: false, detail: (error as Error).message };
     }
   }
-}
-
-function once(call: () => void): () => void {
-  let called = false;
-  return () => {
-    if (!called) call();
-    called = true;
-  };
-}
-
-/** What a later server is to know of it. */
-function keptOf({ health, agentPort, isConfined, memoryBytes, groups, cpu }: Instance): KeptSpec {
-  return { health, agentPort, isConfined, groups, cpu, ...(memoryBytes !== undefined && { memoryBytes }) };
-}
-
-function whyNotStarted({ code = '', message }: NodeJS.ErrnoException): string {
-  return ['ENOSPC', 'EDQUOT'].includes(code)
-    ? 'no space is left on the disk of the data folder; make room there'
-    : message;
-}
-
-/** The agent's number as this machine counts; undefined while there is none. */
-async function agentPidOf(instance: Instance): Promise<number | undefined> {
-  if (instance.agentPid === undefined) {
-    const launched = readAgentPid(instance.folder);
-    instance.agentPid =
-      launched !== undefined && instance.isConfined ? await agentInside(launched) : launched;
-  }
-  return instance.agentPid;
-}
-
-/** An ending with its reason, where there is one besides the agent's own doing. */
-function explained({ verdict, groups, memoryBytes }: Instance, ending: Ending): Ending {
-  if (verdict !== undefined) return { ...ending, reason: verdict };
-  const used = ending.signal === 'SIGKILL' ? memoryAtKill(groups) : undefined;
-  if (used === undefined || memoryBytes === undefined) return ending;
-  return { ...ending, reason: outOfMemory(used, memoryBytes) };
-}
-
-function isUp(instance: Instance): boolean {
-  return instance.running !== undefined && instance.clearing === undefined;
-}
-
-function hostIn(text: string): Host {
-  return text === '::1' ? '::1' : '127.0.0.1';
 }
