@@ -35,7 +35,11 @@ const FLAGS: [setting: keyof Config, syntax: string, description: string][] = [
     '--sandbox <auto|require|off>',
     'whether agents are kept from each other and from this machine by bubblewrap (default: auto)',
   ],
-  ['pool', '--pool <number>', 'booted processes that wait for a start, for each Node and Python; 0: none (default: 2)'],
+  [
+    'pool',
+    '--pool <number>',
+    'booted processes that wait for a start, for each Node and Python; 0: none (default: 2)',
+  ],
   ['logLevel', '--log-level <level>', 'debug, info, warn, error or silent (default: warn)'],
   ['tlsPort', '--tls-port <number>', 'port for TLS, such as 7443; 0 picks a free one (default: TLS is off)'],
   ['tlsCert', '--tls-cert <file>', 'certificate in PEM form (default: one of a local authority)'],

@@ -230,7 +230,10 @@ function piecesOf(path: string): Pieces {
   return { size, start, begin: Math.min(begin, size), base, olderEnd, olderBytes };
 }
 
-/** What of a log is there, by positions that mean the same for ever: how many bytes had been written before. */
+/**
+ * What of a log is there, by positions that mean the same for ever: how many bytes had been written before. Of a flood that
+ * is cut, those that came in the moment of the cut were seen by nobody and are not counted.
+ */
 export interface LogExtent {
   start: number;
   end: number;

@@ -62,6 +62,8 @@ export interface ProcessDriverOptions extends StartSettings, OwnerSettings {
 
 /** What an agent that is not wanted before it was ready gets to end by itself. */
 const START_GRACE_MS = 1000;
+/** From readiness on, for the answer that it was started for. */
+const FIRST_ANSWER_MS = 1000;
 
 /**
  * Runs each instance as processes of this machine: a wrapper, the agent, and what that starts. They live on when the
@@ -267,8 +269,8 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       const host = await untilReady({ members, confirmOwner }, instance, spec, spawnedAt, onProbe);
       const startMs = performance.now() - spawnedAt;
       await instance.nodeStart?.ready();
-      settleCpu(instance, log);
       instance.halt.signal.throwIfAborted();
+      settleSoon(instance);
       options.onStep?.('ready');
       quickStarts.settled(instance.instanceId, { isReady: true });
       return nowRunning(instance, host, startMs);
@@ -284,6 +286,13 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
 
   async function members(instance: Instance): Promise<ProcessInfo[]> {
     return membersOf(await listProcesses(), { ...instance, dataMark });
+  }
+
+  /** Its first caller waits for it still, and to take processors from it at once would stop it in the middle of its answer. */
+  function settleSoon(instance: Instance): void {
+    setTimeout(() => {
+      if (isUp(instance)) settleCpu(instance, log);
+    }, FIRST_ANSWER_MS).unref();
   }
 
   function nowRunning(instance: Instance, host: Host, startMs?: number): RunningInstance {
