@@ -6,10 +6,6 @@
 // measurable, where --import made a CommonJS agent load the ESM loader too (8 ms).
 const net = require('node:net');
 
-// What the platform asks of V8 is for this process; what it starts may be another Node, which does not know it.
-if (process.env.NODE_OPTIONS?.startsWith('--max-semi-space-size='))
-  process.env.NODE_OPTIONS = process.env.NODE_OPTIONS.replace(/^\S+ /, '');
-
 const LOOPBACK = '127.0.0.1';
 const [wanted, given] = (process.env.RUNSTEAD_PORT_MAP || '').split(':').map(Number);
 

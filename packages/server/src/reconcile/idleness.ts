@@ -16,6 +16,9 @@ export interface IdlenessOptions {
   onAnswer: (instance: Instance) => void;
 }
 
+/** The gateway reports every second, as long as there are instances. */
+const REPORTS_MISSED_MS = 2500;
+
 export type Idleness = ReturnType<typeof createIdleness>;
 
 /** Which instances have nothing to do, and may therefore go: those without a call that do not say that they are busy. */
@@ -37,8 +40,15 @@ export function createIdleness(options: IdlenessOptions) {
 
   const find = (id: string): Instance | undefined => instances.all().find((instance) => instance.id === id);
 
+  /**
+   * Up to when it is known who had calls. What the gateway told a second ago says nothing of the second since: an instance
+   * that is called all the time would be let go between two reports. Where reports stay away, the clock counts.
+   */
+  const knownUntil = (at: number): number =>
+    lastReport === undefined || at - lastReport > REPORTS_MISSED_MS ? at : lastReport;
+
   const idleMs = ({ idleSince }: Instance): number | undefined =>
-    idleSince === undefined ? undefined : now() - Math.max(idleSince, floor);
+    idleSince === undefined ? undefined : Math.max(0, knownUntil(now()) - Math.max(idleSince, floor));
 
   const mayBeLetGo = (instance: Instance): boolean => ['free', 'over'].includes(busy.ask(instance));
 
@@ -101,7 +111,7 @@ export function createIdleness(options: IdlenessOptions) {
           ({ idleSince, sessions }) =>
             idleSince !== undefined &&
             sessions === 0 &&
-            at - Math.max(idleSince, floor) >= options.idleStopMs,
+            knownUntil(at) - Math.max(idleSince, floor) >= options.idleStopMs,
         )
         .map(({ runtimeId }) => runtimeId);
     },

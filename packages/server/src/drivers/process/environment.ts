@@ -41,8 +41,6 @@ export interface AgentSurroundings {
   path: string[];
   /** Of a recorded start: a further preload, and variables for it. */
   nodeStart?: { preload: string; variables: Record<string, string> } | undefined;
-  /** For the first Node process alone: NODE_PRELOAD takes it out of what children get. */
-  nodeOption?: string | undefined;
 }
 
 /**
@@ -64,7 +62,6 @@ export function agentEnvironment(spec: InstanceSpec, around: AgentSurroundings):
     TMPDIR: tmp,
     PYTHONPATH: [...pythonPath, ...(user.PYTHONPATH ? [user.PYTHONPATH] : [])].join(delimiter),
     NODE_OPTIONS: [
-      ...(around.nodeOption === undefined ? [] : [around.nodeOption]),
       // Before the user's: hooks that come later run around those that are there, and see what they see of Node itself.
       ...(around.nodeStart ? [`--require ${quotedOption(around.nodeStart.preload)}`] : []),
       ...(user.NODE_OPTIONS ? [user.NODE_OPTIONS] : []),

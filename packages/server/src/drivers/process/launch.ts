@@ -55,8 +55,6 @@ export interface LaunchInput {
   /** The program as the server sees it. */
   program: string;
   environment: Record<string, string>;
-  /** What NODE_OPTIONS begins with, if that is the platform's; see `youngGenerationOption`. */
-  nodeOption?: string | undefined;
   /** What starts the sandbox, up to the agent's command; empty: there is none. */
   boundary: readonly string[];
   view: View;

@@ -21,7 +21,6 @@ import { explained, type Instance, keptOf } from './process-instance.ts';
 import { HOSTS } from './readiness.ts';
 import type { Sandbox } from './sandbox/sandbox.ts';
 import { confinedView, plainView, type View } from './sandbox/view.ts';
-import { youngGenerationOption } from './young-generation.ts';
 
 /** What the start of an instance depends on besides the instance. */
 export interface StartSettings {
@@ -90,8 +89,7 @@ export function createProcessStart(
         preload: NODE_START_PRELOAD,
         variables: instance.nodeStart.variables,
       };
-      const nodeOption = isNode ? youngGenerationOption(spec.memoryMiB, chosen.node) : undefined;
-      const around = { view, port: instance.port, accountId, region, dataMark, path, nodeStart, nodeOption };
+      const around = { view, port: instance.port, accountId, region, dataMark, path, nodeStart };
       const environment = agentEnvironment(spec, around);
       const shown = instance.nodeStart?.readOnly ?? [];
       mkdirSync(join(logsDir, spec.runtimeId), { recursive: true, mode: 0o700 });
@@ -107,7 +105,6 @@ export function createProcessStart(
         command: [view.pathOf(program), ...words],
         program,
         environment,
-        nodeOption,
         boundary: view.boundary(shown),
         view,
         shown,

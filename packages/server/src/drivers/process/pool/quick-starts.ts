@@ -217,7 +217,7 @@ export class QuickStarts {
     const [program, file, ...rest] = command as [string, string, ...string[]];
     if (!existsSync(resolve(spec.codeDir, file))) return undefined;
     const { memoryMiB } = spec;
-    const taken = this.#take({ family: 'node', program, memoryMiB, nodeOption: input.nodeOption }, input);
+    const taken = this.#take({ family: 'node', program, memoryMiB }, input);
     if (!taken || !(await this.#takeOver(taken.process, input, hooks, () => mounted(taken.process, input))))
       return undefined;
     const preloads = preloadsIn(environment.NODE_OPTIONS ?? '', PRELOADS) ?? [];

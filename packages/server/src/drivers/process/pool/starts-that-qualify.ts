@@ -1,5 +1,4 @@
 import { basename, normalize, sep } from 'node:path';
-import { YOUNG_GENERATION_OPTION } from '../young-generation.ts';
 
 /** A start as it would be made in the ordinary way. */
 export interface PlannedStart {
@@ -65,12 +64,13 @@ export function whyNotPooled(
  */
 export function preloadsIn(options: string, preloadFolder: string): string[] | undefined {
   const files: string[] = [];
-  const rest = options
-    .replace(YOUNG_GENERATION_OPTION, '')
-    .replace(/--require (?:"((?:[^"\\]|\\.)*)"|([^\s"]+))(?= |$)/g, (_, quoted?: string, bare?: string) => {
+  const rest = options.replace(
+    /--require (?:"((?:[^"\\]|\\.)*)"|([^\s"]+))(?= |$)/g,
+    (_, quoted?: string, bare?: string) => {
       files.push(quoted?.replace(/\\(.)/g, '$1') ?? bare!);
       return '';
-    });
+    },
+  );
   const isOwn = (file: string) => normalize(file) === file && file.startsWith(preloadFolder + sep);
   return rest.trim() === '' && files.every(isOwn) ? files : undefined;
 }

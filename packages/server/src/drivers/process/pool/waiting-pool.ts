@@ -40,8 +40,6 @@ export interface PoolKind {
   venv?: { base: string; home: string } | undefined;
   /** Of the instances, in MiB: Node sizes its heap by it as it begins to live. A Python does not look. */
   memoryMiB?: number | undefined;
-  /** The platform's own option for the first Node process of such an instance. */
-  nodeOption?: string | undefined;
   /** What all sandboxed agents of these interpreters see; undefined: there is no sandbox. */
   sandboxed?: (Pick<ViewParts, 'early'> & { sandbox: Sandbox }) | undefined;
 }
@@ -84,13 +82,7 @@ export class WaitingPool {
   /** One that is ready, if there is one. From now on some are kept for starts of this kind. */
   take(kind: PoolKind): Waiting | undefined {
     if (this.#options.size === 0 || this.#isClosed) return undefined;
-    const key = JSON.stringify([
-      kind.program,
-      kind.venv,
-      kind.memoryMiB,
-      kind.nodeOption,
-      kind.sandboxed?.early,
-    ]);
+    const key = JSON.stringify([kind.program, kind.venv, kind.memoryMiB, kind.sandboxed?.early]);
     const kept = this.#kept.get(key) ?? { kind, waiting: [] };
     this.#kept.delete(key);
     this.#kept.set(key, kept);
@@ -194,11 +186,10 @@ async function begin(kind: PoolKind, place: WaitingPoolOptions): Promise<Waiting
   }
 }
 
-function nodeProgram({ program, nodeOption }: PoolKind): WaitingPlan['program'] {
+function nodeProgram({ program }: PoolKind): WaitingPlan['program'] {
   const environment = {
     PATH: '/usr/bin:/bin',
     LANG: WAITING_LANG,
-    ...(nodeOption === undefined ? {} : { NODE_OPTIONS: nodeOption }),
     ...(process.env.TZ ? { TZ: process.env.TZ } : {}),
   };
   return () => ({ command: [program, NODE_PROGRAM], environment });
