@@ -15,6 +15,7 @@ import { withSleepers } from './sleeping.mjs';
 const COMMAND = ['node', 'agent.mjs'];
 /** Processes of a program share its pages: as many of each run at once when memory is measured. */
 const AT_ONCE = 3;
+const CALM_MS = 700;
 /** What a process has by then that it will not keep, it has given back. */
 const SETTLED_MS = 6000;
 
@@ -88,12 +89,18 @@ export async function measure({ rounds, say }) {
 async function startTimes(sleepers, folder, rounds, say) {
   const byHand = [];
   const times = sleepers.map(() => []);
+  // Nothing of one start, nor what is made for the one after it, goes on while another is measured.
+  const calm = async () => {
+    for (const { agents } of sleepers) await agents[0].asleep();
+    await delay(CALM_MS);
+  };
   for (let round = 0; round <= rounds; round++) {
+    await calm();
     const own = await startByHand(COMMAND, folder);
     await own.stop();
     const woken = [];
     for (const { agents } of sleepers) {
-      await agents[0].asleep();
+      await calm();
       woken.push(await agents[0].wake());
     }
     // The first round warms what the others find warm.
