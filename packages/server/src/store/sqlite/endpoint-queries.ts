@@ -4,6 +4,7 @@ import { namedVersions, wasRemoved } from '../../domain/retention.ts';
 import { type Tables, toEndpoint, toText } from '../rows.ts';
 import { type EndpointSpec, type Store, VersionRemoved } from '../store.ts';
 import { keepAnswer } from './kept-answers.ts';
+import { deletingSince } from './mark-deleting.ts';
 import { nameMatches } from './name-matches.ts';
 import { newestFirst } from './newest-first.ts';
 import { orNameTaken } from './refusals.ts';
@@ -102,22 +103,7 @@ export function endpointQueries(db: Kysely<Tables>, box: SecretBox): EndpointQue
     async markEndpointDeleting(runtimeId, id, at) {
       const row = await db
         .updateTable('endpoints')
-        .set((where) => ({
-          status: 'DELETING',
-          status_reason: null,
-          revision: where
-            .case()
-            .when('status', '=', 'DELETING')
-            .then(where.ref('revision'))
-            .else(where('revision', '+', 1))
-            .end(),
-          updated_at: where
-            .case()
-            .when('status', '=', 'DELETING')
-            .then(where.ref('updated_at'))
-            .else(at)
-            .end(),
-        }))
+        .set(deletingSince(at))
         .where('id', '=', id)
         .where('runtime_id', '=', runtimeId)
         .returningAll()

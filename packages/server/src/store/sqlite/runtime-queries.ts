@@ -7,6 +7,7 @@ import { type Tables, toText } from '../rows.ts';
 import { toSpecText } from '../sealed-spec.ts';
 import type { RuntimeFilter, Store } from '../store.ts';
 import { keepingAnswer } from './kept-answers.ts';
+import { deletingSince } from './mark-deleting.ts';
 import { nameMatches } from './name-matches.ts';
 import { newestFirst } from './newest-first.ts';
 import { orNameTaken, orNoSuchWorkspace } from './refusals.ts';
@@ -116,23 +117,7 @@ export function runtimeQueries(db: Kysely<Tables>, box: SecretBox): RuntimeQueri
     async markRuntimeDeleting(id, at) {
       const row = await db
         .updateTable('runtimes')
-        .set((where) => ({
-          status: 'DELETING',
-          status_reason: null,
-          // A delete outranks every attempt under way; asked again it changes nothing.
-          revision: where
-            .case()
-            .when('status', '=', 'DELETING')
-            .then(where.ref('revision'))
-            .else(where('revision', '+', 1))
-            .end(),
-          updated_at: where
-            .case()
-            .when('status', '=', 'DELETING')
-            .then(where.ref('updated_at'))
-            .else(at)
-            .end(),
-        }))
+        .set(deletingSince(at))
         .where('id', '=', id)
         .returningAll()
         .executeTakeFirst();
