@@ -1,4 +1,4 @@
-import type { Driver, InstanceExit, RunningInstance } from './driver.ts';
+import type { Driver, RunningInstance } from './driver.ts';
 import type { InstanceSpec } from './instance-spec.ts';
 
 /**
@@ -11,9 +11,11 @@ export function createChoosingDriver(
   drivers: readonly [Driver, ...Driver[]],
   choose: (spec: InstanceSpec) => Driver,
 ): Driver {
-  /** Of instances that were started or found, and not yet stopped. */
+  /** Of instances that were started here and have not ended; of those that were taken over, the drivers know. */
   const owners = new Map<string, Driver>();
-  const ownerOf = (instanceId: string) => owners.get(instanceId) ?? drivers[0];
+  const knownOwnerOf = (instanceId: string) =>
+    owners.get(instanceId) ?? drivers.find((it) => it.list().some((one) => one.instanceId === instanceId));
+  const ownerOf = (instanceId: string) => knownOwnerOf(instanceId) ?? drivers[0];
 
   // What else a driver may have, such as how it holds its agents, is that of the first.
   return Object.assign(Object.create(drivers[0]) as Driver, {
@@ -21,7 +23,7 @@ export function createChoosingDriver(
     marks: Object.assign({}, ...drivers.map(({ marks }) => marks)) as Driver['marks'],
 
     start(spec, options) {
-      const driver = owners.get(spec.instanceId) ?? choose(spec);
+      const driver = knownOwnerOf(spec.instanceId) ?? choose(spec);
       owners.set(spec.instanceId, driver);
       const starting = driver.start(spec, {
         ...options,
@@ -37,20 +39,14 @@ export function createChoosingDriver(
     },
 
     async stop(instanceId, options) {
-      const owner = owners.get(instanceId);
+      const owner = knownOwnerOf(instanceId);
       await Promise.all((owner ? [owner] : drivers).map((it) => it.stop(instanceId, options)));
       owners.delete(instanceId);
     },
 
     async adopt() {
       const adopted: RunningInstance[] = [];
-      for (const driver of drivers) {
-        for (const instance of await driver.adopt()) {
-          owners.set(instance.instanceId, driver);
-          hearEnd(instance, () => owners.delete(instance.instanceId));
-          adopted.push(instance);
-        }
-      }
+      for (const driver of drivers) adopted.push(...(await driver.adopt()));
       return adopted;
     },
 
@@ -77,20 +73,4 @@ export function createChoosingDriver(
       await Promise.all(drivers.map((it) => it.close()));
     },
   } satisfies Driver);
-}
-
-/** Has `note` called at the end of an instance that was taken over, whoever else is to hear of it, now or later. */
-function hearEnd(instance: RunningInstance, note: () => void): void {
-  let owner = instance.onExit;
-  Object.defineProperty(instance, 'onExit', {
-    configurable: true,
-    enumerable: true,
-    get: () => (exit: InstanceExit) => {
-      note();
-      owner?.(exit);
-    },
-    set(next: RunningInstance['onExit']) {
-      owner = next;
-    },
-  });
 }
