@@ -28,8 +28,6 @@ for (const name of GLOBALS.split(' ')) void globalThis[name];
 void globalThis.crypto?.subtle;
 void globalThis.navigator;
 
-makeRoom();
-
 // And the loader for ES modules, by a module without a file or a name that could be met again.
 void import('data:text/javascript,').then(() => {
   // From now on nothing points to the memory that this environment is in: the server shows the
@@ -56,23 +54,6 @@ function start() {
   Module._initPaths?.();
   for (const file of preloads) require(file);
   Module.runMain();
-}
-
-/**
- * Gives the young generation the room that it would come to have while the agent loads, and would have to be collected for
- * again and again until then. It grows by the growth factor when more has outlived two collections than it held; the flag
- * is as it was before anybody compiles anything, since V8 keeps caches apart by it.
- */
-function makeRoom() {
-  try {
-    const { setFlagsFromString } = require('node:v8');
-    setFlagsFromString('--semi-space-growth-factor=32');
-    const outlives = [];
-    for (let i = 0; i < 400; i++) outlives.push(new Array(1000).fill(i));
-    setFlagsFromString('--semi-space-growth-factor=2');
-  } catch {
-    // It is only quicker.
-  }
 }
 
 function nextLine() {

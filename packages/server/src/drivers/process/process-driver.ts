@@ -18,9 +18,9 @@ import { createOwnerCheck, type OwnerSettings } from './confirm-owner.ts';
 import { dataMark as dataMarkOf, type Ending, readRecord, writeRecord } from './identity.ts';
 import { readTail } from './instance-log.ts';
 import { defaultInterpreter } from './interpreters.ts';
-import { leavePlaces } from './limits/control-groups.ts';
-import { openWaitingGroups, settleCpu } from './limits/instance-groups.ts';
-import { shareOf } from './limits/limits.ts';
+import { leavePlaces, openGroups } from './limits/control-groups.ts';
+import { settleCpu } from './limits/instance-groups.ts';
+import { shareOf, waitingShare } from './limits/limits.ts';
 import { watchLimits } from './limits/watch-limits.ts';
 import { LogBounds } from './log-bounds.ts';
 import { LogKeeper } from './log-keeper.ts';
@@ -113,7 +113,8 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     dataMark,
     pool,
     forkMemoryBytes,
-    openGroups: limits && ((name, of) => openWaitingGroups(limits, name, of)),
+    openGroups:
+      limits && ((name, memoryMiB) => openGroups(limits.places, name, waitingShare(limits, memoryMiB))),
     log,
   });
   const startProcess = createProcessStart(options, {

@@ -1,24 +1,10 @@
 import type { Log } from '../../../observe/log.ts';
-import { closeGroups, type Groups, openGroups, setCpu } from './control-groups.ts';
-import { type Limits, shareAtStart, waitingShare } from './limits.ts';
+import { closeGroups, type Groups, setCpu } from './control-groups.ts';
 
 /** An instance as far as it is held by control groups. */
 interface InGroups {
   instanceId: string;
   groups: Groups;
-}
-
-/** Makes the groups of a process that waits for a start: of an instance of which so much is known, or of any. */
-export function openWaitingGroups(
-  limits: Limits,
-  name: string,
-  { memoryMiB, cpu }: { memoryMiB?: number | undefined; cpu?: number },
-): Groups {
-  const share =
-    memoryMiB !== undefined && cpu !== undefined
-      ? shareAtStart(limits, { memoryMiB, cpu })
-      : waitingShare(limits, memoryMiB);
-  return openGroups(limits.places, name, share);
 }
 
 export async function closeGroupsOf({ groups, instanceId }: InGroups, log: Log): Promise<void> {

@@ -34,8 +34,8 @@ export interface QuickStartsOptions {
   pool: number;
   /** Memory of the processes that Python instances are forked from, in bytes. 0: there are none. */
   forkMemoryBytes: number;
-  /** Makes the groups that hold a process that waits to its limits, those of instances such as it is for. */
-  openGroups?: ((name: string, of: { memoryMiB?: number | undefined; cpu?: number }) => Groups) | undefined;
+  /** Makes the groups that hold a process that waits, and later the instance; of instances with so much memory, or of any. */
+  openGroups?: ((name: string, memoryMiB?: number) => Groups) | undefined;
   log: Log;
 }
 
@@ -101,13 +101,7 @@ export class QuickStarts {
       now: () => performance.now(),
     });
     const { pool: size, openGroups } = options;
-    this.#pool = new WaitingPool({
-      folder: this.#folders.pool,
-      dataMark,
-      size,
-      log,
-      openGroups: openGroups && ((name, memoryMiB) => openGroups(name, { memoryMiB })),
-    });
+    this.#pool = new WaitingPool({ folder: this.#folders.pool, dataMark, size, log, openGroups });
   }
 
   /** For whoever looks from outside: tests, and what tells of the server's state. */
@@ -405,7 +399,7 @@ export class QuickStarts {
         confined: view.isConfined
           ? {
               boundary: (folder) => view.boundary([], folder),
-              openGroups: openGroups && ((name) => openGroups(name, spec)),
+              openGroups: openGroups && ((name) => openGroups(name, spec.memoryMiB)),
               onBegun: (waiting) => {
                 this.#preparing.set(waiting, spec);
                 void waiting.ended.then(() => this.#preparing.delete(waiting));

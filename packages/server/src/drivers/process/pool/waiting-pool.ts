@@ -45,8 +45,8 @@ export interface PoolKind {
 }
 
 export interface WaitingPoolOptions extends Omit<WaitingPlace, 'openGroups'> {
-  /** Makes the groups that hold one to its limits, and later the instance; undefined: there are none. */
-  openGroups?: ((name: string, memoryMiB: number | undefined) => Groups) | undefined;
+  /** As `WaitingPlace.openGroups`; of instances with so much memory, or of any. */
+  openGroups?: ((name: string, memoryMiB?: number) => Groups) | undefined;
   /** Processes that wait, for each interpreter in use. 0: none. */
   size: number;
   log: Log;
